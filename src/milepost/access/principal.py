@@ -1,0 +1,68 @@
+"""Who is asking, and what do their grants let them see and do?"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from milepost.store.protocol import Scope
+
+EVERY_TENANT: Final = "*"
+
+
+class Role(StrEnum):
+    """What a grant allows; each role allows what the ones before it do."""
+
+    USER = "user"
+    """Own tasks and those assigned to it."""
+    MEMBER = "member"
+    """Reads and acts on all of the tenant."""
+    ADMIN = "admin"
+    """Also deletes, and sees tracebacks."""
+    SERVICE = "service"
+    """Every tenant; may act for a named owner."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A role in one tenant."""
+
+    tenant: str
+    role: Role
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """A caller. `name` is what ownership is compared by, `display_name` what people read."""
+
+    name: str
+    display_name: str
+    grants: tuple[Grant, ...]
+
+    def holds(self, tenant: str, *roles: Role) -> bool:
+        """Whether a grant gives one of these roles (any role, if none is named) in the tenant."""
+        return any(
+            grant.role is Role.SERVICE or (grant.tenant == tenant and (not roles or grant.role in roles))
+            for grant in self.grants
+        )
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it may enter every tenant and act for others."""
+        return any(grant.role is Role.SERVICE for grant in self.grants)
+
+    @property
+    def home(self) -> str | None:
+        """The tenant meant where none is named: the only one it has a grant in."""
+        tenants = {grant.tenant for grant in self.grants if grant.tenant != EVERY_TENANT}
+        return tenants.pop() if len(tenants) == 1 else None
+
+    def scope(self) -> Scope:
+        """What it may see, as a store filters it."""
+        if self.is_service:
+            return Scope(self.name, whole=None)
+        whole = tuple(grant.tenant for grant in self.grants if grant.role in (Role.MEMBER, Role.ADMIN))
+        own = tuple(grant.tenant for grant in self.grants if grant.role is Role.USER)
+        return Scope(self.name, whole=whole, own=own)
+
+
+LOCAL: Final = Principal("local", "Local", (Grant(EVERY_TENANT, Role.SERVICE),))
+"""Everybody, while no key was ever made."""

@@ -1,0 +1,445 @@
+"""Which change of a task is legal from which state, and what does it do to the record?
+
+Every function here is pure: it takes a record and the time, and gives a `Step`: the record after the change with its
+version raised by one, the log entries that the change writes, and what it does to the cold parts. A change that is not
+in `LEGAL` raises `IllegalChange`. Stores apply these functions inside their transactions and hold no rule themselves.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from milepost import trigger
+from milepost.task import TERMINAL, Counts, Entry, Failure, FileResult, JsonResult, State, Task
+
+MAX_LOSSES: Final = 3
+"""After so many lost leases a task fails: it takes its workers down."""
+
+_S = State
+_WAITING: Final = frozenset({_S.SCHEDULED, _S.BLOCKED, _S.QUEUED})
+_NOT_STARTED: Final = frozenset({_S.SCHEDULED, _S.QUEUED})
+_LIVE: Final = frozenset(_S) - TERMINAL
+
+
+def _to(sources: Iterable[State], *targets: State) -> dict[State, frozenset[State]]:
+    return {source: frozenset(targets) for source in sources}
+
+
+LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
+    "enqueue": _to([_S.SCHEDULED], _S.QUEUED),
+    "block": _to([*_WAITING, _S.PAUSED], _S.BLOCKED),
+    "unblock": _to([_S.BLOCKED], *_NOT_STARTED),
+    "claim": _to([_S.QUEUED], _S.RUNNING),
+    "report": _to([_S.RUNNING], _S.RUNNING),
+    "park": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.CANCELLED),
+    "lose": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.FAILED, _S.CANCELLED),
+    "succeed": _to([_S.RUNNING], _S.SUCCEEDED),
+    "fail": _to([_S.RUNNING], _S.FAILED, _S.CANCELLED, _S.PAUSED, *_NOT_STARTED),
+    "fail_dependency": _to([_S.BLOCKED], _S.FAILED),
+    "miss_start": _to(_WAITING, _S.FAILED),
+    "cancel": {**_to(_LIVE - {_S.RUNNING}, _S.CANCELLED), **_to([_S.RUNNING], _S.RUNNING)},
+    "pause": {**_to([*_NOT_STARTED, _S.PAUSED], _S.PAUSED), **_to([_S.RUNNING], _S.RUNNING)},
+    "resume": {**_to([_S.PAUSED], *_NOT_STARTED), **{s: frozenset({s}) for s in (*_NOT_STARTED, _S.RUNNING)}},
+    "retry": _to([_S.FAILED, _S.CANCELLED], _S.BLOCKED, *_NOT_STARTED),
+    "end_repetition": {s: frozenset({s}) for s in TERMINAL},
+    "next_run": _to(TERMINAL, _S.QUEUED),
+    "relabel": {s: frozenset({s}) for s in _S},
+    "expire_result": {s: frozenset({s}) for s in TERMINAL},
+    "drive": {**_to(_LIVE, *_S), **_to(TERMINAL, _S.QUEUED)},
+}
+"""For each change: the states that it may start from, and where each may lead."""
+
+
+class IllegalChange(Exception):
+    """A change that is not legal from the state that the task is in."""
+
+    def __init__(self, change: str, task: Task, why: str = "") -> None:
+        self.change = change
+        self.state = task.state
+        self.why = why or f"A task that is {task.state} can't {change.replace('_', ' ')}."
+        super().__init__(self.why)
+
+
+class Step(NamedTuple):
+    """What a change makes of a task. `UNSET` leaves a cold part as it is, None clears it."""
+
+    task: Task
+    entries: Sequence[Entry] = ()
+    checkpoint: bytes | None | UnsetType = UNSET
+    traceback: str | None | UnsetType = UNSET
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a running task tells of itself since the last report; None where nothing was said."""
+
+    progress: float | None = None
+    message: str | None = None
+    counts: Counts | None = None
+    entries: tuple[Entry, ...] = ()
+    checkpoint: bytes | UnsetType = UNSET
+
+    def onto(self, task: Task) -> Task:
+        """The record with what this report says, version unchanged."""
+        return replace(
+            task,
+            progress=task.progress if self.progress is None else min(1.0, max(0.0, self.progress)),
+            message=task.message if self.message is None else self.message,
+            counts=self.counts or task.counts,
+        )
+
+
+NOTHING: Final = Report()
+
+
+def _step(
+    change: str,
+    task: Task,
+    now: int,
+    state: State | None = None,
+    entries: Sequence[Entry] = (),
+    checkpoint: bytes | None | UnsetType = UNSET,
+    traceback: str | None | UnsetType = UNSET,
+    **fields: Any,
+) -> Step:
+    """The one place where a record changes: checks the table, raises the version, writes the state's entry."""
+    target = task.state if state is None else state
+    if target not in LEGAL[change].get(task.state, ()):
+        raise IllegalChange(change, task)
+    after = replace(task, state=target, version=task.version + 1, updated_at=max(now, task.updated_at), **fields)
+    if target is not task.state:
+        moved = Entry(now, "state", after.attempt, source=task.state, target=target)
+        entries = (*entries, moved)
+    return Step(after, entries, checkpoint, traceback)
+
+
+def begin(task: Task, *, now: int, state: State | None = None) -> Step:
+    """A new record in its first state.
+
+    It is blocked while it waits for others or a client holds it, scheduled until `run_at`, otherwise queued; an
+    external task may begin in any `state` that its client says.
+    """
+    first = state or _ready_state(task, now)
+    task = replace(task, state=first, version=1, created_at=now, updated_at=now)
+    if first is State.BLOCKED:
+        task = replace(task, blocked_at=now)
+    elif first is State.RUNNING:
+        task = replace(task, started_at=now, attempt=1, leased_until=_leased_until(task, now))
+    elif first in TERMINAL:
+        task = replace(task, **_ending(task, first, now))
+    return Step(task, (Entry(now, "state", task.attempt, target=first),))
+
+
+def _ready_state(task: Task, now: int) -> State:
+    if task.held or task.blocked_by:
+        return State.BLOCKED
+    if task.run_at is not None and task.run_at > now:
+        return State.SCHEDULED
+    return State.QUEUED
+
+
+def enqueue(task: Task, *, now: int) -> Step:
+    """A scheduled task's time has come."""
+    return _step("enqueue", task, now, State.QUEUED)
+
+
+def block(task: Task, *, now: int, blocked_by: tuple[str, ...], reason: str | None, held: bool) -> Step:
+    """It now waits for `blocked_by`, or (`held`) until a client frees it."""
+    return _step(
+        "block",
+        task,
+        now,
+        State.BLOCKED,
+        blocked_by=blocked_by,
+        blocked_reason=reason,
+        blocked_at=task.blocked_at if task.state is State.BLOCKED else now,
+        held=held,
+    )
+
+
+def unblock(task: Task, *, now: int) -> Step:
+    """Nothing holds it any more."""
+    free = replace(task, blocked_by=(), held=False)
+    return _step("unblock", task, now, _ready_state(free, now), **_FREE)
+
+
+_FREE: Final[dict[str, Any]] = {"blocked_by": (), "blocked_reason": None, "blocked_at": None, "held": False}
+
+
+def claim(task: Task, *, now: int, worker: str) -> Step:
+    """A worker takes it: a new epoch, and a new attempt unless the last one was parked, released or lost."""
+    return _step(
+        "claim",
+        task,
+        now,
+        State.RUNNING,
+        epoch=task.epoch + 1,
+        worker=worker,
+        attempt=max(1, task.attempt) if task.continues else task.attempt + 1,
+        continues=False,
+        started_at=task.started_at or now,
+    )
+
+
+def report(task: Task, *, now: int, report: Report) -> Step:
+    """The running task says how far it is, logs, or saves its state."""
+    return _step("report", report.onto(task), now, entries=report.entries, checkpoint=report.checkpoint)
+
+
+def park(task: Task, *, now: int, report: Report = NOTHING) -> Step:
+    """The work stopped at a checkpoint: for the cancel or pause that was requested, else because its worker goes."""
+    task = report.onto(task)
+    if task.cancel_requested:
+        return _end("park", task, now, State.CANCELLED, report)
+    state = State.PAUSED if task.pause_requested else State.QUEUED
+    return _leave("park", task, now, state, report, continues=True)
+
+
+def lose(task: Task, *, now: int) -> Step:
+    """Its lease ended before its work did: queued again, until it has been lost `MAX_LOSSES` times."""
+    losses = task.losses + 1
+    if task.cancel_requested:
+        return _end("lose", task, now, State.CANCELLED, losses=losses)
+    if losses >= MAX_LOSSES and task.runner != "external":
+        failure = Failure("worker_lost", f"The worker was lost {losses} times while it ran this task.")
+        return _end("lose", task, now, State.FAILED, losses=losses, failure=failure)
+    state = State.PAUSED if task.pause_requested else State.QUEUED
+    lost = Entry(now, "outcome", task.attempt, "warning", "worker lost", {"losses": losses})
+    return _leave("lose", task, now, state, Report(entries=(lost,)), continues=True, losses=losses)
+
+
+def succeed(task: Task, *, now: int, result: JsonResult | FileResult | None = None, report: Report = NOTHING) -> Step:
+    """The work is done."""
+    task = replace(report.onto(task), progress=1.0)
+    return _end("succeed", task, now, State.SUCCEEDED, report, result=result, has_succeeded=True)
+
+
+def fail(
+    task: Task,
+    *,
+    now: int,
+    failure: Failure,
+    retry_in: int | None = None,
+    report: Report = NOTHING,
+    traceback: str | None = None,
+) -> Step:
+    """A try failed: another one after `retry_in` microseconds while attempts are left, else the task failed."""
+    task = report.onto(task)
+    if retry_in is None or task.attempt >= task.max_attempts:
+        return _end("fail", task, now, State.FAILED, report, traceback=traceback, failure=failure)
+    if task.cancel_requested:
+        return _end("fail", task, now, State.CANCELLED, report, traceback=traceback)
+    state = State.SCHEDULED if retry_in > 0 else State.QUEUED
+    if task.pause_requested:
+        state = State.PAUSED
+    failed = Entry(now, "outcome", task.attempt, "error", failure.message, {"code": failure.code})
+    told = msgspec.structs.replace(report, entries=(*report.entries, failed))
+    return _leave("fail", task, now, state, told, traceback=traceback, run_at=now + retry_in)
+
+
+def fail_dependency(task: Task, *, now: int, dependency: str, why: str) -> Step:
+    """A task that it waits for ended without success (`why`: failed, cancelled, deleted)."""
+    failure = Failure("dependency_failed", f"Task {dependency}, which this one waits for, was {why}.")
+    return _end("fail_dependency", task, now, State.FAILED, failure=failure, **_FREE)
+
+
+def miss_start(task: Task, *, now: int) -> Step:
+    """It was to start by a time that has passed."""
+    failure = Failure("start_by_passed", "The task could not start by the time given in start_by.")
+    return _end("miss_start", task, now, State.FAILED, failure=failure, **_FREE)
+
+
+def cancel(task: Task, *, now: int) -> Step:
+    """A running task is asked to stop; any other stops now; a repeating one between runs does not run again.
+
+    Asking once more changes nothing.
+    """
+    if task.state is State.CANCELLED or (task.state is State.RUNNING and task.cancel_requested):
+        return Step(task)
+    if task.state is State.RUNNING:
+        return _step("cancel", task, now, cancel_requested=True)
+    if task.state in TERMINAL and task.next_run_at is not None:
+        keep = max(now, task.finished_at or now) + task.keep_record
+        return _step("end_repetition", task, now, next_run_at=None, expires_at=keep)
+    return _end("cancel", task, now, State.CANCELLED, **_FREE)
+
+
+def pause(task: Task, *, now: int) -> Step:
+    """A running task is asked to stop at its next checkpoint; one that has not started yet stays where it is."""
+    if task.state is State.PAUSED or (task.state is State.RUNNING and task.pause_requested):
+        return Step(task)
+    if task.state is State.RUNNING:
+        return _step("pause", task, now, pause_requested=True)
+    return _step("pause", task, now, State.PAUSED)
+
+
+def resume(task: Task, *, now: int) -> Step:
+    """A paused task is queued again; a pause that was only requested is taken back."""
+    if task.state is State.PAUSED:
+        return _step("resume", task, now, _ready_state(task, now))
+    if task.pause_requested or task.state not in LEGAL["resume"]:
+        return _step("resume", task, now, pause_requested=False)
+    return Step(task)
+
+
+def retry(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
+    """A failed or cancelled task begins again with all its attempts; what it saved, it finds again."""
+    fresh = replace(task, blocked_by=unmet, run_at=None, **_FRESH)
+    if unmet:
+        fresh = replace(fresh, blocked_at=now)
+    return _step("retry", fresh, now, _ready_state(fresh, now), traceback=None)
+
+
+_FRESH: Final[dict[str, Any]] = {
+    "attempt": 0,
+    "losses": 0,
+    "continues": False,
+    "progress": 0.0,
+    "message": None,
+    "counts": Counts(),
+    "next_run_at": None,
+    "started_at": None,
+    "finished_at": None,
+    "result_expires_at": None,
+    "expires_at": None,
+    "result": None,
+    "failure": None,
+    "start_by": None,
+}
+
+
+def next_run(task: Task, *, now: int) -> Step:
+    """A repeating task's next run is due: the record of the last one makes room."""
+    fresh = replace(task, run=task.run + 1, run_at=task.next_run_at, **_FRESH)
+    return _step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
+
+
+def relabel(task: Task, *, now: int, **labels: Any) -> Step:
+    """Its labels change (title, description, list_id, metadata, assignee), in any state."""
+    return _step("relabel", task, now, **labels)
+
+
+def expire_result(task: Task) -> Step:
+    """The result's retention is over. Happens at `result_expires_at`, whenever it is noticed."""
+    return _step("expire_result", task, task.result_expires_at or task.updated_at, result=None)
+
+
+def as_of(task: Task, now: int) -> Task:
+    """The record as it stands at `now`: a result past its retention is gone, whether or not a loop has said so yet."""
+    if task.result is not None and task.result_expires_at is not None and task.result_expires_at <= now:
+        return expire_result(task).task
+    return task
+
+
+def drive(
+    task: Task,
+    *,
+    now: int,
+    state: State,
+    result: JsonResult | FileResult | None = None,
+    failure: Failure | None = None,
+    report: Report = NOTHING,
+    **fields: Any,
+) -> Step:
+    """The client of an external task says where it is. From a terminal state only back to queued: a retry."""
+    if task.state in TERMINAL:
+        if state is not State.QUEUED:
+            raise IllegalChange("drive", task)
+        task = replace(task, **_FRESH)
+    task = report.onto(task)
+    if state in TERMINAL:
+        fields = _FREE | fields | {"result": result, "failure": failure}
+        fields["has_succeeded"] = task.has_succeeded or state is State.SUCCEEDED
+        return _end("drive", task, now, state, report, **fields)
+    if state is State.RUNNING and task.state is not State.RUNNING:
+        fields |= {"started_at": task.started_at or now, "attempt": task.attempt + 1}
+    blocking = {"blocked_at": task.blocked_at or now, "held": True}
+    fields = (blocking if state is State.BLOCKED else _FREE) | fields
+    leased_until = _leased_until(task, now) if state is State.RUNNING else None
+    return _leave("drive", task, now, state, report, leased_until=leased_until, **fields)
+
+
+def _leased_until(task: Task, now: int) -> int | None:
+    return None if task.lease_seconds is None else now + task.lease_seconds * 1_000_000
+
+
+def _leave(
+    change: str,
+    task: Task,
+    now: int,
+    state: State,
+    report: Report,
+    traceback: str | None | UnsetType = UNSET,
+    **fields: Any,
+) -> Step:
+    """The lease ends, the task does not."""
+    released: dict[str, Any] = {"worker": None, "leased_until": None}
+    if state is not State.RUNNING:
+        released |= {"cancel_requested": False, "pause_requested": False}
+    return _step(
+        change,
+        task,
+        now,
+        state,
+        entries=report.entries,
+        checkpoint=report.checkpoint,
+        traceback=traceback,
+        **(released | fields),
+    )
+
+
+def _end(
+    change: str,
+    task: Task,
+    now: int,
+    state: State,
+    report: Report = NOTHING,
+    traceback: str | None | UnsetType = UNSET,
+    **fields: Any,
+) -> Step:
+    """The task comes to its end: outcome and state go to the log, retention begins."""
+    entries = report.entries
+    if task.state is State.RUNNING:
+        entries = (*entries, _outcome(task, now, state, fields.get("failure")))
+    ended = replace(task, **fields)
+    return _step(
+        change,
+        task,
+        now,
+        state,
+        entries=entries,
+        checkpoint=report.checkpoint,
+        traceback=traceback,
+        **(fields | _ending(ended, state, now)),
+    )
+
+
+def _outcome(task: Task, now: int, state: State, failure: Failure | None) -> Entry:
+    fields: dict[str, Any] = {name: getattr(task.counts, name) for name in Counts.__struct_fields__}
+    if failure is not None:
+        return Entry(now, "outcome", task.attempt, "error", failure.message, fields | {"code": failure.code})
+    return Entry(now, "outcome", task.attempt, "info", _OUTCOMES[state], fields)
+
+
+_OUTCOMES: Final = {State.SUCCEEDED: "success", State.FAILED: "failure", State.CANCELLED: "cancelled"}
+
+
+def _ending(task: Task, state: State, now: int) -> dict[str, Any]:
+    """What every end sets. A record that will run again does not expire before it has."""
+    again = None
+    if task.trigger is not None and state is not State.CANCELLED:
+        due = task.trigger.anchor or task.run_at or now
+        again = trigger.following(task.trigger, due=due, now=now)
+    return {
+        "finished_at": now,
+        "next_run_at": again,
+        "result_expires_at": None if task.result is None else now + task.keep_result,
+        "expires_at": None if again is not None else now + task.keep_record,
+        "cancel_requested": False,
+        "pause_requested": False,
+        "worker": None,
+        "leased_until": None,
+        "continues": False,
+    }

@@ -1,0 +1,460 @@
+"""What may a caller do with tasks?
+
+Every operation takes the principal who asks, checks what it may do, and acts through the store. Dialects know nothing
+else of Milepost than this class and the record; the permission check is made here, once.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import uuid_utils
+from msgspec import UNSET, UnsetType
+
+from milepost import lifecycle, times
+from milepost.access.principal import Principal, Role
+from milepost.errors import (
+    Conflict,
+    DependentsConflict,
+    Fault,
+    Forbidden,
+    Gone,
+    Invalid,
+    KeyConflict,
+    NotFound,
+    NotReady,
+    PreconditionFailed,
+    ServiceError,
+    UniqueKeyConflict,
+)
+from milepost.files.protocol import FileMissing, FileStore
+from milepost.lifecycle import IllegalChange, Report, Step
+from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
+from milepost.store import protocol as stored
+from milepost.store.protocol import (
+    Cold,
+    Created,
+    Creation,
+    Deleted,
+    Deletion,
+    Edit,
+    Filter,
+    IdempotencyKey,
+    LogPage,
+    Page,
+    Refusal,
+    Tally,
+    TaskStore,
+    TypeInfo,
+    WorkerInfo,
+)
+from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task, parse_id
+from milepost.times import SECOND, Clock
+
+DEFAULT_TENANT = "default"
+LOG_PAGE = 1000
+"""Log entries that a stream reads at once."""
+
+T = TypeVar("T")
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish to change a task: labels of any task, and where an external one is. UNSET leaves as it is.
+
+    `state` blocked or queued also holds and frees a waiting task that the engine runs.
+    """
+
+    title: str | None | UnsetType = UNSET
+    description: str | None | UnsetType = UNSET
+    list_id: str | None | UnsetType = UNSET
+    assignee: str | None | UnsetType = UNSET
+    metadata: dict[str, Any] | None | UnsetType = UNSET
+    depends_on: tuple[str, ...] | UnsetType = UNSET
+    blocked_reason: str | None | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+    progress: float | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    counts: Counts | UnsetType = UNSET
+    result: msgspec.Raw | UnsetType = UNSET
+    failure: Failure | UnsetType = UNSET
+    lease_seconds: int | None | UnsetType = UNSET
+
+
+LABELS = ("title", "description", "list_id", "assignee", "metadata")
+
+
+class News(NamedTuple):
+    """What a stream tells: new log entries, and the record once they are complete up to its version."""
+
+    entries: Sequence[Any]
+    task: Task | None
+
+
+class ResultBody(NamedTuple):
+    """A result as bytes: its size, and a reader of a half-open range of them."""
+
+    name: str | None
+    media_type: str
+    size: int
+    sha256: str | None
+    read: Callable[[int, int | None], AsyncIterator[bytes]]
+
+
+class Service:
+    """The operations that callers have.
+
+    `clock` gives µs since the epoch, `new_id` a fresh task id.
+    """
+
+    def __init__(
+        self,
+        store: TaskStore,
+        files: FileStore,
+        *,
+        clock: Clock = times.now,
+        new_id: Callable[[], str] = lambda: str(uuid_utils.uuid7()),
+        retention: Retention = DEFAULT_RETENTION,
+    ) -> None:
+        self.store = store
+        self.files = files
+        self.clock = clock
+        self._new_id = new_id
+        self._retention = retention
+        self._types: dict[str, TypeInfo] = {}
+        self._types_read_at = 0
+
+    # Starting.
+
+    async def start(
+        self, principal: Principal, start: Start, *, origin: str, idempotency_key: str | None = None
+    ) -> Created:
+        """Make a task; it is durable when this returns. With a key that was used before: the task of then.
+
+        Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone.
+        """
+        now = self.clock()
+        tenant = start.tenant or principal.home or DEFAULT_TENANT
+        if not principal.holds(tenant):
+            raise Forbidden(f"You have no rights in the tenant {tenant!r}.")
+        if start.owner not in (None, principal.name) and not principal.is_service:
+            raise Forbidden("Only a service may start a task for somebody else.")
+        task = draft(
+            start,
+            await self._type(start.type),
+            self._retention,
+            now=now,
+            id=self._new_id(),
+            tenant=tenant,
+            owner=start.owner or principal.name,
+            origin=origin,
+        )
+        key = None
+        if idempotency_key is not None:
+            key = IdempotencyKey(idempotency_key, start.fingerprint(), now + self._retention.idempotency_key)
+        creation = Creation(
+            task,
+            msgspec.json.encode(start.input),
+            lambda numbered: lifecycle.begin(numbered, now=now, state=start.state),
+            principal.scope(),
+            key,
+        )
+        return _done(await self.store.create([creation], now=now))
+
+    async def _type(self, name: str) -> TypeInfo | None:
+        now = self.clock()
+        if not 0 <= now - self._types_read_at < SECOND or name not in self._types:
+            self._types = {info.name: info for info in await self.store.types()}
+            self._types_read_at = now
+        return self._types.get(name)
+
+    # Reading.
+
+    async def get(self, principal: Principal, task_id: str) -> Task:
+        """Read a record. Raises NotFound."""
+        found = await self.store.get([_id(task_id)], principal.scope(), now=self.clock())
+        return _found(found[0])
+
+    async def cold(self, principal: Principal, task_id: str) -> Cold:
+        """Read input, checkpoint and, for admins, the traceback. Raises NotFound."""
+        task = await self.get(principal, task_id)
+        cold = _found((await self.store.cold([task.id], principal.scope(), now=self.clock()))[0])
+        if not principal.holds(task.tenant, Role.ADMIN):
+            cold = msgspec.structs.replace(cold, traceback=None)
+        return cold
+
+    async def wait(
+        self,
+        principal: Principal,
+        task_id: str,
+        *,
+        timeout: int,
+        version: int | None = None,
+        until_end: bool = False,
+    ) -> Task:
+        """Read a record once it is past `version` (by default the present one) or at its end, within `timeout` µs.
+
+        `until_end`: only its end counts. Raises NotFound, also when it disappears.
+        """
+        deadline = self.clock() + timeout
+        task = await self.get(principal, task_id)
+        seen = task.version if version is None else version
+        while not (task.state.terminal or (task.version > seen and not until_end)):
+            left = deadline - self.clock()
+            if left <= 0:
+                break
+            await self.store.wait(task.id, version=task.version if until_end else seen, timeout=left)
+            task = await self.get(principal, task_id)
+        return task
+
+    async def find(self, principal: Principal, filter: Filter, *, after: str | None = None, limit: int = 50) -> Page:
+        """List the records that the caller may see, newest first. Raises Invalid for a cursor that is none."""
+        try:
+            return await self.store.find(filter, principal.scope(), after=after, limit=limit, now=self.clock())
+        except ValueError as error:
+            raise Invalid(Fault("This cursor is not one that a list gave.", parameter="after")) from error
+
+    async def log(self, principal: Principal, task_id: str, *, after: int = 0, limit: int = 100) -> LogPage:
+        """Read log entries with a sequence number above `after`. Raises NotFound."""
+        scope = principal.scope()
+        return _found(await self.store.log(_id(task_id), scope, after=after, limit=limit, now=self.clock()))
+
+    async def follow(
+        self, principal: Principal, task_id: str, *, since_version: int = 0, pause: int = 15 * SECOND
+    ) -> AsyncIterator[News]:
+        """Tell of a task as it changes, until its end; whatever `since_version` has not seen comes first.
+
+        When nothing happens for `pause` µs, empty news say that the stream lives. Raises NotFound, also when it
+        disappears.
+        """
+        seen, after = since_version, 0
+        while True:
+            page = _found(
+                await self.store.log(
+                    _id(task_id),
+                    principal.scope(),
+                    after=after,
+                    since_version=since_version,
+                    limit=LOG_PAGE,
+                    now=self.clock(),
+                )
+            )
+            after = page.entries[-1].seq if page.entries else after
+            if len(page.entries) == LOG_PAGE:
+                yield News(page.entries, None)
+                continue
+            task = page.task
+            yield News(page.entries, task if task.version > seen else None)
+            seen = max(seen, task.version)
+            if task.state.terminal and task.next_run_at is None:
+                return
+            await self.store.wait(task.id, version=seen, timeout=pause)
+
+    async def result(self, principal: Principal, task_id: str) -> ResultBody:
+        """The result as bytes. Raises NotFound, NotReady, Conflict (ended without one), Gone (past its retention)."""
+        task = await self.get(principal, task_id)
+        match task.result:
+            case FileResult() as file:
+                return ResultBody(
+                    file.name,
+                    file.media_type,
+                    file.size,
+                    file.sha256,
+                    lambda start, stop: self._read_file(file.key, start, stop),
+                )
+            case JsonResult():
+                body = await self.store.result(task.id, principal.scope(), now=self.clock())
+                if body is None:
+                    raise Gone("The result is past its retention.")
+                return ResultBody(
+                    None, "application/json", len(body), None, lambda start, stop: _slice(body, start, stop)
+                )
+        if not task.state.terminal:
+            raise NotReady(f"The task is {task.state}; there is no result yet.")
+        if task.state is not State.SUCCEEDED:
+            raise Conflict(f"The task was {task.state}, it has no result.")
+        if task.result_expires_at is not None:
+            raise Gone("The result is past its retention.")
+        raise NotFound("The task ended without a result.")
+
+    async def _read_file(self, key: str, start: int, stop: int | None) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self.files.read(key, start, stop):
+                yield chunk
+        except FileMissing as error:
+            raise Gone("The result is past its retention.") from error
+
+    # Acting.
+
+    async def cancel(self, principal: Principal, task_id: str) -> Task:
+        """Ask a running task to stop, end any other. Raises NotFound, Conflict."""
+        return await self._change(principal, task_id, lambda task, _: lifecycle.cancel(task, now=self.clock()))
+
+    async def pause(self, principal: Principal, task_id: str) -> Task:
+        """Ask a running task to stop at its next checkpoint, keep others from starting. Raises NotFound, Conflict."""
+        return await self._change(principal, task_id, lambda task, _: lifecycle.pause(task, now=self.clock()))
+
+    async def resume(self, principal: Principal, task_id: str) -> Task:
+        """Let a paused task go on. Raises NotFound, Conflict."""
+        return await self._change(principal, task_id, lambda task, _: lifecycle.resume(task, now=self.clock()))
+
+    async def retry(self, principal: Principal, task_id: str) -> Task:
+        """Let a failed or cancelled task begin again. Raises NotFound, Conflict, UniqueKeyConflict."""
+        return await self._change(
+            principal, task_id, lambda task, unmet: lifecycle.retry(task, now=self.clock(), unmet=unmet)
+        )
+
+    async def update(
+        self, principal: Principal, task_id: str, update: Update, *, if_version: int | None = None
+    ) -> Task:
+        """Change labels, and drive an external task. Raises NotFound, Invalid, Conflict, PreconditionFailed."""
+        depends_on = None
+        if not isinstance(update.depends_on, UnsetType):
+            parsed = [parse_id(text) for text in update.depends_on]
+            faults = [Fault("Not a task id.", f"/depends_on/{i}") for i, d in enumerate(parsed) if d is None]
+            if faults:
+                raise Invalid(*faults)
+            depends_on = tuple(d for d in parsed if d is not None)
+        now = self.clock()
+        return await self._change(
+            principal,
+            task_id,
+            lambda task, unmet: _updated(task, update, unmet, now),
+            if_version=if_version,
+            depends_on=depends_on,
+        )
+
+    async def delete(self, principal: Principal, task_id: str, *, cascade: bool = False) -> Deleted:
+        """Delete a finished task. Raises NotFound, Forbidden, Conflict, DependentsConflict."""
+        task = await self.get(principal, task_id)
+        if not principal.holds(task.tenant, Role.ADMIN):
+            raise Forbidden("Only an admin of the tenant may delete tasks.")
+        deletion = Deletion(task.id, principal.scope(), cascade)
+        deleted = _done(await self.store.delete([deletion], now=self.clock()))
+        await self.files.delete(deleted.file_keys)
+        return deleted
+
+    async def _change(
+        self,
+        principal: Principal,
+        task_id: str,
+        apply: Callable[[Task, tuple[str, ...]], Step],
+        *,
+        if_version: int | None = None,
+        depends_on: tuple[str, ...] | None = None,
+    ) -> Task:
+        edit = Edit(_id(task_id), principal.scope(), apply, if_version, depends_on)
+        return _done(await self.store.change([edit], now=self.clock()))
+
+    # What there is.
+
+    async def types(self) -> list[TypeInfo]:
+        """The task types that can be started."""
+        return await self.store.types()
+
+    async def workers(self) -> list[WorkerInfo]:
+        """The workers that are alive."""
+        return await self.store.workers(now=self.clock())
+
+    async def tally(self, principal: Principal) -> list[Tally]:
+        """How many tasks there are that the caller may see, by type and state."""
+        return await self.store.tally(principal.scope())
+
+
+def _updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Step:
+    given = {
+        name: value for name in update.__struct_fields__ if not isinstance(value := getattr(update, name), UnsetType)
+    }
+    labels = {name: given[name] for name in LABELS if name in given}
+    if task.runner == "external":
+        return _driven(task, given, labels, unmet, now)
+    foreign = given.keys() - {*LABELS, "depends_on", "state", "blocked_reason"}
+    if foreign:
+        raise IllegalChange("drive", task, f"The engine runs this task; {', '.join(sorted(foreign))} can't be set.")
+    return _regulated(lifecycle.relabel(task, now=now, **labels).task, given, unmet, now, task)
+
+
+def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], now: int, task: Task) -> Step:
+    """Hold, free or re-order a waiting task that the engine runs; `labelled` is `task` with its new labels."""
+    state = given.get("state", task.state)
+    waits_anew = "depends_on" in given or state is State.BLOCKED or "blocked_reason" in given
+    if state is State.QUEUED and task.state is State.BLOCKED and not unmet:
+        return lifecycle.unblock(_at(labelled, task), now=now)
+    if state is not State.BLOCKED and state is not task.state:
+        raise IllegalChange("drive", task, f"The engine runs this task; a client can't make it {state}.")
+    if not waits_anew:
+        return Step(labelled)
+    held = state is State.BLOCKED if "state" in given else task.held
+    if not (held or unmet):
+        return Step(labelled) if task.state is not State.BLOCKED else lifecycle.unblock(_at(labelled, task), now=now)
+    reason = given.get("blocked_reason", task.blocked_reason)
+    return lifecycle.block(_at(labelled, task), now=now, blocked_by=unmet, reason=reason, held=held)
+
+
+def _at(labelled: Task, task: Task) -> Task:
+    """The labelled record at the version of before, for a change that raises it once for both."""
+    return msgspec.structs.replace(labelled, version=task.version)
+
+
+def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tuple[str, ...], now: int) -> Step:
+    if given.keys() <= {*LABELS}:
+        return lifecycle.relabel(task, now=now, **labels)
+    raw = given.get("result")
+    lease: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "blocked_reason") if name in given}
+    if unmet or "depends_on" in given:
+        lease["blocked_by"] = unmet
+    return lifecycle.drive(
+        msgspec.structs.replace(task, lease_seconds=given.get("lease_seconds", task.lease_seconds)),
+        now=now,
+        state=given.get("state", task.state),
+        result=None if raw is None else JsonResult(len(bytes(raw)), raw),
+        failure=given.get("failure"),
+        report=Report(given.get("progress"), given.get("message"), given.get("counts")),
+        **labels,
+        **lease,
+    )
+
+
+async def _slice(body: bytes, start: int, stop: int | None) -> AsyncIterator[bytes]:
+    yield body[start:stop]
+
+
+def _id(text: str) -> str:
+    parsed = parse_id(text)
+    if parsed is None:
+        raise NotFound("There is no such task.")
+    return parsed
+
+
+def _found(value: T | None) -> T:
+    if value is None:
+        raise NotFound("There is no such task.")
+    return value
+
+
+def _done(outcomes: Sequence[T | Refusal | IllegalChange]) -> T:
+    """The outcome of a batch of one, or the error that tells a caller why it was refused."""
+    outcome = outcomes[0]
+    if isinstance(outcome, Refusal | IllegalChange):
+        raise _told(outcome) from outcome
+    return outcome
+
+
+def _told(refusal: Refusal | IllegalChange) -> ServiceError:
+    match refusal:
+        case IllegalChange():
+            return Conflict(refusal.why, state=str(refusal.state))
+        case stored.UniqueKeyTaken():
+            return UniqueKeyConflict(str(refusal), task=refusal.task_id)
+        case stored.DependencyMissing() | stored.DependencyCycle():
+            return Invalid(Fault(str(refusal), f"/depends_on/{refusal.index}"))
+        case stored.KeyReused():
+            return KeyConflict("This Idempotency-Key was used for a request with another body.")
+        case stored.KeyOutlived():
+            return Gone("The task that this Idempotency-Key stands for has been deleted.")
+        case stored.VersionMismatch():
+            return PreconditionFailed("The task has changed since the version that If-Match names.")
+        case stored.NotFinished():
+            return Conflict(str(refusal), task=refusal.task_id)
+        case stored.HasDependents():
+            return DependentsConflict(str(refusal), dependents=list(refusal.dependents))
+    return NotFound("There is no such task.")

@@ -1,0 +1,200 @@
+"""What does a caller say to start a task, and what record does that make?"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import jsonschema_rs
+import msgspec
+
+from milepost import trigger as triggers
+from milepost.errors import Fault, Invalid
+from milepost.store.protocol import TypeInfo
+from milepost.task import TYPE_NAME, DependencyFailure, Runner, State, Task, parse_id
+from milepost.times import DAY
+from milepost.trigger import Trigger
+
+MAX_TEXT: Final = 10_000
+"""Longest title, description, reason or key, in characters."""
+MAX_ATTEMPTS: Final = 1_000
+MAX_PRIORITY: Final = 2**31 - 1
+MAX_DEPENDENCIES: Final = 1_000
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish to start a task, as every dialect hands it on. Times in µs; None where the caller said nothing.
+
+    The last group is for dialects whose clients drive their tasks themselves.
+    """
+
+    type: str
+    input: Mapping[str, Any] = {}
+    tenant: str | None = None
+    owner: str | None = None
+    title: str | None = None
+    description: str | None = None
+    list_id: str | None = None
+    assignee: str | None = None
+    creator: str | None = None
+    metadata: dict[str, Any] | None = None
+    debug: str | None = None
+    trigger: Trigger | None = None
+    run_at: int | None = None
+    priority: int | None = None
+    timeout: int | None = None
+    start_by: int | None = None
+    depends_on: tuple[str, ...] = ()
+    on_dependency_failure: DependencyFailure = "fail"
+    max_attempts: int | None = None
+    unique_key: str | None = None
+    runner: Runner | None = None
+    parent: str | None = None
+    keep_result: int | None = None
+    keep_record: int | None = None
+
+    state: State | None = None
+    held: bool = False
+    blocked_reason: str | None = None
+    lease_seconds: int | None = None
+
+    def fingerprint(self) -> bytes:
+        """A hash that is the same for the same request, whatever the order of its fields."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long a finished task's result and record are kept where nobody says otherwise, and Idempotency-Keys (µs)."""
+
+    result: int = 7 * DAY
+    record: int = 30 * DAY
+    idempotency_key: int = DAY
+
+
+DEFAULT_RETENTION: Final = Retention()
+
+
+def draft(
+    start: Start,
+    info: TypeInfo | None,
+    retention: Retention,
+    *,
+    now: int,
+    id: str,
+    tenant: str,
+    owner: str,
+    origin: str,
+) -> Task:
+    """The record that a start makes, not yet begun.
+
+    `info` is None for a type that nobody registered, which only external tasks may have. Raises `Invalid`, naming
+    every field that is wrong.
+    """
+    faults = [*_type_faults(start, info), *_plain_faults(start, now)]
+    dependencies = tuple(parse_id(text) or "" for text in start.depends_on)
+    faults += [Fault("Not a task id.", f"/depends_on/{i}") for i, d in enumerate(dependencies) if not d]
+    if faults:
+        raise Invalid(*faults)
+    info = info or TypeInfo(start.type, "external", {})
+    trigger, run_at = start.trigger, start.run_at
+    if trigger is not None:
+        trigger, run_at = triggers.first(trigger, now=now, run_at=run_at)
+    return Task(
+        id=id,
+        tenant=tenant,
+        owner=owner,
+        origin=origin,
+        type=start.type,
+        created_at=now,
+        updated_at=now,
+        parent=start.parent,
+        runner=start.runner or info.runner,
+        title=start.title,
+        description=start.description,
+        list_id=start.list_id,
+        assignee=start.assignee,
+        creator=start.creator,
+        metadata=start.metadata,
+        debug=start.debug,
+        trigger=trigger,
+        run_at=run_at,
+        priority=_said(start.priority, info.priority),
+        timeout=_said(start.timeout, info.timeout),
+        start_by=start.start_by,
+        max_attempts=_said(start.max_attempts, info.max_attempts),
+        unique_key=start.unique_key,
+        depends_on=tuple(dict.fromkeys(dependencies)),
+        on_dependency_failure=start.on_dependency_failure,
+        blocked_reason=start.blocked_reason,
+        held=start.held,
+        lease_seconds=start.lease_seconds,
+        keep_result=_said(start.keep_result, info.keep_result, retention.result),
+        keep_record=_said(start.keep_record, info.keep_record, retention.record),
+    )
+
+
+def _said(*values: Any) -> Any:
+    """The first of these that says anything."""
+    return next((value for value in values if value is not None), None)
+
+
+def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
+    if info is not None:
+        faults = _input_faults(start.input, info)
+        if start.runner not in (None, "process", info.runner):
+            faults.append(Fault(f"Tasks of this type run as {info.runner} or process.", "/runner"))
+        return faults
+    if start.runner == "external" and TYPE_NAME.fullmatch(start.type):
+        return []
+    return [Fault(f"There is no task type {start.type!r} here.", "/type")]
+
+
+def _input_faults(value: Mapping[str, Any], info: TypeInfo) -> list[Fault]:
+    errors = _validator(msgspec.json.encode(info.schema)).iter_errors(value)
+    return [Fault(_sentence(error), "/input" + _pointer(error.instance_path)) for error in errors]
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema: bytes) -> Any:
+    return jsonschema_rs.validator_for(msgspec.json.decode(schema), validate_formats=True)
+
+
+def _sentence(error: Any) -> str:
+    message = str(error.message)
+    return message[0].upper() + message[1:] + ("" if message.endswith(".") else ".")
+
+
+def _pointer(path: list[str | int]) -> str:
+    """An RFC 6901 pointer."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _plain_faults(start: Start, now: int) -> list[Fault]:
+    """What is wrong with the fields that need nothing but themselves to be judged."""
+    return [Fault(detail, f"/{field}") for field, is_wrong, detail in _RULES if is_wrong(start, now)]
+
+
+def _too_long(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
+    return field, lambda s, _: len(getattr(s, field) or "") > MAX_TEXT, f"At most {MAX_TEXT} characters."
+
+
+_RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
+    *(_too_long(f) for f in ("title", "description", "unique_key", "list_id", "assignee", "blocked_reason", "debug")),
+    ("tenant", lambda s, _: s.tenant == "" or len(s.tenant or "") > 200, "From 1 to 200 characters."),
+    ("owner", lambda s, _: s.owner == "", "Must not be empty."),
+    ("unique_key", lambda s, _: s.unique_key == "", "Must not be empty."),
+    ("priority", lambda s, _: abs(s.priority or 0) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way."),
+    ("timeout", lambda s, _: s.timeout is not None and s.timeout <= 0, "Must be more than 0."),
+    ("start_by", lambda s, now: s.start_by is not None and s.start_by <= now, "Must lie ahead."),
+    (
+        "max_attempts",
+        lambda s, _: s.max_attempts is not None and not 1 <= s.max_attempts <= MAX_ATTEMPTS,
+        f"From 1 to {MAX_ATTEMPTS}.",
+    ),
+    ("depends_on", lambda s, _: len(s.depends_on) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks."),
+    (
+        "lease_seconds",
+        lambda s, _: s.lease_seconds is not None and (s.lease_seconds <= 0 or s.runner != "external"),
+        "A positive number, for tasks with runner external only.",
+    ),
+)
