@@ -1,3 +1,9 @@
 """Milepost gives a long-running operation an address."""
 
+from milepost.app import Milepost
+from milepost.engine.context import BlockingContext, Context
+from milepost.engine.outcome import File, Parked, TaskError
+
 __version__ = "0.1.0"
+
+__all__ = ["BlockingContext", "Context", "File", "Milepost", "Parked", "TaskError", "__version__"]

@@ -2,7 +2,8 @@
 
 Every function here is pure: it takes a record and the time, and gives a `Step`: the record after the change with its
 version raised by one, the log entries that the change writes, and what it does to the cold parts. A change that is not
-in `LEGAL` raises `IllegalChange`. Stores apply these functions inside their transactions and hold no rule themselves.
+in `LEGAL`, or whose time has not come, raises `IllegalChange`. Stores apply these functions inside their transactions
+and hold no rule themselves.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ _S = State
 _WAITING: Final = frozenset({_S.SCHEDULED, _S.BLOCKED, _S.QUEUED})
 _NOT_STARTED: Final = frozenset({_S.SCHEDULED, _S.QUEUED})
 _LIVE: Final = frozenset(_S) - TERMINAL
+_REPEATABLE: Final = TERMINAL - {_S.CANCELLED}
 
 
 def _to(sources: Iterable[State], *targets: State) -> dict[State, frozenset[State]]:
@@ -40,12 +42,12 @@ LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
     "fail": _to([_S.RUNNING], _S.FAILED, _S.CANCELLED, _S.PAUSED, *_NOT_STARTED),
     "fail_dependency": _to([_S.BLOCKED], _S.FAILED),
     "miss_start": _to(_WAITING, _S.FAILED),
-    "cancel": {**_to(_LIVE - {_S.RUNNING}, _S.CANCELLED), **_to([_S.RUNNING], _S.RUNNING)},
+    "cancel": {**_to([*_WAITING, _S.PAUSED, _S.CANCELLED], _S.CANCELLED), **_to([_S.RUNNING], _S.RUNNING)},
     "pause": {**_to([*_NOT_STARTED, _S.PAUSED], _S.PAUSED), **_to([_S.RUNNING], _S.RUNNING)},
     "resume": {**_to([_S.PAUSED], *_NOT_STARTED), **{s: frozenset({s}) for s in (*_NOT_STARTED, _S.RUNNING)}},
-    "retry": _to([_S.FAILED, _S.CANCELLED], _S.BLOCKED, *_NOT_STARTED),
-    "end_repetition": {s: frozenset({s}) for s in TERMINAL},
-    "next_run": _to(TERMINAL, _S.QUEUED),
+    "retry": _to([_S.FAILED, _S.CANCELLED], _S.BLOCKED, _S.QUEUED),
+    "end_repetition": {s: frozenset({s}) for s in _REPEATABLE},
+    "next_run": _to(_REPEATABLE, _S.QUEUED),
     "relabel": {s: frozenset({s}) for s in _S},
     "expire_result": {s: frozenset({s}) for s in TERMINAL},
     "drive": {**_to(_LIVE, *_S), **_to(TERMINAL, _S.QUEUED)},
@@ -104,11 +106,15 @@ def _step(
     traceback: str | None | UnsetType = UNSET,
     **fields: Any,
 ) -> Step:
-    """The one place where a record changes: checks the table, raises the version, writes the state's entry."""
+    """The one place where a record changes: checks the table, raises the version, writes the state's entry.
+
+    A result whose retention is over has expired first: readers may have seen that already, under a version of its own.
+    """
     target = task.state if state is None else state
     if target not in LEGAL[change].get(task.state, ()):
         raise IllegalChange(change, task)
-    after = replace(task, state=target, version=task.version + 1, updated_at=max(now, task.updated_at), **fields)
+    before = as_of(task, now)
+    after = replace(before, state=target, version=before.version + 1, updated_at=max(now, before.updated_at), **fields)
     if target is not task.state:
         moved = Entry(now, "state", after.attempt, source=task.state, target=target)
         entries = (*entries, moved)
@@ -124,9 +130,11 @@ def begin(task: Task, *, now: int, state: State | None = None) -> Step:
     first = state or _ready_state(task, now)
     task = replace(task, state=first, version=1, created_at=now, updated_at=now)
     if first is State.BLOCKED:
-        task = replace(task, blocked_at=now)
-    elif first is State.RUNNING:
-        task = replace(task, started_at=now, attempt=1, leased_until=_leased_until(task, now))
+        task = replace(task, blocked_at=now, held=task.held or state is State.BLOCKED)
+    else:
+        task = replace(task, **_FREE)
+    if first is State.RUNNING:
+        task = replace(task, leased_until=_leased_until(task, now), **_taken(task, now))
     elif first in TERMINAL:
         task = replace(task, **_ending(task, first, now))
     return Step(task, (Entry(now, "state", task.attempt, target=first),))
@@ -142,11 +150,13 @@ def _ready_state(task: Task, now: int) -> State:
 
 def enqueue(task: Task, *, now: int) -> Step:
     """A scheduled task's time has come."""
+    if task.run_at is not None and task.run_at > now:
+        raise IllegalChange("enqueue", task, "The task's time has not come yet.")
     return _step("enqueue", task, now, State.QUEUED)
 
 
 def block(task: Task, *, now: int, blocked_by: tuple[str, ...], reason: str | None, held: bool) -> Step:
-    """It now waits for `blocked_by`, or (`held`) until a client frees it."""
+    """It now waits for `blocked_by`, or (`held`, or when there is nothing else to wait for) until a client frees it."""
     return _step(
         "block",
         task,
@@ -155,7 +165,7 @@ def block(task: Task, *, now: int, blocked_by: tuple[str, ...], reason: str | No
         blocked_by=blocked_by,
         blocked_reason=reason,
         blocked_at=task.blocked_at if task.state is State.BLOCKED else now,
-        held=held,
+        held=held or not blocked_by,
     )
 
 
@@ -170,17 +180,18 @@ _FREE: Final[dict[str, Any]] = {"blocked_by": (), "blocked_reason": None, "block
 
 def claim(task: Task, *, now: int, worker: str) -> Step:
     """A worker takes it: a new epoch, and a new attempt unless the last one was parked, released or lost."""
-    return _step(
-        "claim",
-        task,
-        now,
-        State.RUNNING,
-        epoch=task.epoch + 1,
-        worker=worker,
-        attempt=max(1, task.attempt) if task.continues else task.attempt + 1,
-        continues=False,
-        started_at=task.started_at or now,
-    )
+    if task.runner == "external":
+        raise IllegalChange("claim", task, "No worker runs this task, its client does.")
+    return _step("claim", task, now, State.RUNNING, epoch=task.epoch + 1, worker=worker, **_taken(task, now))
+
+
+def _taken(task: Task, now: int) -> dict[str, Any]:
+    """What every start of work sets."""
+    return {
+        "attempt": task.attempt if task.continues else task.attempt + 1,
+        "continues": False,
+        "started_at": task.started_at or now,
+    }
 
 
 def report(task: Task, *, now: int, report: Report) -> Step:
@@ -197,23 +208,24 @@ def park(task: Task, *, now: int, report: Report = NOTHING) -> Step:
     return _leave("park", task, now, state, report, continues=True)
 
 
-def lose(task: Task, *, now: int) -> Step:
+def lose(task: Task, *, now: int, how: str = "worker lost", report: Report = NOTHING) -> Step:
     """Its lease ended before its work did: queued again, until it has been lost `MAX_LOSSES` times."""
     losses = task.losses + 1
+    lost = Entry(now, "outcome", task.attempt, "warning", how, {"losses": losses})
+    task = report.onto(task)
     if task.cancel_requested:
-        return _end("lose", task, now, State.CANCELLED, losses=losses)
+        return _end("lose", task, now, State.CANCELLED, report, losses=losses)
     if losses >= MAX_LOSSES and task.runner != "external":
-        failure = Failure("worker_lost", f"The worker was lost {losses} times while it ran this task.")
-        return _end("lose", task, now, State.FAILED, losses=losses, failure=failure)
+        failure = Failure("worker_lost", f"The worker was lost {losses} times while it ran this task ({how}).")
+        return _end("lose", task, now, State.FAILED, report, losses=losses, failure=failure)
     state = State.PAUSED if task.pause_requested else State.QUEUED
-    lost = Entry(now, "outcome", task.attempt, "warning", "worker lost", {"losses": losses})
-    return _leave("lose", task, now, state, Report(entries=(lost,)), continues=True, losses=losses)
+    told = replace(report, entries=(*report.entries, lost))
+    return _leave("lose", task, now, state, told, continues=True, losses=losses)
 
 
 def succeed(task: Task, *, now: int, result: JsonResult | FileResult | None = None, report: Report = NOTHING) -> Step:
     """The work is done."""
-    task = replace(report.onto(task), progress=1.0)
-    return _end("succeed", task, now, State.SUCCEEDED, report, result=result, has_succeeded=True)
+    return _end("succeed", report.onto(task), now, State.SUCCEEDED, report, result=result)
 
 
 def fail(
@@ -246,7 +258,9 @@ def fail_dependency(task: Task, *, now: int, dependency: str, why: str) -> Step:
 
 
 def miss_start(task: Task, *, now: int) -> Step:
-    """It was to start by a time that has passed."""
+    """It was to start by a time that has passed. One that did start, and waits for its next try, has met it."""
+    if task.started_at is not None or task.start_by is None or task.start_by > now:
+        raise IllegalChange("miss_start", task, "The task did not miss a time that it was to start by.")
     failure = Failure("start_by_passed", "The task could not start by the time given in start_by.")
     return _end("miss_start", task, now, State.FAILED, failure=failure, **_FREE)
 
@@ -267,7 +281,7 @@ def cancel(task: Task, *, now: int) -> Step:
 
 
 def pause(task: Task, *, now: int) -> Step:
-    """A running task is asked to stop at its next checkpoint; one that has not started yet stays where it is."""
+    """A running task is asked to stop at its next checkpoint; one that waits to run is paused at once."""
     if task.state is State.PAUSED or (task.state is State.RUNNING and task.pause_requested):
         return Step(task)
     if task.state is State.RUNNING:
@@ -279,40 +293,43 @@ def resume(task: Task, *, now: int) -> Step:
     """A paused task is queued again; a pause that was only requested is taken back."""
     if task.state is State.PAUSED:
         return _step("resume", task, now, _ready_state(task, now))
-    if task.pause_requested or task.state not in LEGAL["resume"]:
-        return _step("resume", task, now, pause_requested=False)
-    return Step(task)
+    if task.state in LEGAL["resume"] and not task.pause_requested:
+        return Step(task)
+    return _step("resume", task, now, pause_requested=False)
 
 
 def retry(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
     """A failed or cancelled task begins again with all its attempts; what it saved, it finds again."""
-    fresh = replace(task, blocked_by=unmet, run_at=None, **_FRESH)
-    if unmet:
-        fresh = replace(fresh, blocked_at=now)
+    fresh = replace(_afresh(task, now), run_at=None, blocked_by=unmet, blocked_at=now if unmet else None)
     return _step("retry", fresh, now, _ready_state(fresh, now), traceback=None)
 
 
-_FRESH: Final[dict[str, Any]] = {
-    "attempt": 0,
-    "losses": 0,
-    "continues": False,
-    "progress": 0.0,
-    "message": None,
-    "counts": Counts(),
-    "next_run_at": None,
-    "started_at": None,
-    "finished_at": None,
-    "result_expires_at": None,
-    "expires_at": None,
-    "result": None,
-    "failure": None,
-    "start_by": None,
-}
+def _afresh(task: Task, now: int) -> Task:
+    """The record with the room that a new beginning needs, version unchanged but for a result that expired before."""
+    return replace(
+        as_of(task, now),
+        attempt=0,
+        losses=0,
+        continues=False,
+        progress=0.0,
+        message=None,
+        counts=Counts(),
+        next_run_at=None,
+        started_at=None,
+        finished_at=None,
+        result_expires_at=None,
+        expires_at=None,
+        result=None,
+        failure=None,
+        start_by=None,
+    )
 
 
 def next_run(task: Task, *, now: int) -> Step:
     """A repeating task's next run is due: the record of the last one makes room."""
-    fresh = replace(task, run=task.run + 1, run_at=task.next_run_at, **_FRESH)
+    if task.next_run_at is None or task.next_run_at > now:
+        raise IllegalChange("next_run", task, "The task has no run that is due.")
+    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=task.next_run_at)
     return _step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
 
 
@@ -323,7 +340,9 @@ def relabel(task: Task, *, now: int, **labels: Any) -> Step:
 
 def expire_result(task: Task) -> Step:
     """The result's retention is over. Happens at `result_expires_at`, whenever it is noticed."""
-    return _step("expire_result", task, task.result_expires_at or task.updated_at, result=None)
+    if task.result is None or task.result_expires_at is None:
+        raise IllegalChange("expire_result", task, "The task has no result that expires.")
+    return _step("expire_result", replace(task, result=None), task.result_expires_at)
 
 
 def as_of(task: Task, now: int) -> Task:
@@ -343,22 +362,34 @@ def drive(
     report: Report = NOTHING,
     **fields: Any,
 ) -> Step:
-    """The client of an external task says where it is. From a terminal state only back to queued: a retry."""
-    if task.state in TERMINAL:
-        if state is not State.QUEUED:
-            raise IllegalChange("drive", task)
-        task = replace(task, **_FRESH)
-    task = report.onto(task)
+    """The client of an external task says where it is. From a terminal state only back to queued: a retry.
+
+    Work that it pauses or blocks carries on later with the same attempt.
+    """
+    if task.runner != "external":
+        raise IllegalChange("drive", task, "The engine runs this task, no client can say where it is.")
+    fields |= _waiting(task, now, fields) if state is State.BLOCKED else _FREE
     if state in TERMINAL:
-        fields = _FREE | fields | {"result": result, "failure": failure}
-        fields["has_succeeded"] = task.has_succeeded or state is State.SUCCEEDED
-        return _end("drive", task, now, state, report, **fields)
-    if state is State.RUNNING and task.state is not State.RUNNING:
-        fields |= {"started_at": task.started_at or now, "attempt": task.attempt + 1}
-    blocking = {"blocked_at": task.blocked_at or now, "held": True}
-    fields = (blocking if state is State.BLOCKED else _FREE) | fields
-    leased_until = _leased_until(task, now) if state is State.RUNNING else None
-    return _leave("drive", task, now, state, report, leased_until=leased_until, **fields)
+        return _end("drive", report.onto(task), now, state, report, result=result, failure=failure, **fields)
+    if state is State.RUNNING:
+        fields["leased_until"] = _leased_until(task, now)
+        if task.state is not State.RUNNING:
+            fields |= _taken(task, now)
+    elif task.state is State.RUNNING:
+        fields["continues"] = state in (State.PAUSED, State.BLOCKED)
+    elif task.state in TERMINAL:
+        task = _afresh(task, now)
+    return _leave("drive", report.onto(task), now, state, report, **fields)
+
+
+def _waiting(task: Task, now: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What blocks a task that its client drives: the client, unless it only speaks of one that waits for others."""
+    enters = task.state is not State.BLOCKED
+    for_others = fields.get("blocked_by", task.blocked_by)
+    return {
+        "blocked_at": now if enters else task.blocked_at,
+        "held": enters or fields.get("held", task.held) or not for_others,
+    }
 
 
 def _leased_until(task: Task, now: int) -> int | None:
@@ -419,8 +450,9 @@ def _end(
 def _outcome(task: Task, now: int, state: State, failure: Failure | None) -> Entry:
     fields: dict[str, Any] = {name: getattr(task.counts, name) for name in Counts.__struct_fields__}
     if failure is not None:
-        return Entry(now, "outcome", task.attempt, "error", failure.message, fields | {"code": failure.code})
-    return Entry(now, "outcome", task.attempt, "info", _OUTCOMES[state], fields)
+        fields["code"] = failure.code
+    message = _OUTCOMES[state] if failure is None else failure.message
+    return Entry(now, "outcome", task.attempt, "error" if state is State.FAILED else "info", message, fields)
 
 
 _OUTCOMES: Final = {State.SUCCEEDED: "success", State.FAILED: "failure", State.CANCELLED: "cancelled"}
@@ -428,11 +460,13 @@ _OUTCOMES: Final = {State.SUCCEEDED: "success", State.FAILED: "failure", State.C
 
 def _ending(task: Task, state: State, now: int) -> dict[str, Any]:
     """What every end sets. A record that will run again does not expire before it has."""
-    again = None
-    if task.trigger is not None and state is not State.CANCELLED:
-        due = task.trigger.anchor or task.run_at or now
-        again = trigger.following(task.trigger, due=due, now=now)
+    # A clock that is behind the one that began the run must not find the run's own due time ahead once more.
+    now = max(now, task.updated_at)
+    again = _again(task, state, now)
+    succeeded = state is State.SUCCEEDED
     return {
+        "progress": 1.0 if succeeded else task.progress,
+        "has_succeeded": succeeded or task.has_succeeded,
         "finished_at": now,
         "next_run_at": again,
         "result_expires_at": None if task.result is None else now + task.keep_result,
@@ -443,3 +477,12 @@ def _ending(task: Task, state: State, now: int) -> dict[str, Any]:
         "leased_until": None,
         "continues": False,
     }
+
+
+def _again(task: Task, state: State, now: int) -> int | None:
+    """When it is due once more: not after a cancel, nor after a failure that left what it waits for unmet."""
+    unmet = task.state is State.BLOCKED and state is State.FAILED
+    if task.trigger is None or state is State.CANCELLED or unmet:
+        return None
+    due = task.trigger.anchor or task.run_at or now
+    return trigger.following(task.trigger, due=due, now=now)

@@ -195,10 +195,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 def parse_id(text: str) -> str | None:
     """A task's id in its inner form (dashed, lower case), from a UUID in any published form; None if it is none."""
-    digits = text.replace("-", "").lower() if len(text) in (32, 36) else ""
+    digits = text.replace("-", "").lower()
     if len(digits) != 32 or not _HEX.issuperset(digits):
         return None
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    dashed = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return dashed if text.lower() in (dashed, digits) else None
 
 
 _HEX: Final = frozenset("0123456789abcdef")

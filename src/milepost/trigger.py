@@ -180,8 +180,8 @@ def _next_repeat(repeat: Repeat, timezone: str, anchor: int, after: int) -> int:
     zone = ZoneInfo(timezone)
     wall = times.to_datetime(anchor, zone).replace(tzinfo=None, fold=0)
     reached = _periods(repeat, wall, times.to_datetime(after, zone))
-    # One period back, as the wall clock of `after` may be past the date and short of the time; never before the
-    # anchor. From there the next due time is at most a few steps away, however long ago the anchor was.
+    # One period back, as a time that daylight saving skips may be due on the next date; never before the anchor.
+    # From there the next due time is at most a few steps away, however long ago the anchor was.
     candidates = (_nth(repeat, wall, n).replace(tzinfo=zone) for n in count(max(0, reached - 1)))
     return next(due for due in map(times.from_datetime, candidates) if due > after)
 

@@ -165,7 +165,7 @@ class _Write:
     def open(self) -> None:
         """Makes the file, aside from where it would be read."""
         self._partial.touch(mode=0o600, exist_ok=False)
-        self._file = self._opened.enter_context(self._partial.open("wb", buffering=0))
+        self._file = self._opened.enter_context(self._partial.open("r+b", buffering=0))
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Hashes and writes more bytes."""

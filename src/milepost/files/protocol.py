@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 
-class FileMissing(LookupError):  # noqa: N818 - names the fact
+class FileMissing(LookupError):
     """No file is stored under this key: it was deleted, or never was there."""
 
 

@@ -1,0 +1,199 @@
+"""How do the parts make one application? `Milepost`: a registry of task types, wired to a store, files and a service."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from milepost import times
+from milepost.access.principal import LOCAL
+from milepost.engine.background import BackgroundLoop, run_together
+from milepost.engine.context import Place
+from milepost.engine.due import Due
+from milepost.engine.expire import Expire, Sweep
+from milepost.engine.rescue import Rescue
+from milepost.engine.task_type import Duration, EngineRunner, TaskType
+from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
+from milepost.files.folder import FolderFiles
+from milepost.http.app import HttpApp
+from milepost.http.dialect import Dialect
+from milepost.http.dialects.native import Native
+from milepost.service import Service
+from milepost.start import Start
+from milepost.store.sqlite.store import SqliteStore
+from milepost.task import Task
+from milepost.times import Clock
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_STORE = "milepost.db"
+
+
+class Milepost:
+    """An application: task types, and where their records and files live.
+
+    `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
+    `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
+    callers may name paths, by default the current one.
+    """
+
+    def __init__(
+        self,
+        store: str | Path | None = None,
+        *,
+        files: Path | str | None = None,
+        files_root: Path | str | None = None,
+        clock: Clock = times.now,
+    ) -> None:
+        self.path = _path(store if store is not None else os.environ.get("MILEPOST_STORE", DEFAULT_STORE))
+        self.types: dict[str, TaskType] = {}
+        self._files_folder = Path(files) if files else self.path.with_name(self.path.name + ".files")
+        self._files_root = Path(files_root or os.environ.get("MILEPOST_FILES_ROOT", "."))
+        self._clock = clock
+        self._service: Service | None = None
+
+    # Registering.
+
+    @overload
+    def task(self, function: F, /) -> F: ...
+
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        retries: int = 0,
+        timeout: Duration | None = None,
+        runner: EngineRunner | None = None,
+        backoff: Duration = "1s",
+        backoff_max: Duration = "10m",
+        concurrency: int | None = None,
+        priority: int = 0,
+        keep_result: Duration | None = None,
+        keep_record: Duration | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def task(self, function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Make a function a task type, named after itself unless `name` says otherwise; used as a decorator.
+
+        `retries`: tries after the first that failed, `backoff` to `backoff_max` apart. `timeout`: of one try.
+        `runner`: `loop` (default for async functions), `thread` (for plain ones) or `process`. `concurrency`: how many
+        of its tasks run at once, over all workers. `priority`: higher first. `keep_result`, `keep_record`: retention.
+        Raises ValueError for an option, name or signature that does not work.
+        """
+
+        def register(function: F) -> F:
+            self._add(TaskType(function, **options))
+            return function
+
+        return register if function is None else register(function)
+
+    def include(self, other: "Milepost") -> None:
+        """Take over the task types of another instance. ValueError where a name is taken."""
+        for task_type in other.types.values():
+            self._add(task_type)
+
+    def _add(self, task_type: TaskType) -> None:
+        taken = self.types.get(task_type.name)
+        if taken is not None and taken.function is not task_type.function:
+            places = " and ".join(f"{t.function.__module__}.{t.function.__qualname__}" for t in (taken, task_type))
+            raise ValueError(f"Two functions want to be the task type {task_type.name!r}: {places}.")
+        self.types[task_type.name] = task_type
+        task_type.function.__milepost__ = task_type  # type: ignore[attr-defined]  # how a process of its own finds it
+
+    # Running.
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[Service]:
+        """Open the store and make the types known; inside, `service` is there. May not be entered twice at once."""
+        if self._service is not None:
+            raise RuntimeError("This Milepost is open already.")
+        store = SqliteStore(self.path)
+        await store.open()
+        files = FolderFiles(self._files_folder)
+        try:
+            await store.publish_types([task_type.info for task_type in self.types.values()])
+            self._service = Service(store, files, clock=self._clock)
+            yield self._service
+        finally:
+            self._service = None
+            await files.close()
+            await store.close()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """For `FastAPI(lifespan=app.lifespan)` and Starlette alike: open while the application runs."""
+        async with self.opened():
+            yield
+
+    @property
+    def service(self) -> Service:
+        """What callers may do. RuntimeError outside `opened()` or the lifespan."""
+        if self._service is None:
+            raise RuntimeError(
+                "This Milepost is not open. Give your application its lifespan, FastAPI(lifespan=app.lifespan), "
+                "or work inside `async with app.opened():`."
+            )
+        return self._service
+
+    def asgi(self, dialects: Sequence[Dialect] | None = None) -> HttpApp:
+        """The HTTP API as an ASGI application, to serve or to mount: the native dialect unless told otherwise."""
+        return HttpApp(lambda: self.service, dialects or [Native()])
+
+    def worker(self, *, concurrency: int = DEFAULT_CONCURRENCY, grace: float = DEFAULT_GRACE) -> Worker:
+        """A worker for these types; `grace` in seconds. Only while open."""
+        return Worker(
+            self.types,
+            self.service.store,
+            self.service.files,
+            self._place(),
+            concurrency=concurrency,
+            grace=grace,
+            loops=self._loops(),
+            clock=self._clock,
+        )
+
+    @contextlib.asynccontextmanager
+    async def maintenance(self) -> AsyncIterator[None]:
+        """Run the background loops in this process; a worker does so anyhow. Only while open."""
+        async with run_together(self._loops()):
+            yield
+
+    def _loops(self) -> list[BackgroundLoop]:
+        store, files = self.service.store, self.service.files
+        loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep]
+        return [loop(store, files, self._clock) for loop in loops]
+
+    def _place(self) -> Place:
+        return Place(str(self._files_folder.resolve() / "tasks"), str(self._files_root.resolve()))
+
+    # Starting from Python.
+
+    async def start(
+        self,
+        type: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        owner: str | None = None,
+        tenant: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Task:
+        """Start a task; it is durable when this returns. Only while open.
+
+        `options` are the other fields of `milepost.start.Start`: title, run_at, priority, depends_on …
+        Raises milepost.errors.Invalid and its kin.
+        """
+        start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, **options)
+        created = await self.service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
+        return created.task
+
+
+def _path(store: str | Path) -> Path:
+    if isinstance(store, str) and "://" in store:
+        scheme, _, path = store.partition("://")
+        if scheme != "sqlite" or not path.strip("/"):
+            raise ValueError(f"{store!r} names no store: write a path, or sqlite:///path.")
+        return Path(path.removeprefix("/") if not path.startswith("//") else path[1:])
+    return Path(store)

@@ -1,0 +1,41 @@
+"""How do lines that a task writes through Python's own `logging` get into its log?"""
+
+import logging
+from typing import Final
+
+from milepost.engine.context import current
+from milepost.task import Level
+
+_LEVELS: Final[tuple[tuple[int, Level], ...]] = (
+    (logging.CRITICAL, "critical"),
+    (logging.ERROR, "error"),
+    (logging.WARNING, "warning"),
+    (logging.INFO, "info"),
+)
+
+
+class CaptureHandler(logging.Handler):
+    """Hands records on to the task that runs where they are written; elsewhere it does nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record to the log of the running task, if there is one."""
+        context = current.get()
+        if context is None:
+            return
+        try:
+            level: Level = next((name for number, name in _LEVELS if record.levelno >= number), "debug")
+            fields = {"logger": record.name}
+            if record.exc_info:
+                fields["exception"] = logging.Formatter().formatException(record.exc_info)
+            context.log(record.getMessage(), level, **fields)
+        except Exception:
+            self.handleError(record)
+
+
+def capture_logging() -> None:
+    """Capture from INFO upwards, in this process, from now on. Calling it again changes nothing."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
+        root.addHandler(CaptureHandler(logging.INFO))
+    if root.level > logging.INFO or root.level == logging.NOTSET:
+        root.setLevel(logging.INFO)

@@ -1,0 +1,161 @@
+"""How do a running function and its worker talk?
+
+What the function tells is buffered and flushed by the worker; what it saves is durable when `save` returns; that it is
+to stop shows in `stopping`. `Lease` is the worker's end; a function in a process of its own holds another kind.
+"""
+
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from msgspec import UNSET, UnsetType
+
+from milepost.engine.outcome import Parked, StopReason
+from milepost.lifecycle import Report
+from milepost.store.protocol import Claimed
+from milepost.task import Counts, Entry, Task
+
+
+class Channel(Protocol):
+    """What a context needs of its worker."""
+
+    task: Task
+    """The record at the claim."""
+    saved: bytes | None
+    """What the last checkpoint saved, as JSON."""
+    stopping: StopReason | None
+    """Why the function is to stop, once it is."""
+
+    def tell(
+        self,
+        *,
+        progress: float | None = None,
+        message: str | None = None,
+        counts: Counts | None = None,
+        entry: Entry | None = None,
+    ) -> None:
+        """Note how far it is, or a log entry. From any thread, at once; durable with the next flush."""
+        ...
+
+    async def save(self, checkpoint: bytes | UnsetType = UNSET) -> None:
+        """Make durable what was told, and a checkpoint (JSON) with it. Raises Parked when the lease is lost."""
+        ...
+
+    async def result_of(self, id: str) -> bytes:
+        """The JSON result of a task that this one depends on. Raises LookupError."""
+        ...
+
+
+class Lease:
+    """A claimed task while this worker runs it: buffers what the function tells until it is flushed."""
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        *,
+        on_told: Callable[["Lease"], None],
+        write: Callable[["Lease", Report], Awaitable[None]],
+        read_result: Callable[[Task, str], Awaitable[bytes]],
+    ) -> None:
+        self.task = claimed.task
+        self.input = claimed.input
+        self.saved = claimed.checkpoint
+        self.stopping: StopReason | None = None
+        self.on_stop: Callable[[StopReason | None], object] = lambda _: None
+        """Set by the runner: passes a request to stop on, or (None) that it was taken back."""
+        self.on_force: Callable[[], object] = lambda: None
+        """Set by the runner: ends the function by force."""
+        self._on_told = on_told
+        self._write = write
+        self._read_result = read_result
+        self._lock = threading.Lock()
+        self._told = Report()
+        self._entries: list[Entry] = []
+
+    def tell(
+        self,
+        *,
+        progress: float | None = None,
+        message: str | None = None,
+        counts: Counts | None = None,
+        entry: Entry | None = None,
+    ) -> None:
+        """See Channel."""
+        with self._lock:
+            told = self._told
+            self._told = Report(
+                told.progress if progress is None else progress,
+                told.message if message is None else message,
+                counts or told.counts,
+            )
+            if entry is not None:
+                self._entries.append(entry)
+        self._on_told(self)
+
+    def take(self, checkpoint: bytes | UnsetType = UNSET) -> Report | None:
+        """What was told since the last time, with a checkpoint if there is one; None for nothing at all."""
+        with self._lock:
+            told, entries = self._told, tuple(self._entries)
+            self._told = Report()
+            self._entries.clear()
+        if told == Report() and not entries and checkpoint is UNSET:
+            return None
+        return Report(told.progress, told.message, told.counts, entries, checkpoint)
+
+    async def save(self, checkpoint: bytes | UnsetType = UNSET) -> None:
+        """See Channel."""
+        report = self.take(checkpoint)
+        if report is not None:
+            try:
+                await self.write(report)
+            except Exception:
+                self._give_back(report)
+                raise
+
+    def _give_back(self, report: Report) -> None:
+        """What could not be written is told again with the next flush; what was told since counts more."""
+        with self._lock:
+            told = self._told
+            self._told = Report(
+                report.progress if told.progress is None else told.progress,
+                report.message if told.message is None else told.message,
+                told.counts or report.counts,
+            )
+            self._entries[:0] = report.entries
+
+    async def write(self, report: Report) -> None:
+        """Make a report durable. Raises Parked when the lease is lost."""
+        if self.stopping is StopReason.LEASE_LOST:
+            raise Parked(StopReason.LEASE_LOST)
+        await self._write(self, report)
+
+    async def result_of(self, id: str) -> bytes:
+        """See Channel."""
+        return await self._read_result(self.task, id)
+
+    def stop(self, reason: StopReason) -> bool:
+        """Ask the function to stop; True if that is news. A stronger reason replaces a weaker one."""
+        if self.stopping is not None and _STRENGTH.index(reason) <= _STRENGTH.index(self.stopping):
+            return False
+        self.stopping = reason
+        self.on_stop(reason)
+        return True
+
+    def force(self) -> None:
+        """End the function by force, as far as its runner can."""
+        self.on_force()
+
+    def carry_on(self) -> None:
+        """Take back a pause that the function has not come to yet."""
+        if self.stopping is StopReason.PAUSE:
+            self.stopping = None
+            self.on_stop(None)
+
+
+_STRENGTH: Final = (
+    StopReason.PAUSE,
+    StopReason.SHUTDOWN,
+    StopReason.CANCEL,
+    StopReason.TIMEOUT,
+    StopReason.LEASE_LOST,
+)

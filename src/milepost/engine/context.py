@@ -1,0 +1,171 @@
+"""What can a task's function say and ask while it runs?"""
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from milepost import times
+from milepost.engine.channel import Channel
+from milepost.engine.outcome import Parked, TaskError
+from milepost.task import Counts, Entry, Level, Task
+from milepost.times import Clock
+
+T = TypeVar("T")
+
+MAX_MESSAGE = 64 * 1024
+"""Longest message of a log entry, in characters; the rest is cut off."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a worker keeps its tasks' private folders, and beneath what callers may name paths."""
+
+    folders: str
+    files_root: str
+
+
+class _Face:
+    """What both kinds of context have: all that needs no waiting."""
+
+    def __init__(self, channel: Channel, place: Place, *, clock: Clock = times.now) -> None:
+        self._channel = channel
+        self._place = place
+        self._clock = clock
+        self.saved: Any = None if channel.saved is None else msgspec.json.decode(channel.saved)
+        """What the last checkpoint saved; None at first."""
+        self._counts = channel.task.counts
+
+    @property
+    def task(self) -> Task:
+        """The record as it was when this try began."""
+        return self._channel.task
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.task.id
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the next checkpoint will stop the task: a pause, a cancel or a shutdown is due."""
+        return self._channel.stopping is not None
+
+    @property
+    def folder(self) -> Path:
+        """A private folder for this task, made on first use.
+
+        It outlives a try on the same machine, and is removed at the end of the task.
+        """
+        folder = Path(self._place.folders, self.id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def resolve(self, path: str | os.PathLike[str]) -> Path:
+        """A path that a caller named, absolute or relative to the files root.
+
+        Raises TaskError (code `path_refused`, no retry) where it leads out of the files root, also by a symlink.
+        """
+        root = Path(self._place.files_root).resolve()
+        found = (root / path).resolve()
+        if ".." in Path(path).parts or not found.is_relative_to(root):
+            raise TaskError(
+                f"The path {str(path)!r} does not lie beneath the files root.", code="path_refused", retry=False
+            )
+        return found
+
+    def progress(
+        self,
+        done: int | float,
+        total: int | None = None,
+        *,
+        message: str | None = None,
+        failed: int | None = None,
+        skipped: int | None = None,
+    ) -> None:
+        """Say how far the task is: a fraction (`0.25`), or items done, of a total where it is known.
+
+        `failed` and `skipped` say how many of the done items did not go well. Cheap: it is written at most ten times
+        a second.
+        """
+        if isinstance(done, float) and total is None:
+            self._channel.tell(progress=done, message=message)
+            return
+        before = self._counts
+        self._counts = counts = Counts(
+            int(done),
+            before.total if total is None else total,
+            before.failed if failed is None else failed,
+            before.skipped if skipped is None else skipped,
+        )
+        fraction = done / counts.total if counts.total else None
+        self._channel.tell(progress=fraction, message=message, counts=counts)
+
+    def log(self, message: str, level: Level = "info", **fields: Any) -> None:
+        """Write a line to the task's log, with any fields; what JSON does not know is written as text."""
+        if len(message) > MAX_MESSAGE:
+            message = message[:MAX_MESSAGE] + " …"
+        known = msgspec.to_builtins(fields, enc_hook=str, str_keys=True) if fields else None
+        self._channel.tell(entry=Entry(self._clock(), "log", self.task.attempt, level, message, known))
+
+    def _park_if_due(self) -> None:
+        reason = self._channel.stopping
+        if reason is not None:
+            raise Parked(reason)
+
+
+class Context(_Face):
+    """The context of an `async def` task."""
+
+    async def checkpoint(self, state: Any = None) -> None:
+        """Save `state` (any JSON value) durably; the next try finds it in `saved`.
+
+        Raises Parked when a pause, a cancel or a shutdown is due: let it pass.
+        """
+        await self._channel.save(msgspec.json.encode(state))
+        self.saved = state
+        self._park_if_due()
+
+    async def flush(self) -> None:
+        """Make durable what was told so far."""
+        await self._channel.save()
+
+    async def result_of(self, id: str) -> Any:
+        """The JSON result of a task that this one depends on. Raises LookupError."""
+        return msgspec.json.decode(await self._channel.result_of(id))
+
+
+class BlockingContext(_Face):
+    """The context of a plain task: the same names, blocking. `loop` is where its channel lives, in another thread."""
+
+    def __init__(
+        self, channel: Channel, place: Place, loop: asyncio.AbstractEventLoop, *, clock: Clock = times.now
+    ) -> None:
+        super().__init__(channel, place, clock=clock)
+        self._loop = loop
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def checkpoint(self, state: Any = None) -> None:
+        """See Context.checkpoint."""
+        self._wait(self._channel.save(msgspec.json.encode(state)))
+        self.saved = state
+        self._park_if_due()
+
+    def flush(self) -> None:
+        """See Context.flush."""
+        self._wait(self._channel.save())
+
+    def result_of(self, id: str) -> Any:
+        """See Context.result_of."""
+        return msgspec.json.decode(self._wait(self._channel.result_of(id)))
+
+
+current: contextvars.ContextVar[Context | BlockingContext | None] = contextvars.ContextVar(
+    "milepost_context", default=None
+)
+"""The context of the task that runs here, for what is logged without naming it."""

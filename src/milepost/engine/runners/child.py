@@ -1,0 +1,134 @@
+"""What does a process do that runs one try of one task?
+
+Started as `python -m milepost.engine.runners.child FD PARENT`: it talks to its worker on the socket FD, and ends when
+that worker does.
+"""
+
+import asyncio
+import ctypes
+import itertools
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+
+from milepost.engine.capture import capture_logging
+from milepost.engine.channel import Lease
+from milepost.engine.context import Place
+from milepost.engine.flush import Flusher
+from milepost.engine.outcome import Outcome, Parked, Raised, StopReason
+from milepost.engine.runners.loop import LoopRunner
+from milepost.engine.runners.thread import ThreadRunner
+from milepost.engine.runners.wire import Answer, Begin, FromWorker, Over, ResultOf, Stop, Told, Wire
+from milepost.engine.source import load
+from milepost.engine.task_type import TaskType
+from milepost.lifecycle import Report
+from milepost.store.protocol import Claimed
+from milepost.task import Failure, Task
+
+
+class _Worker:
+    """The worker as this process sees it: questions go over the wire, answers wake whoever asked."""
+
+    def __init__(self, wire: Wire[FromWorker]) -> None:
+        self.wire = wire
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+
+    async def ask(self, question: Told | ResultOf) -> Answer:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[question.number] = answer
+        self.wire.send(question)
+        await self.wire.drain()
+        return await answer
+
+    async def write(self, lease: Lease, report: Report) -> None:
+        answer = await self.ask(Told(next(self._numbers), report))
+        if answer.stop:
+            lease.stop(StopReason.LEASE_LOST)
+            raise Parked(StopReason.LEASE_LOST)
+
+    async def read_result(self, task: Task, id: str) -> bytes:  # noqa: ARG002 - the worker knows which task asks
+        answer = await self.ask(ResultOf(next(self._numbers), id))
+        if answer.body is None:
+            raise LookupError(answer.error)
+        return answer.body
+
+    async def listen(self, lease: Lease) -> None:
+        """Take in what the worker says; its end is this process's end."""
+        while (message := await self.wire.receive()) is not None:
+            match message:
+                case Answer():
+                    self._asked.pop(message.number).set_result(message)
+                case Stop() if message.reason is None:
+                    lease.carry_on()
+                case Stop(reason=StopReason() as reason):
+                    lease.stop(reason)
+        os._exit(1)
+
+
+async def _run(sock: socket.socket) -> None:
+    reader, writer = await asyncio.open_connection(sock=sock)
+    wire = Wire[FromWorker](reader, writer, FromWorker)  # type: ignore[arg-type]  # a union is a type here
+    begin = await wire.receive()
+    if not isinstance(begin, Begin):
+        os._exit(1)
+    worker = _Worker(wire)
+    flusher = Flusher()
+    lease = Lease(
+        Claimed(begin.task, begin.input, begin.saved),
+        on_told=flusher.note,
+        write=worker.write,
+        read_result=worker.read_result,
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lease.stop, StopReason.CANCEL)
+    background = [asyncio.create_task(worker.listen(lease)), asyncio.create_task(flusher.run())]
+    outcome = await _outcome(begin, lease, begin.place)
+    if (report := lease.take()) is not None:
+        await worker.write(lease, report)
+    wire.send(Over(outcome))
+    await wire.drain()
+    for task in background:
+        task.cancel()
+
+
+async def _outcome(begin: Begin, lease: Lease, place: Place) -> Outcome:
+    try:
+        task_type: TaskType = load(begin.source).__milepost__  # type: ignore[attr-defined]
+    except Exception as error:
+        message = f"{begin.source.name} could not be loaded: {error}"
+        return Raised(Failure("not_loadable", message), traceback.format_exc(), retry=False)
+    runner = LoopRunner() if task_type.is_async else ThreadRunner()
+    return (await runner.run(task_type, lease, place)).outcome
+
+
+def _die_with(parent: int) -> None:
+    """End when the worker ends, even while the function holds the interpreter (Linux), or its loop (elsewhere too)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    waiter = threading.Event()
+    while os.getppid() == parent:
+        waiter.wait(1)
+    os._exit(1)
+
+
+def main() -> None:
+    """Run the try that the worker names."""
+    parent = int(sys.argv[2])
+    _die_with(parent)
+    threading.Thread(target=_watch, args=(parent,), name="parent watch", daemon=True).start()
+    capture_logging()
+    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1]))))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

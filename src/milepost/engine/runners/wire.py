@@ -1,0 +1,98 @@
+"""What do a worker and the process that runs one of its tasks say to each other?
+
+Frames on a socket pair: four bytes of length, then a message as msgpack.
+"""
+
+import asyncio
+import struct
+from typing import Generic, TypeVar
+
+import msgspec
+
+from milepost.engine.context import Place
+from milepost.engine.outcome import Outcome, StopReason
+from milepost.engine.source import Source
+from milepost.lifecycle import Report
+from milepost.task import Task
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """The worker's first message: what to run."""
+
+    source: Source
+    task: Task
+    input: bytes
+    saved: bytes | None
+    place: Place
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Stop at the next checkpoint; None takes a pause back."""
+
+    reason: StopReason | None
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    """What became of a question. `stop`: the lease is lost."""
+
+    number: int
+    body: bytes | None = None
+    error: str | None = None
+    stop: bool = False
+
+
+class Told(msgspec.Struct, frozen=True, tag="told"):
+    """What the function told; to be made durable before the answer."""
+
+    number: int
+    report: Report
+
+
+class ResultOf(msgspec.Struct, frozen=True, tag="result_of"):
+    """A question for the result of another task."""
+
+    number: int
+    id: str
+
+
+class Over(msgspec.Struct, frozen=True, tag="over"):
+    """The process's last message."""
+
+    outcome: Outcome
+
+
+FromWorker = Begin | Stop | Answer
+FromProcess = Told | ResultOf | Over
+M = TypeVar("M")
+_LENGTH = struct.Struct(">I")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Wire(Generic[M]):
+    """One end: sends any message, receives messages of kind `M`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: type[M]) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def send(self, message: FromWorker | FromProcess) -> None:
+        """Send a message; whether it arrives shows in the answer, or in the other end's end."""
+        body = _encode(message)
+        self._writer.write(_LENGTH.pack(len(body)) + body)
+
+    async def drain(self) -> None:
+        """Wait until what was sent has left, as far as the other end reads."""
+        await self._writer.drain()
+
+    async def receive(self) -> M | None:
+        """The next message; None when the other end is gone."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            return self._decode(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._writer.close()

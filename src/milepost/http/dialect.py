@@ -1,0 +1,163 @@
+"""What is a dialect: one published wire contract, in one file?
+
+A dialect lists its operations and words its errors. Everything between the socket and the service is done for it: the
+query and the body arrive as the structs that its operations name, and what is wrong with them is refused before it is
+called. The same structs make its OpenAPI document.
+
+    class Plain:
+        name = "plain"
+        title = "Plain"
+
+        def operations(self) -> list[Operation]:
+            return [Operation("GET", "/plain/{id}", self.read, answers={200: Answer("Its state", media_type="text/plain")})]
+
+        async def read(self, call: Call[NoQuery, None]) -> Response:
+            task = await call.service.get(call.principal, call.path["id"])
+            return PlainTextResponse(task.state)
+
+        def credentials(self, request: Request) -> str | None:
+            return request.headers.get("x-plain-key")
+
+        def problem(self, error: ServiceError, request: Request) -> Response:
+            return PlainTextResponse(error.detail, status_of(error), headers_of(error))
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from milepost.access.principal import Principal
+from milepost.errors import ServiceError
+from milepost.http.waiting import interrupted
+from milepost.service import Service
+from milepost.task import Task
+
+JSON: Final = "application/json"
+
+Q = TypeVar("Q", bound=msgspec.Struct, covariant=True)
+B = TypeVar("B", covariant=True)
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No query parameters."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[Q, B]):
+    """One request on its way to an operation, read and admitted."""
+
+    request: Request
+    service: Service
+    principal: Principal
+    path: Mapping[str, str]
+    """The path's parameters, decoded."""
+    query: Q
+    body: B
+    """What the operation's `body` decodes to; None where it names none."""
+    stopping: asyncio.Event
+    """Set once the server is about to stop: what takes long should come to an end."""
+
+    def url(self, path: str) -> str:
+        """Where a path of this application is for the client: beneath whatever it is mounted on."""
+        return str(self.request.scope.get("root_path", "")) + path
+
+    async def wait(self, task_id: str, *, timeout: int, version: int | None = None, until_end: bool = False) -> Task:
+        """`Service.wait`, cut short with the present record when the server stops.
+
+        Raises ClientDisconnect when the client leaves meanwhile.
+        """
+        waiting = self.service.wait(
+            self.principal, task_id, timeout=timeout, version=version, until_end=until_end
+        )
+        task = await interrupted(waiting, self.request, self.stopping)
+        return task or await self.service.get(self.principal, task_id)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation answers with one status: for people, and for the OpenAPI document."""
+
+    description: str
+    body: Any = None
+    """The type that is rendered; None for no body, or one that is not JSON."""
+    _: KW_ONLY
+    media_type: str | None = JSON
+    """None: there is no body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What further response headers say, by name."""
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path."""
+
+    method: str
+    path: str
+    """Such as `/v1/tasks/{id}/cancel`; a parameter is a whole segment."""
+    handler: Handler
+    """Called with the request once it is read; raises `ServiceError` for what it refuses."""
+    _: KW_ONLY
+    summary: str = ""
+    description: str = ""
+    group: str = ""
+    """Heading under which it is documented."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Types of the path's parameters that are not just strings, by name. For documents: the handler gets text."""
+    query: type[msgspec.Struct] = NoQuery
+    """Its configuration decides whether unknown parameters are refused. Lists may be repeated or comma-separated."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    """Types of the request headers that it heeds, by name. For documents: the handler reads the request."""
+    body: Any = None
+    """The type that the body, JSON, is decoded to. None: the handler reads the request itself, if anything."""
+    media_types: Sequence[str] = (JSON,)
+    """Of the body."""
+    answers: Mapping[int, Answer] = field(default_factory=dict)
+    changes: bool | None = None
+    """Whether it changes something; by default, whether its method may."""
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether a web page that is not ours must be kept from calling it."""
+        return self.changes if self.changes is not None else self.method not in ("GET", "HEAD")
+
+
+class Dialect(Protocol):
+    """One wire contract. Holds no rule and never touches the store: it parses, asks the service and renders."""
+
+    @property
+    def name(self) -> str:
+        """Names its OpenAPI document, and the `origin` of tasks started in it. Lower case."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        ...
+
+    def operations(self) -> Sequence[Operation]:
+        """All that it answers."""
+        ...
+
+    def credentials(self, request: Request) -> str | None:
+        """The secret that the caller shows, in whatever way this dialect's clients send it; None where it shows none."""
+        ...
+
+    def problem(self, error: ServiceError, request: Request) -> Response:
+        """A refusal in its words. `milepost.http.problems` knows the usual status and headers of each."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Decides who is asking."""
+
+    async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
+        """The caller, admitted to the operation. Raises ServiceError, such as Unauthenticated, to refuse."""
+        ...

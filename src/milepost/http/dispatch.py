@@ -1,0 +1,148 @@
+"""Which operation answers a request?
+
+One tree over the segments of all dialects' paths: a look-up is one step a segment, however many operations there are.
+A literal segment is preferred to a parameter. A trailing slash is a segment too, an empty one, and leads nowhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote
+
+from starlette.types import Scope
+
+from milepost.errors import NotFound
+from milepost.http.body import BodyReader
+from milepost.http.dialect import Dialect, Operation
+from milepost.http.errors import MethodNotAllowed
+from milepost.http.query import QueryReader
+
+
+class Route:
+    """An operation, with what reads its requests."""
+
+    def __init__(self, dialect: Dialect, operation: Operation) -> None:
+        self.dialect = dialect
+        self.operation = operation
+        self.query = QueryReader(operation.query)
+        self.body = None if operation.body is None else BodyReader(operation.body, operation.media_types)
+        self.parameters = [
+            (segment[1:-1], index) for index, segment in enumerate(split(operation.path)) if _is_parameter(segment)
+        ]
+
+
+@dataclass
+class _Node:
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    routes: dict[str, Route] = field(default_factory=dict)
+    """By method."""
+
+    def beneath(self) -> Iterator[Route]:
+        """All routes from here on."""
+        yield from self.routes.values()
+        for node in (*self.literals.values(), *((self.parameter,) if self.parameter else ())):
+            yield from node.beneath()
+
+
+class Unrouted(Exception):
+    """No operation answers this; `dialect` is the one whose words the refusal is said in."""
+
+    def __init__(self, dialect: Dialect, error: NotFound | MethodNotAllowed) -> None:
+        self.dialect = dialect
+        self.error = error
+        super().__init__(error.detail)
+
+
+class Table:
+    """The operations of some dialects.
+
+    `otherwise` words the refusal of paths that no dialect can claim. Raises ValueError, naming both dialects, when two
+    answer the same method on the same path.
+    """
+
+    def __init__(self, dialects: Sequence[Dialect], otherwise: Dialect) -> None:
+        self._root = _Node()
+        self._otherwise = otherwise
+        for dialect in dialects:
+            for operation in dialect.operations():
+                self._add(Route(dialect, operation))
+
+    def _add(self, route: Route) -> None:
+        operation = route.operation
+        node = self._root
+        for segment in split(operation.path):
+            if not _is_parameter(segment):
+                node = node.literals.setdefault(segment, _Node())
+            else:
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+        other = node.routes.setdefault(operation.method, route)
+        if other is not route:
+            raise ValueError(
+                f"The dialects {other.dialect.name!r} and {route.dialect.name!r} both answer "
+                f"{operation.method} {operation.path} (as {other.operation.path})."
+            )
+
+    def find(self, method: str, scope: Scope) -> tuple[Route, Mapping[str, str]]:
+        """The route of a request and its path's parameters. HEAD is answered as GET. Raises Unrouted."""
+        segments = _segments(scope)
+        node = _walk(self._root, segments, 0)
+        if node is None:
+            raise Unrouted(self._owner(segments), NotFound("There is nothing at this path."))
+        route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
+        if route is None:
+            allowed = sorted(node.routes) + (["HEAD"] if "GET" in node.routes else [])
+            raise Unrouted(next(iter(node.routes.values())).dialect, MethodNotAllowed(method, allowed))
+        return route, {name: segments[index] for name, index in route.parameters}
+
+    def _owner(self, segments: list[str]) -> Dialect:
+        """The only dialect that has paths beneath the known part of this one, if there is but one."""
+        node = self._root
+        for segment in segments:
+            known = node.literals.get(segment) or node.parameter
+            if known is None:
+                break
+            node = known
+        owners = {id(route.dialect): route.dialect for route in node.beneath()} if node is not self._root else {}
+        return owners.popitem()[1] if len(owners) == 1 else self._otherwise
+
+
+def split(path: str) -> list[str]:
+    """The segments of a path; none for the root."""
+    return path.split("/")[1:] if path not in ("", "/") else []
+
+
+def _is_parameter(segment: str) -> bool:
+    return segment.startswith("{")
+
+
+def _walk(node: _Node, segments: list[str], index: int) -> _Node | None:
+    """The node at the end of these segments that has routes."""
+    if index == len(segments):
+        return node if node.routes else None
+    segment = segments[index]
+    literal = node.literals.get(segment)
+    found = None if literal is None else _walk(literal, segments, index + 1)
+    if found is None and node.parameter is not None and segment:
+        return _walk(node.parameter, segments, index + 1)
+    return found
+
+
+_NOWHERE: Final = [""]
+
+
+def _segments(scope: Mapping[str, Any]) -> list[str]:
+    """The decoded segments of a request's path beneath what the application is mounted on.
+
+    Split before decoding, so that an encoded slash is part of a segment.
+    """
+    raw = scope.get("raw_path") or scope["path"].encode()
+    prefix = scope.get("root_path", "").encode()
+    if prefix and raw.startswith(prefix) and raw[len(prefix) : len(prefix) + 1] in (b"", b"/"):
+        raw = raw[len(prefix) :]
+    try:
+        path = raw.partition(b"?")[0].decode("ascii")
+        return [unquote(segment, errors="strict") for segment in split(path)] if "%" in path else split(path)
+    except UnicodeDecodeError:
+        return _NOWHERE

@@ -1,0 +1,45 @@
+"""What is wrong with a body or a query, and where: from msgspec's words into ours."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from milepost.errors import Fault
+
+_MESSAGE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?", re.DOTALL)
+_FIELD: Final = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
+_STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+
+
+def body_fault(error: msgspec.ValidationError) -> Fault:
+    """The fault in a body, with an RFC 6901 pointer to it.
+
+    Beneath a free-form object msgspec does not tell the key; the pointer then stops there.
+    """
+    steps, detail = _read(error)
+    return Fault(detail, pointer="".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps))
+
+
+def query_fault(error: msgspec.ValidationError) -> Fault:
+    """The fault in a query, with the name of the parameter."""
+    steps, detail = _read(error)
+    return Fault(detail, parameter=steps[0])
+
+
+def sentence(text: str) -> str:
+    """A message of a library as a sentence."""
+    text = text.replace("`", "")
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _read(error: msgspec.ValidationError) -> tuple[list[str], str]:
+    """The steps that lead to the fault, and what it is."""
+    message = _MESSAGE.fullmatch(str(error))
+    what, path = (message["what"], message["path"] or "") if message else (str(error), "")
+    steps = [name or index for name, index in _STEP.findall(path.partition("[...]")[0])]
+    field = _FIELD.fullmatch(what)
+    if field is None:
+        return steps, sentence(what)
+    detail = "This is required." if field["fault"].startswith("missing") else "There is no such field here."
+    return [*steps, field["name"]], detail

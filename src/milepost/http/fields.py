@@ -1,0 +1,64 @@
+"""How do times and durations read on the wire, and how does a dialect bring field types of its own?
+
+A field type is a class with `parse`, which makes the inner value of what JSON or a query brought and raises ValueError
+with a sentence for people, and `schema`, which is its JSON Schema. The structs of any dialect may use such classes.
+"""
+
+from typing import Any, ClassVar, Final, Protocol, Self
+
+from milepost import times
+
+
+_DURATION_TEXT: Final = "^(?=.)" + "".join(f"([0-9]{{1,18}}{unit})?" for unit in "w d h m s ms us".split()) + "$"
+
+
+class FieldType(Protocol):
+    """What a class must have to be the type of a struct's field."""
+
+    schema: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def parse(cls, value: Any) -> Any:
+        """The inner value. Raises ValueError."""
+        ...
+
+
+class Time(int):
+    """Microseconds since the Unix epoch; RFC 3339 with offset on the wire."""
+
+    schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """See `times.from_rfc3339`."""
+        if not isinstance(value, str):
+            raise ValueError("expected a time as text, like 2026-04-17T14:30:02Z")
+        return cls(times.from_rfc3339(value))
+
+
+class Duration(int):
+    """Microseconds; on the wire a number of seconds, or text like `1h30m`."""
+
+    schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": times.LONGEST_DURATION // times.SECOND},
+            {"type": "string", "pattern": _DURATION_TEXT},
+        ]
+    }
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """See `times.parse_duration`."""
+        if not isinstance(value, str | int | float):
+            raise ValueError("expected a number of seconds, or text like 1h30m")
+        return cls(times.parse_duration(value))
+
+
+def decode(kind: type[FieldType], value: Any) -> Any:
+    """For msgspec: read a value of a field type."""
+    return kind.parse(value)
+
+
+def schema(kind: type[FieldType]) -> dict[str, Any]:
+    """For msgspec: the JSON Schema of a field type."""
+    return kind.schema

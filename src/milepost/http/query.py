@@ -1,0 +1,55 @@
+"""How does a query string become the struct that an operation names?"""
+
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import inspect
+
+from milepost.errors import Fault, Invalid, Malformed
+from milepost.http import fields
+from milepost.http.faults import query_fault
+
+MAX_PARAMETERS: Final = 200
+
+_LISTS: Final = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
+
+
+class QueryReader:
+    """Reads queries of one shape. Fields that are lists may be repeated, and each value be several with commas."""
+
+    def __init__(self, shape: type[msgspec.Struct]) -> None:
+        self._shape = shape
+        self._lists = frozenset(
+            field.encode_name
+            for field in msgspec.structs.fields(shape)
+            if isinstance(inspect.type_info(field.type), _LISTS)
+        )
+        required = any(field.required for field in msgspec.structs.fields(shape))
+        self._none_given = None if required else shape()
+
+    def read(self, query: bytes) -> msgspec.Struct:
+        """The parameters. Raises Malformed where they can't be read, Invalid naming the parameter that is wrong."""
+        if not query and self._none_given is not None:
+            return self._none_given
+        try:
+            return msgspec.convert(self._collect(query), self._shape, strict=False, dec_hook=fields.decode)
+        except msgspec.ValidationError as error:
+            raise Invalid(query_fault(error)) from error
+
+    def _collect(self, query: bytes) -> dict[str, Any]:
+        try:
+            pairs = parse_qsl(
+                query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+            )
+        except ValueError as error:
+            raise Malformed("The query can't be read: it is not percent-encoded UTF-8, or too long.") from error
+        values: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in self._lists:
+                values.setdefault(name, []).extend(value.split(","))
+            elif name in values:
+                raise Invalid(Fault("This is given more than once.", parameter=name))
+            else:
+                values[name] = value
+        return values
