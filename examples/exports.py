@@ -14,6 +14,7 @@ import asyncio
 import csv
 import io
 import json
+import logging
 import os
 import re
 import sqlite3
@@ -91,12 +92,9 @@ class Page(NamedTuple):
 async def export(ctx: Context, *, export_index: IndexName, export_format: Format = "csv") -> File:
     """Export an index of the ledger as a file."""
     index = INDEXES[export_index]
-    ledger = Path(os.environ.get("MILEPOST_LEDGER", "ledger.db")).absolute()
     # All that reads and writes goes through a thread: one page takes a few dozen milliseconds, and on the event loop
     # every other task of this worker would have to wait for it.
-    if not ledger.exists():
-        ctx.progress(0.0, message="Making the ledger")
-        await asyncio.to_thread(ensure_ledger, ledger)
+    ledger = await asyncio.to_thread(find_ledger)
     partial = ctx.folder / f"export.{export_format}"
     at = resume(ctx.saved, partial) or await asyncio.to_thread(begin, ledger, index, export_format, partial)
     ctx.progress(at.read, at.total, message="Exporting", failed=at.errors, skipped=at.skips)
@@ -115,6 +113,15 @@ async def export(ctx: Context, *, export_index: IndexName, export_format: Format
     await asyncio.to_thread(write_at, partial, at.bytes, TAILS[export_format])
     ctx.log("Export complete", success=at.success, errors=at.errors, skips=at.skips, total=at.total)
     return File(partial, f"{index.name}_Export-{ctx.task.number}.{export_format}")
+
+
+def find_ledger() -> Path:
+    """Where the ledger is, once it is there."""
+    ledger = Path(os.environ.get("MILEPOST_LEDGER", "ledger.db")).absolute()
+    if not ledger.exists():
+        logging.getLogger(__name__).info("Making the ledger %s", ledger)  # shows in the task's log as well
+        ensure_ledger(ledger)
+    return ledger
 
 
 def begin(ledger: Path, index: Index, form: Format, partial: Path) -> Position:

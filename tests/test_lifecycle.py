@@ -87,7 +87,6 @@ BEGINNINGS: Sequence[Step] = (
     lifecycle.begin(draft(max_attempts=2, run_at=T + HOUR, start_by=T + 2 * HOUR), now=T),
     lifecycle.begin(draft(blocked_by=("other",), start_by=T + HOUR, trigger=DAILY), now=T),
     lifecycle.begin(draft(trigger=DAILY, run_at=T, keep_result=HOUR, max_attempts=2), now=T),
-    lifecycle.begin(external(trigger=HOURLY), now=T),
     *(lifecycle.begin(external(result=ROWS, blocked_by=("other",)), now=T, state=state) for state in State),
 )
 
@@ -124,8 +123,8 @@ def standing(task: Task, now: int) -> tuple[Any, ...]:
     """All of a record that decides what may become of it."""
     ahead = [t and t > now for t in (task.run_at, task.start_by, task.next_run_at, task.result_expires_at)]
     holds = task.held, task.blocked_by, task.continues, task.cancel_requested, task.pause_requested
-    counted = min(task.attempt, 3), min(task.losses, MAX_LOSSES)
-    outcome = task.result, task.failure, task.started_at is None, task.has_succeeded
+    counted = min(task.attempt, 2), min(task.losses, 1 if task.runner == "external" else MAX_LOSSES)
+    outcome = task.result is None, task.failure, task.started_at is None, task.has_succeeded
     return task.state, task.runner, task.trigger, task.max_attempts, *counted, *holds, *ahead, *outcome
 
 

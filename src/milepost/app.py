@@ -74,7 +74,7 @@ class Milepost:
         keep_record: Duration | None = None,
     ) -> Callable[[F], F]: ...
 
-    def task(self, function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
+    def task(self, function: Any = None, **options: Any) -> Any:
         """Make a function a task type, named after itself unless `name` says otherwise; used as a decorator.
 
         `retries`: tries after the first that failed, `backoff` to `backoff_max` apart. `timeout`: of one try.

@@ -47,7 +47,7 @@ POLL: Final = 1.0
 class Worker:
     """Claims tasks of its types and runs up to `concurrency` of them at once.
 
-    `grace` is in seconds. `loops` are the background loops that this process contributes.
+    `grace` and `force_after` are in seconds. `loops` are the background loops that this process contributes.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Worker:
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
         grace: float = DEFAULT_GRACE,
+        force_after: float = FORCE_AFTER,
         loops: Iterable[BackgroundLoop] = (),
         clock: Clock = times.now,
         jitter: Callable[[], float] = random.random,
@@ -68,6 +69,7 @@ class Worker:
         self._place = place
         self._concurrency = concurrency
         self._grace = grace
+        self._force_after = force_after
         self._loops = tuple(loops)
         self._clock = clock
         self._settlement = Settlement(store, files, clock=clock, jitter=jitter)
@@ -238,7 +240,7 @@ class Worker:
 
     def _ask_to_stop(self, lease: Lease, reason: StopReason) -> None:
         if lease.stop(reason) and reason in (StopReason.CANCEL, StopReason.TIMEOUT):
-            asyncio.get_running_loop().call_later(FORCE_AFTER, lease.force)
+            asyncio.get_running_loop().call_later(self._force_after, lease.force)
 
     def _lose_lease(self) -> None:
         """Other workers may have these tasks by now: whatever still runs here counts no more."""
@@ -256,7 +258,7 @@ class Worker:
         for lease in tuple(self._leases.values()):
             lease.force()
         if self._leases:
-            await asyncio.wait(running, timeout=FORCE_AFTER)
+            await asyncio.wait(running, timeout=self._force_after)
 
     async def _write(self, lease: Lease, report: Report) -> None:
         """Make a report of a running task durable. Raises Parked when its lease is lost."""

@@ -24,7 +24,7 @@ def body_fault(error: msgspec.ValidationError) -> Fault:
 def query_fault(error: msgspec.ValidationError) -> Fault:
     """The fault in a query, with the name of the parameter."""
     steps, detail = _read(error)
-    return Fault(detail, parameter=steps[0])
+    return Fault(detail, parameter=steps[0] if steps else None)
 
 
 def sentence(text: str) -> str:

@@ -37,3 +37,7 @@ ROLLBACK TO item
 -- name: release_item
 -- The item is done.
 RELEASE item
+
+-- name: count_tables
+-- Whether a database has anything in it.
+SELECT count(*) FROM sqlite_schema

@@ -1,0 +1,53 @@
+"""Which version of a record has a client seen: entity tags, and the conditions that name them (RFC 9110, section 13).
+
+A tag says version, dialect and canonical query, since each of them makes another body: `"12-native"`,
+`"12-native-include=checkpoint,input"`. The version leads, so that a condition tells it whatever the rest is.
+"""
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from milepost.errors import PreconditionFailed
+from milepost.http.dialect import Call
+
+_TAG: Final = re.compile(r'(?P<weak>W/)?"(?P<text>[^"]*)"')
+_VERSION: Final = re.compile(r"([0-9]{1,18})-([a-z][a-z0-9_-]*)")
+_NEVER: Final = -1
+"""A version that no record has."""
+
+
+def etag(version: int, dialect: str, query: str = "") -> str:
+    """The tag of a record at a version as a dialect renders it for a query, which is in canonical form."""
+    return f'"{version}-{dialect}-{query}"' if query else f'"{version}-{dialect}"'
+
+
+def is_unchanged(request: Request, tag: str) -> bool:
+    """Whether If-None-Match says that the client has this already; compared weakly, as it must be."""
+    condition = request.headers.get("if-none-match")
+    if condition is None:
+        return False
+    return condition.strip() == "*" or any(f'"{match["text"]}"' == tag for match in _TAG.finditer(condition))
+
+
+async def expected_version(call: Call[object, object], dialect: str, task_id: str) -> int | None:
+    """The version of a task that If-Match asks for; None where any will do.
+
+    Raises PreconditionFailed, or NotFound, when it names several and the record is at none of them.
+    """
+    condition = call.request.headers.get("if-match")
+    if condition is None or condition.strip() == "*":
+        return None
+    versions = {_version(match["text"], dialect) for match in _TAG.finditer(condition) if not match["weak"]}
+    if len(versions) > 1:
+        version = (await call.service.get(call.principal, task_id)).version
+        if version not in versions:
+            raise PreconditionFailed("The task has changed since the versions that If-Match names.")
+        return version
+    return versions.pop() if versions else _NEVER
+
+
+def _version(tag: str, dialect: str) -> int:
+    match = _VERSION.match(tag)
+    return int(match[1]) if match and match[2].startswith(dialect) else _NEVER

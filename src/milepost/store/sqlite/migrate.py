@@ -1,0 +1,84 @@
+"""Which shape does the database have, and how does it get the one that this release needs?
+
+`migrations/NNNN_*.sql` leads from version NNNN - 1 to NNNN; the version stands in SQLite's `user_version`, and its
+`application_id` tells a store from other programs' databases.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from milepost.store.protocol import SchemaTooNew
+from milepost.store.sqlite.connection import connect
+from milepost.store.sqlite.gate import Gate
+from milepost.store.sqlite.statements import SQL
+
+APPLICATION_ID: Final = int.from_bytes(b"Mile")
+
+
+class ForeignDatabase(Exception):  # noqa: N818 - it says what the file is
+    """The file is not a store of Milepost, but something else's."""
+
+
+def migrations() -> list[str]:
+    """The scripts in order; the first leads from nothing to version 1."""
+    folder = resources.files(__package__) / "migrations"
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [(folder / name).read_text("utf-8") for name in names]
+
+
+def migrate(path: Path, *, busy_timeout: int) -> None:
+    """Make the store at `path`, or bring it up to date, while nobody else writes.
+
+    Raises SchemaTooNew, ForeignDatabase, and FileNotFoundError where there is no folder for it.
+    """
+    gate = Gate(path)
+    try:
+        with gate:
+            connection = connect(path, busy_timeout=busy_timeout)
+            try:
+                _bring_up_to_date(connection, path)
+            finally:
+                connection.close()
+    finally:
+        gate.close()
+
+
+def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
+    scripts = migrations()
+    version = _version(connection, path)
+    if version > len(scripts):
+        raise SchemaTooNew(
+            f"{path} has version {version} of the schema, this Milepost knows {len(scripts)}: "
+            "a newer release wrote it. Upgrade Milepost, or open another store."
+        )
+    connection.pragma("journal_mode", "wal")
+    if version == len(scripts):
+        return
+    connection.execute(SQL["begin"])
+    try:
+        for script in scripts[version:]:
+            connection.execute(script)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", len(scripts))
+        connection.execute(SQL["commit"])
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute(SQL["rollback"])
+        raise
+
+
+def _version(connection: apsw.Connection, path: Path) -> int:
+    try:
+        application = connection.pragma("application_id")
+        version = int(connection.pragma("user_version"))
+        tables = connection.execute(SQL["count_tables"]).get
+    except apsw.NotADBError as error:
+        raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
+    if application == APPLICATION_ID:
+        return version
+    if application or version or tables:
+        raise ForeignDatabase(f"{path} is another program's database. Give the store another path.")
+    return 0
