@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from milepost import times
 from milepost.access.principal import LOCAL
@@ -16,14 +16,14 @@ from milepost.engine.rescue import Rescue
 from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.files.folder import FolderFiles
-from milepost.http.app import HttpApp
-from milepost.http.dialect import Dialect
-from milepost.http.dialects.native import Native
 from milepost.service import Service
 from milepost.start import Start
-from milepost.store.sqlite.store import SqliteStore
 from milepost.task import Task
 from milepost.times import Clock
+
+if TYPE_CHECKING:
+    from milepost.http.app import HttpApp
+    from milepost.http.dialect import Dialect
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,6 +109,8 @@ class Milepost:
         """Open the store and make the types known; inside, `service` is there. May not be entered twice at once."""
         if self._service is not None:
             raise RuntimeError("This Milepost is open already.")
+        from milepost.store.sqlite.store import SqliteStore  # a process that runs one task opens no store
+
         store = SqliteStore(self.path)
         await store.open()
         files = FolderFiles(self._files_folder)
@@ -137,8 +139,11 @@ class Milepost:
             )
         return self._service
 
-    def asgi(self, dialects: Sequence[Dialect] | None = None) -> HttpApp:
+    def asgi(self, dialects: "Sequence[Dialect] | None" = None) -> "HttpApp":
         """The HTTP API as an ASGI application, to serve or to mount: the native dialect unless told otherwise."""
+        from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
+        from milepost.http.dialects.native import Native
+
         return HttpApp(lambda: self.service, dialects or [Native()])
 
     def worker(self, *, concurrency: int = DEFAULT_CONCURRENCY, grace: float = DEFAULT_GRACE) -> Worker:

@@ -13,7 +13,6 @@ from milepost.errors import PreconditionFailed
 from milepost.http.dialect import Call
 
 _TAG: Final = re.compile(r'(?P<weak>W/)?"(?P<text>[^"]*)"')
-_VERSION: Final = re.compile(r"([0-9]{1,18})-([a-z][a-z0-9_-]*)")
 _NEVER: Final = -1
 """A version that no record has."""
 
@@ -49,5 +48,6 @@ async def expected_version(call: Call[object, object], dialect: str, task_id: st
 
 
 def _version(tag: str, dialect: str) -> int:
-    match = _VERSION.match(tag)
-    return int(match[1]) if match and match[2].startswith(dialect) else _NEVER
+    version, _, rest = tag.partition("-")
+    known = version.isascii() and version.isdecimal() and len(version) <= 18 and f"{rest}-".startswith(f"{dialect}-")
+    return int(version) if known else _NEVER

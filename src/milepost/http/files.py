@@ -1,10 +1,11 @@
 """How does a result leave as a file: whole or a range of it (RFC 9110, section 14), under a safe name (RFC 6266)?"""
 
+import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
+from typing import Final, cast
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -15,24 +16,86 @@ from milepost.http.etag import is_unchanged
 from milepost.http.stream import Stream
 from milepost.service import ResultBody
 
-_RANGE: Final = re.compile(r"bytes\s*=\s*(?:([0-9]{1,18})\s*-\s*([0-9]{0,18})|-\s*([0-9]{1,18}))\s*", re.IGNORECASE)
-_MEDIA_TYPE: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;\s*[\w!#$&^.+-]+=(?:[\w!#$&^.+:-]+|\"[^\"\\\r\n]*\"))*", re.ASCII)
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that turn the direction of text: `exe.txt` is shown for `txt.exe`."""
+_RANGE: Final = re.compile(r"bytes\s*=\s*(?:([0-9]{1,18})\s*-\s*([0-9]{0,18})|-\s*([0-9]{1,18}))", re.IGNORECASE)
+_TOKEN: Final = r"[\w!#$&^.+-]+"
+_MEDIA_TYPE: Final = re.compile(rf'{_TOKEN}/{_TOKEN}(?:\s?;\s?{_TOKEN}=(?:{_TOKEN}|"[ -!#-\[\]-~]*"))*', re.ASCII)
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff/\\]")
+"""What would lead to another folder, end a header, or turn the direction of text, so that `exe.txt` reads `txt.exe`."""
+_UNQUOTABLE: Final = re.compile(r'[^ -~]|["%]')
+
+_ALWAYS: Final = {
+    "accept-ranges": "bytes",
+    "cache-control": "private, no-cache",
+    # What a task made is not to be trusted with this origin's rights.
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; sandbox",
+    "cross-origin-resource-policy": "same-origin",
+}
 
 
 async def result_response(request: Request, result: ResultBody) -> Response:
-    """A result, or the part of it that Range asks for. Raises RangeNotSatisfiable, and Gone when it vanished."""
-    headers = await _headers(result)
-    if is_unchanged(request, headers["etag"]):
-        return Response(status_code=304, headers={n: headers[n] for n in ("etag", "cache-control")})
-    start, stop = _wanted(request, headers["etag"], result.size)
-    whole = (start, stop) == (0, result.size)
-    if "range" in request.headers and _is_range(request, headers["etag"]):
-        headers["content-range"] = f"bytes {start}-{stop - 1}/{result.size}"
+    """A result, or the part of it that Range asks for. Raises RangeNotSatisfiable, and Gone when it has just expired."""
+    tag = f'"{result.sha256 or await _hash(result)}"'
+    headers = _ALWAYS | {"etag": tag, "content-type": _media_type(result.media_type)}
+    if result.name is not None:
+        headers["content-disposition"] = content_disposition(result.name)
+    if is_unchanged(request, tag):
+        return Response(status_code=304, headers=headers)
+    wanted = _range(request, tag, result.size)
+    start, stop = wanted or (0, result.size)
     headers["content-length"] = str(stop - start)
-    status = 206 if "content-range" in headers else 200
     if request.method == "HEAD":
-        return Response(status_code=status, headers=headers)
-    del whole
-    return Stream(await _begun(result.read(start, stop)), status, headers)
+        return Response(headers=headers)
+    if wanted is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{result.size}"
+    pieces = _announced(cast("AsyncGenerator[bytes, None]", result.read(start, stop)))
+    await anext(pieces)
+    return Stream(pieces, 200 if wanted is None else 206, headers)
+
+
+def content_disposition(name: str) -> str:
+    """To be saved under this name: a plain one for old clients, and the exact one beside it where they differ."""
+    safe = _UNSAFE.sub("_", name).strip(". ") or "result"
+    plain = _UNQUOTABLE.sub("_", safe)
+    exact = "" if plain == safe else f"; filename*=UTF-8''{quote(safe, safe='')}"
+    return f'attachment; filename="{plain}"{exact}'
+
+
+def _media_type(said: str) -> str:
+    """The media type that the task said, if it is one: it becomes a header."""
+    return said if _MEDIA_TYPE.fullmatch(said) else "application/octet-stream"
+
+
+async def _hash(result: ResultBody) -> str:
+    """The hash of a JSON result, which is in memory anyway."""
+    content = b"".join([piece async for piece in result.read(0, None)])
+    return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+
+
+async def _announced(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The pieces, after an empty one by which it is known that they can be read at all."""
+    async with aclosing(pieces):
+        first = await anext(pieces, b"")
+        yield b""
+        yield first
+        async for piece in pieces:
+            yield piece
+
+
+def _range(request: Request, tag: str, size: int) -> tuple[int, int] | None:
+    """The half-open range of bytes that is asked for; None for everything. Raises RangeNotSatisfiable.
+
+    Several ranges, other units, and what can't be understood may be ignored, and are. So is a range of something else
+    than what is here, by If-Range; and HEAD knows none.
+    """
+    match = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if match is None or request.method != "GET" or request.headers.get("if-range", tag) != tag:
+        return None
+    first, last, suffix = match.groups()
+    start = int(first) if first else max(0, size - int(suffix))
+    stop = min(size, int(last) + 1) if last else size
+    if last and int(last) < start:
+        return None
+    if start >= size:
+        raise RangeNotSatisfiable(size)
+    return start, stop

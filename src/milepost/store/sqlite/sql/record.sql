@@ -1,3 +1,51 @@
+-- name: columns
+-- A record with the number of its row in front, and a JSON result behind that is small enough to be carried along.
+t.row,
+t.id, t.tenant, t.owner, t.type, t.created_at, t.updated_at, t.number, t.parent, t.origin, t.runner, t.title,
+t.description, t.list_id, t.assignee, t.creator, t.metadata, t.debug, t.state, t.progress, t.message,
+t.counts, t.trigger, t.run_at, t.next_run_at, t.run, t.priority, t.timeout, t.start_by, t.attempt,
+t.max_attempts, t.losses, t.cancel_requested, t.pause_requested, t.unique_key, t.depends_on,
+t.on_dependency_failure, t.blocked_by, t.blocked_reason, t.blocked_at, t.started_at, t.finished_at,
+t.result_expires_at, t.expires_at, t.version, t.result, t.failure, t.epoch, t.worker, t.lease_seconds,
+t.leased_until, t.continues, t.held, t.has_succeeded, t.keep_result, t.keep_record, t.log_seq, t.log_bytes,
+t.log_dropped,
+CASE WHEN t.result IS NOT NULL
+    THEN (SELECT body FROM result WHERE task = t.row AND length(body) <= 65536) END
+
+-- name: insert_task
+-- Makes a record.
+INSERT INTO task (
+    id, tenant, owner, type, created_at, updated_at, number, parent, origin, runner, title, description,
+    list_id, assignee, creator, metadata, debug, state, progress, message, counts, trigger, run_at,
+    next_run_at, run, priority, timeout, start_by, attempt, max_attempts, losses, cancel_requested,
+    pause_requested, unique_key, depends_on, on_dependency_failure, blocked_by, blocked_reason, blocked_at,
+    started_at, finished_at, result_expires_at, expires_at, version, result, failure, epoch, worker,
+    lease_seconds, leased_until, continues, held, has_succeeded, keep_result, keep_record, log_seq, log_bytes,
+    log_dropped
+) VALUES (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
+
+-- name: update_task
+-- Writes a change of a record, if nobody else has changed it since. What never changes is left out.
+UPDATE task SET
+    updated_at = ?, runner = ?, title = ?, description = ?, list_id = ?, assignee = ?, creator = ?,
+    metadata = ?, debug = ?, state = ?, progress = ?, message = ?, counts = ?, trigger = ?, run_at = ?,
+    next_run_at = ?, run = ?, priority = ?, timeout = ?, start_by = ?, attempt = ?, max_attempts = ?,
+    losses = ?, cancel_requested = ?, pause_requested = ?, unique_key = ?, depends_on = ?,
+    on_dependency_failure = ?, blocked_by = ?, blocked_reason = ?, blocked_at = ?, started_at = ?,
+    finished_at = ?, result_expires_at = ?, expires_at = ?, version = ?, result = ?, failure = ?, epoch = ?,
+    worker = ?, lease_seconds = ?, leased_until = ?, continues = ?, held = ?, has_succeeded = ?,
+    keep_result = ?, keep_record = ?, log_seq = ?, log_bytes = ?, log_dropped = ?
+WHERE row = ? AND version = ? AND epoch = ?
+
+-- name: update_report
+-- Writes what a running task said of itself, which no index knows of.
+UPDATE task SET
+    updated_at = ?, progress = ?, message = ?, counts = ?, version = ?, log_seq = ?, log_bytes = ?,
+    log_dropped = ?
+WHERE row = ? AND version = ? AND epoch = ?
 
 -- name: next_number
 -- Gives a task the number that follows in its tenant.

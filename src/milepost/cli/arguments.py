@@ -1,0 +1,91 @@
+"""How do `key=value` words and `--input` become a task's input?"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from milepost.cli.exits import CommandError, Exit
+
+Schema = Mapping[str, Any]
+
+
+def read_input(words: Sequence[str], given: str | None, schema: Schema) -> dict[str, Any]:
+    """The input that a person means: what `--input` gives, with the words laid over it. Raises CommandError.
+
+    `key:=JSON` is JSON. The value of `key=value` is too where the type's `schema` wants anything but text there and
+    JSON it is; else it is text.
+    """
+    values = {} if given is None else _read_object(given)
+    named = set()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name in ("", ":"):
+            raise _wrong(f"{word}: not in the form key=value.")
+        key = name.removesuffix(":")
+        if key in named:
+            raise _wrong(f"{key}: given twice.")
+        named.add(key)
+        values[key] = _forced(key, value) if name.endswith(":") else _value(value, _property(schema, key), schema)
+    return values
+
+
+def _read_object(given: str) -> dict[str, Any]:
+    """What `--input` names: `@FILE`, `-` for stdin, or JSON itself."""
+    try:
+        if given == "-":
+            body = sys.stdin.buffer.read()
+        elif given.startswith("@"):
+            body = Path(given[1:]).read_bytes()
+        else:
+            body = given.encode()
+    except OSError as error:
+        raise _wrong(f"--input: {given[1:]} can't be read ({error.strerror}).") from error
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.ValidationError as error:
+        raise _wrong("--input: not a JSON object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _wrong(f"--input: not JSON ({error}).") from error
+
+
+def _forced(key: str, value: str) -> Any:
+    try:
+        return msgspec.json.decode(value.encode())
+    except msgspec.DecodeError as error:
+        raise _wrong(f"{key}: not JSON ({error}); for text write {key}={value}") from error
+
+
+def _value(value: str, schema: Schema, root: Schema) -> Any:
+    if _takes_text(schema, root):
+        return value
+    try:
+        return msgspec.json.decode(value.encode())
+    except msgspec.DecodeError:
+        return value  # the server says best what it wants instead
+
+
+def _property(schema: Schema, key: str) -> Schema:
+    found = schema.get("properties", {}).get(key, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _takes_text(schema: Schema, root: Schema) -> bool:
+    """Whether a JSON Schema allows strings; one that says nothing does."""
+    if "$ref" in schema:
+        return _takes_text(root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {}), root)
+    if "enum" in schema:
+        return any(isinstance(value, str) for value in schema["enum"])
+    if "const" in schema:
+        return isinstance(schema["const"], str)
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return any(_takes_text(one, root) for one in schema[choice])
+    wanted = schema.get("type", "string")
+    return "string" in ([wanted] if isinstance(wanted, str) else wanted)
+
+
+def _wrong(message: str) -> CommandError:
+    return CommandError(message, Exit.USAGE)

@@ -1,0 +1,83 @@
+"""What does the command line read of the server's answers?
+
+Only what it shows; a newer server may say more. Times are RFC 3339 text.
+"""
+
+from typing import Any
+
+import msgspec
+
+from milepost import times
+from milepost.task import Counts, Failure, State
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A task as the native API shows it."""
+
+    id: str
+    tenant: str
+    owner: str
+    type: str
+    state: State
+    version: int
+    created_at: str
+    progress: float = 0.0
+    attempt: int = 0
+    max_attempts: int = 1
+    run: int = 1
+    title: str | None = None
+    message: str | None = None
+    counts: Counts = Counts()
+    cancel_requested: bool = False
+    pause_requested: bool = False
+    blocked_by: tuple[str, ...] = ()
+    blocked_reason: str | None = None
+    run_at: str | None = None
+    next_run_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    failure: Failure | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself: it ended, and no next run is due."""
+        return self.state.terminal and self.next_run_at is None
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds from its start to its end, or until now; None when it has not started."""
+        if self.started_at is None:
+            return None
+        end = times.now() if self.finished_at is None else times.from_rfc3339(self.finished_at)
+        return max(0, end - times.from_rfc3339(self.started_at)) / times.SECOND
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    """A log entry as the native API shows it."""
+
+    seq: int
+    time: str
+    kind: str
+    attempt: int = 0
+    level: str = "info"
+    message: str = ""
+    fields: dict[str, Any] | None = None
+    source: State | None = msgspec.field(default=None, name="from")
+    target: State | None = msgspec.field(default=None, name="to")
+
+
+class TypeRecord(msgspec.Struct, frozen=True):
+    """A task type as the native API shows it; `schema` is the JSON Schema of its input."""
+
+    name: str
+    schema: dict[str, Any]
+    runner: str = ""
+    description: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A refusal (RFC 9457)."""
+
+    title: str
+    detail: str = ""

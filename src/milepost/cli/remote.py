@@ -1,0 +1,139 @@
+"""How does the command line talk to a server, and what do its refusals mean for the exit code?"""
+
+import contextlib
+import ipaddress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import httpx2
+import msgspec
+
+from milepost import __version__
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.records import Problem
+from milepost.cli.terminal import on_one_line
+
+T = TypeVar("T")
+
+PAUSES: Final = (0.1, 0.3, 0.8)
+"""Seconds between tries of a request that is safe to repeat; then the server counts as unreachable."""
+
+READ_TIMEOUT: Final = 45.0
+"""Seconds of silence after which a connection counts as broken. Streams say that they live more often than that."""
+
+_FOR_A_WHILE: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Answers after which the same request may succeed: the server, or what stands before it, can't just now."""
+
+_CODES: Final[Mapping[int, Exit]] = {
+    HTTPStatus.UNAUTHORIZED: Exit.NOT_FOUND,
+    HTTPStatus.FORBIDDEN: Exit.NOT_FOUND,
+    HTTPStatus.NOT_FOUND: Exit.NOT_FOUND,
+    HTTPStatus.GONE: Exit.NOT_FOUND,
+    HTTPStatus.CONFLICT: Exit.FAILED,
+    HTTPStatus.PRECONDITION_FAILED: Exit.FAILED,
+}
+
+
+class Remote:
+    """The native API of the server at `url`, as whoever holds `key`. Raises CommandError for whatever goes wrong."""
+
+    def __init__(self, url: str, key: str | None = None, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.url = url.rstrip("/")
+        self._sleep = sleep
+        headers = {"user-agent": f"milepost/{__version__}", "accept": "application/json, */*;q=0.5"}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        try:
+            host = httpx2.URL(self.url).host
+            self._client = httpx2.Client(
+                base_url=self.url,
+                headers=headers,
+                timeout=httpx2.Timeout(READ_TIMEOUT, connect=5),
+                trust_env=not _is_loopback(host),  # a proxy would look for its own loopback
+            )
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise CommandError(f"MILEPOST_URL: {self.url!r} is not a URL ({error}).", Exit.USAGE) from error
+
+    def get(self, path: str, shape: type[T], **query: Any) -> T:
+        """What the server says at `path`, decoded. Parameters that are None are not sent."""
+        return self._decode(self.request("GET", path, query=query), shape)
+
+    def post(self, path: str, shape: type[T], body: Any = None, headers: Mapping[str, str] | None = None) -> T:
+        """Send `body`, if any, as JSON, and decode the answer. Repeated only with an Idempotency-Key in `headers`."""
+        return self._decode(self.request("POST", path, body=body, headers=headers), shape)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """One request, repeated after a failure of the connection where that can't do anything twice."""
+        query = {name: value for name, value in (query or {}).items() if value is not None}
+        headers = dict(headers or {})
+        content = None if body is None else msgspec.json.encode(body)
+        if method != "GET":
+            headers["content-type"] = "application/json"
+        safe = method == "GET" or "idempotency-key" in headers
+        for pause in (*PAUSES, None):
+            try:
+                response = self._client.request(method, path, params=query, content=content, headers=headers)
+            except httpx2.TransportError as error:
+                if pause is None or not (safe or isinstance(error, httpx2.ConnectError)):
+                    raise self.unreachable(error) from error
+            else:
+                if response.status_code not in _FOR_A_WHILE or pause is None:
+                    return self._checked(response)
+            self._sleep(pause)
+        raise AssertionError("the last try has no pause after it")
+
+    @contextlib.contextmanager
+    def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
+        """An answer whose body is still to be read, once, without another try. Raises TransportError."""
+        with self._client.stream("GET", path, headers=headers) as response:
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                response.read()
+            yield self._checked(response)
+
+    def unreachable(self, error: Exception) -> CommandError:
+        """What to tell when the server does not answer."""
+        why = str(error) or type(error).__name__
+        return CommandError(
+            f"No Milepost server answers at {self.url} ({why}). Start one with `milepost serve FILE`, "
+            "or say where it is with MILEPOST_URL.",
+            Exit.UNREACHABLE,
+        )
+
+    def _checked(self, response: httpx2.Response) -> httpx2.Response:
+        if response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
+            return response
+        code = _CODES.get(response.status_code, Exit.UNREACHABLE if response.is_server_error else Exit.USAGE)
+        try:
+            problem = msgspec.json.decode(response.content, type=Problem)
+        except msgspec.DecodeError as error:
+            raise CommandError(
+                f"{self.url} answered {response.status_code} {response.reason_phrase}, and not as Milepost does. "
+                "Is MILEPOST_URL right?",
+                code,
+            ) from error
+        raise CommandError(on_one_line(problem.detail or problem.title), code)
+
+    def _decode(self, response: httpx2.Response, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(response.content, type=shape)
+        except msgspec.DecodeError as error:
+            raise CommandError(
+                f"{self.url} did not answer as Milepost does ({error}). Is MILEPOST_URL right?", Exit.UNREACHABLE
+            ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,51 @@
+"""What of a command's output goes where, and how does it look there?
+
+What was asked for goes to stdout, whatever else helps a person to stderr. What comes from a server is shown with its
+control characters made visible, so that no task can move the cursor or rename the window of whoever looks at it.
+"""
+
+import re
+import sys
+from typing import Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def is_terminal() -> bool:
+    """Whether stdout leads to a person."""
+    return sys.stdout.isatty()
+
+
+def console() -> Console:
+    """Where tables and progress bars are drawn. Markup and highlighting are off: tasks' texts are shown as they are."""
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line that was asked for."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Print a line that helps a person, but is not what was asked for."""
+    typer.echo(text, err=True)
+
+
+def printable(text: str) -> str:
+    """The text with control characters and changes of writing direction as escapes; line breaks and tabs stay."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def on_one_line(text: str) -> str:
+    """The text as `printable`, in one line."""
+    return " ".join(printable(text).split())
+
+
+def say_json(value: Any) -> None:
+    """Print a JSON value (or `msgspec.Raw`) as one line, or indented for a person."""
+    body = msgspec.json.encode(value)
+    say((msgspec.json.format(body, indent=2) if is_terminal() else msgspec.json.format(body, indent=-1)).decode())

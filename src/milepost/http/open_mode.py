@@ -1,0 +1,86 @@
+"""Who may call while no key was ever made, and how is every web page kept out?
+
+Open mode trusts whoever reaches the loopback interface. A browser does so too, on behalf of any page that it shows, so
+each request must prove that no foreign page is behind it: by the host that it names (which DNS rebinding can't forge),
+by what browsers say of its origin, and by a content type that a page can't send without asking first. No CORS header
+is ever sent, so that asking first is refused.
+"""
+
+from collections.abc import Collection
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
+
+from starlette.requests import Request
+
+from milepost.access.principal import LOCAL, Principal
+from milepost.errors import Forbidden
+from milepost.http.body import media_type
+from milepost.http.dialect import Operation
+from milepost.http.errors import Misdirected, UnsupportedMediaType
+
+ANY_HOST: Final = "*"
+
+_OWN: Final = (None, "none", "same-origin")
+"""What Sec-Fetch-Site says of requests that no foreign page made; other programs than browsers say nothing."""
+
+_FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+"""What any page may send anywhere without asking first (the Fetch standard's CORS-safelisted types)."""
+
+
+class OpenMode:
+    """Admits everybody as `local`, but no web page of anybody else's.
+
+    `allowed_hosts`: names, without port, that the Host header may carry beside those of the loopback interface; `*` for
+    any, where a proxy before it checks.
+    """
+
+    def __init__(self, allowed_hosts: Collection[str] = ()) -> None:
+        self._any_host = ANY_HOST in allowed_hosts
+        self._allowed = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
+        """Everybody is `local`, whatever they show. Raises Misdirected, Forbidden, UnsupportedMediaType."""
+        headers = dict(request.scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not (self._any_host or is_loopback(host) or _name(host) in self._allowed):
+            raise Misdirected("Without keys, this server answers only for localhost and loopback addresses.")
+        self._check_site(headers, operation)
+        if operation.changes_something:
+            _check_origin(headers, host)
+            if operation.body is None and media_type(request) in _FORMS.difference(operation.media_types):
+                raise UnsupportedMediaType("This takes no form; send it without a body.")
+        return LOCAL
+
+    def _check_site(self, headers: dict[bytes, bytes], operation: Operation) -> None:
+        site = headers.get(b"sec-fetch-site")
+        if site is None or site.decode("latin-1") in _OWN:
+            return
+        followed_a_link = headers.get(b"sec-fetch-mode") == b"navigate" and not operation.changes_something
+        if not followed_a_link:
+            raise Forbidden("Without keys, this server answers no web page but its own.")
+
+
+def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
+    origin = headers.get(b"origin")
+    if origin is not None and origin.decode("latin-1").lower().partition("://")[2] != host:
+        raise Forbidden("Without keys, this server takes changes from no web page but its own.")
+
+
+@lru_cache(maxsize=256)
+def is_loopback(host: str) -> bool:
+    """Whether a Host header, in lower case, names this machine's loopback interface."""
+    name = _name(host)
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _name(host: str) -> str:
+    """The name or address in a Host header, without port, brackets and the dot of the root."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].removesuffix(".")

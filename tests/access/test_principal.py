@@ -1,0 +1,33 @@
+from milepost.access.principal import EVERY_TENANT, LOCAL, Grant, Principal, Role
+from milepost.store.protocol import Scope
+
+
+def principal(*grants: tuple[str, Role]) -> Principal:
+    return Principal("ada", "Ada", tuple(Grant(tenant, role) for tenant, role in grants))
+
+
+def test_what_a_role_lets_see() -> None:
+    ada = principal(("acme", Role.USER), ("beta", Role.MEMBER), ("gamma", Role.ADMIN))
+    assert ada.scope() == Scope("ada", whole=("beta", "gamma"), own=("acme",))
+    assert LOCAL.scope() == Scope("local", whole=None)
+
+
+def test_a_grant_holds_in_its_tenant_only() -> None:
+    ada = principal(("acme", Role.USER), ("beta", Role.ADMIN))
+    assert ada.holds("acme")
+    assert not ada.holds("acme", Role.ADMIN)
+    assert ada.holds("beta", Role.ADMIN)
+    assert not ada.holds("gamma")
+    assert not ada.is_service
+
+
+def test_a_service_enters_every_tenant() -> None:
+    service = principal((EVERY_TENANT, Role.SERVICE))
+    assert service.is_service
+    assert service.holds("anything", Role.ADMIN)
+
+
+def test_the_home_is_the_only_tenant_there_is() -> None:
+    assert principal(("acme", Role.USER), ("acme", Role.ADMIN)).home == "acme"
+    assert principal(("acme", Role.USER), ("beta", Role.USER)).home is None
+    assert LOCAL.home is None

@@ -1,0 +1,113 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.errors import Invalid
+from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_TEXT, Start, draft
+from milepost.store.protocol import TypeInfo
+from milepost.task import Task
+from milepost.times import DAY, HOUR
+from milepost.trigger import Trigger
+
+NOW = 1_767_225_600_000_000
+EXPORT = TypeInfo(
+    "export",
+    "loop",
+    {
+        "type": "object",
+        "properties": {
+            "index": {"type": "string"},
+            "a/b": {"type": "object", "properties": {"~x": {"type": "integer"}}},
+        },
+        "required": ["index"],
+        "additionalProperties": False,
+    },
+    max_attempts=4,
+    timeout=HOUR,
+    priority=3,
+    keep_result=HOUR,
+)
+
+
+def drafted(start: Start, info: TypeInfo | None = EXPORT) -> Task:
+    return draft(start, info, DEFAULT_RETENTION, now=NOW, id="i", tenant="t", owner="o", origin="native")
+
+
+def faults(start: Start, info: TypeInfo | None = EXPORT) -> dict[str | None, str]:
+    with pytest.raises(Invalid) as refused:
+        drafted(start, info)
+    return {fault.pointer: fault.detail for fault in refused.value.faults}
+
+
+def test_the_type_fills_in_what_the_caller_left_open() -> None:
+    task = drafted(Start(type="export", input={"index": "users"}))
+    assert (task.runner, task.max_attempts, task.timeout, task.priority) == ("loop", 4, HOUR, 3)
+    assert (task.keep_result, task.keep_record) == (HOUR, 30 * DAY)
+
+
+def test_what_the_caller_says_counts_more() -> None:
+    said = Start(
+        type="export", input={"index": "u"}, priority=0, max_attempts=1, timeout=5, runner="process", keep_result=1
+    )
+    task = drafted(said)
+    assert (task.runner, task.max_attempts, task.timeout, task.priority, task.keep_result) == ("process", 1, 5, 0, 1)
+
+
+def test_every_fault_of_the_input_is_named_by_its_place() -> None:
+    found = faults(Start(type="export", input={"a/b": {"~x": "one"}, "more": 1}))
+    assert "/input/a~1b/~0x" in found
+    assert "index" in found["/input"] or "more" in found["/input"]
+
+
+def test_an_unknown_type_is_refused_unless_its_client_runs_it() -> None:
+    assert faults(Start(type="nope"), None) == {"/type": "There is no task type 'nope' here."}
+    assert faults(Start(type="Not a name", runner="external"), None).keys() == {"/type"}
+    assert drafted(Start(type="nope", runner="external"), None).runner == "external"
+
+
+def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
+    assert faults(Start(type="export", input={"index": "u"}, runner="thread")).keys() == {"/runner"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "x" * (MAX_TEXT + 1)),
+        ("tenant", ""),
+        ("owner", ""),
+        ("unique_key", ""),
+        ("priority", 2**40),
+        ("timeout", 0),
+        ("start_by", NOW),
+        ("max_attempts", 0),
+        ("max_attempts", MAX_ATTEMPTS + 1),
+        ("lease_seconds", 5),
+    ],
+)
+def test_a_field_out_of_its_bounds_is_named(field: str, value: object) -> None:
+    start = msgspec.structs.replace(Start(type="export", input={"index": "u"}), **{field: value})
+    assert faults(start).keys() == {f"/{field}"}
+
+
+def test_dependencies_are_ids_in_any_form_named_once() -> None:
+    dashed = "01890a5d-ac96-774b-bcce-b302099a8057"
+    task = drafted(Start(type="export", input={"index": "u"}, depends_on=(dashed.replace("-", "").upper(), dashed)))
+    assert task.depends_on == (dashed,)
+    assert faults(Start(type="export", input={"index": "u"}, depends_on=(dashed, "x"))).keys() == {"/depends_on/1"}
+
+
+def test_a_trigger_says_when_it_runs_first() -> None:
+    task = drafted(Start(type="export", input={"index": "u"}, trigger=Trigger(every=HOUR), run_at=NOW + 5))
+    assert task.run_at == NOW + 5
+    assert task.trigger is not None
+    assert task.trigger.anchor == NOW + 5
+
+
+@given(st.permutations(["index", "a", "b"]))
+def test_p9_a_fingerprint_does_not_depend_on_the_order_of_fields(names: list[str]) -> None:
+    def start(order: list[str]) -> Start:
+        return Start(type="export", input=dict.fromkeys(order, 1), metadata={name: {"x": 1} for name in order})
+
+    assert start(names).fingerprint() == start(["index", "a", "b"]).fingerprint()
+    assert start(names).fingerprint() != Start(type="export", input=dict.fromkeys(names, 2)).fingerprint()
