@@ -30,13 +30,9 @@ from milepost import Context, File, Milepost
 
 app = Milepost()
 
-PAGE = 5_000
-"""Rows read, written and checkpointed at a time: little enough to look live, enough to make the syncs cheap."""
-
-LOG_EVERY = 50_000
-NAMED_ERRORS = 20
-"""So many unreadable rows are named in the log; a ledger full of them shall not fill it."""
-
+PAGE = 5_000  # rows read, written and saved at a time: few enough to look live, enough to make the syncs cheap
+LOG_EVERY = 50_000  # rows
+NAMED_ERRORS = 20  # so many unreadable rows are named in the log; a ledger full of them must not fill it
 AMOUNT = re.compile(r"-?\d+\.\d\d")
 
 
@@ -96,7 +92,7 @@ async def export(ctx: Context, *, export_index: IndexName, export_format: Format
     # every other task of this worker would have to wait for it.
     ledger = await asyncio.to_thread(find_ledger)
     partial = ctx.folder / f"export.{export_format}"
-    at = resume(ctx.saved, partial) or await asyncio.to_thread(begin, ledger, index, export_format, partial)
+    at = await asyncio.to_thread(begin, ctx.saved, ledger, index, export_format, partial)
     ctx.progress(at.read, at.total, message="Exporting", failed=at.errors, skipped=at.skips)
     began = at
     while at.row < at.last:
@@ -124,20 +120,15 @@ def find_ledger() -> Path:
     return ledger
 
 
-def begin(ledger: Path, index: Index, form: Format, partial: Path) -> Position:
-    """Begin a file, and note how far the ledger goes."""
+def begin(saved: dict[str, int] | None, ledger: Path, index: Index, form: Format, partial: Path) -> Position:
+    """Where the last try stopped; the start of a new file if there was none, or it left its file elsewhere."""
+    if saved and partial.exists() and partial.stat().st_size >= saved["bytes"]:
+        return Position(**saved)
     with closing(connect(ledger)) as database:
         # The names of tables are this module's own, not a caller's.
         total, last = database.execute(f"select count(*), coalesce(max(id), 0) from {index.table}").fetchone()  # noqa: S608
         columns = [column[0] for column in database.execute(f"select * from {index.table} limit 0").description]  # noqa: S608
     return Position(last, total, bytes=write_at(partial, 0, head(form, columns)))
-
-
-def resume(saved: dict[str, int] | None, partial: Path) -> Position | None:
-    """Where the last try stopped; None if there was none, or it left its file on another machine."""
-    if saved is None or not partial.exists() or partial.stat().st_size < saved["bytes"]:
-        return None
-    return Position(**saved)
 
 
 def next_page(ledger: Path, index: Index, form: Format, partial: Path, at: Position) -> Page:

@@ -108,10 +108,10 @@ def _users(rows: int) -> Iterator[Row]:
 
 
 def _vouchers(rows: int) -> Iterator[Row]:
-    chance = random.Random(SEED + 3)
+    chance = random.Random(SEED + 3).random
     for row in range(1, rows + 1):
-        user, code = chance.randint(1, USERS), f"{chance.getrandbits(40):010X}"
-        yield row, _moment(row * 12_400), user, code, _amount(row, chance.choice((5, 10, 25))), _status(row, "issued")
+        user, code, value = 1 + int(chance() * USERS), f"{int(chance() * 16**8):08X}", 5 * (1 + int(chance() * 5))
+        yield row, _moment(row * 12_400), user, code, _amount(row, value), _status(row, "issued")
 
 
 def _products(rows: int) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""How do the parts make one application? `Milepost`: a registry of task types, wired to a store, files and a service."""
+"""How do the parts make one application? `Milepost` is a registry of task types, wired to store, files and service."""
 
 import contextlib
 import os

@@ -127,6 +127,8 @@ def begin(task: Task, *, now: int, state: State | None = None) -> Step:
     It is blocked while it waits for others or a client holds it, scheduled until `run_at`, otherwise queued; an
     external task may begin in any `state` that its client says.
     """
+    if state is not None and task.runner != "external":
+        raise IllegalChange("begin", task, "The engine runs this task, no client can say where it begins.")
     first = state or _ready_state(task, now)
     task = replace(task, state=first, version=1, created_at=now, updated_at=now)
     if first is State.BLOCKED:
@@ -247,7 +249,7 @@ def fail(
     if task.pause_requested:
         state = State.PAUSED
     failed = Entry(now, "outcome", task.attempt, "error", failure.message, {"code": failure.code})
-    told = msgspec.structs.replace(report, entries=(*report.entries, failed))
+    told = replace(report, entries=(*report.entries, failed))
     return _leave("fail", task, now, state, told, traceback=traceback, run_at=now + retry_in)
 
 
@@ -368,6 +370,8 @@ def drive(
     """
     if task.runner != "external":
         raise IllegalChange("drive", task, "The engine runs this task, no client can say where it is.")
+    if state not in LEGAL["drive"][task.state]:
+        raise IllegalChange("drive", task, f"A task that is {task.state} can't become {state}.")
     fields |= _waiting(task, now, fields) if state is State.BLOCKED else _FREE
     if state in TERMINAL:
         return _end("drive", report.onto(task), now, state, report, result=result, failure=failure, **fields)

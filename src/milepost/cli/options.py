@@ -1,6 +1,7 @@
 """Which options do several commands share?"""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +13,44 @@ Key = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The task.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID", help="The tasks.")]
+
+# Of `serve` and `worker`.
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Python files with task types.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MILEPOST_STORE",
+        metavar="PATH|URL",
+        help="Where records live: a path or sqlite:///path; by default what the files say, else milepost.db.",
+    ),
+]
+FilesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--files", envvar="MILEPOST_FILES", metavar="DIR", help="Where result files live; by default beside the store."
+    ),
+]
+FilesRoot = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MILEPOST_FILES_ROOT",
+        metavar="DIR",
+        help="Beneath it lie the paths that callers may name; by default the current folder.",
+    ),
+]
+Concurrency = Annotated[
+    int, typer.Option(envvar="MILEPOST_CONCURRENCY", min=1, help="How many tasks the worker runs at once.")
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        envvar="MILEPOST_GRACE", min=0, metavar="SECONDS", help="What running tasks have to stop in, at the end."
+    ),
+]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    typer.Option(envvar="MILEPOST_LOG_LEVEL", help="What is logged to stderr, from this level up."),
+]
 
 DEFAULT_URL = "http://127.0.0.1:8006"
 

@@ -21,6 +21,7 @@ class Record(msgspec.Struct, frozen=True):
     state: State
     version: int
     created_at: str
+    updated_at: str
     progress: float = 0.0
     attempt: int = 0
     max_attempts: int = 1
@@ -37,6 +38,7 @@ class Record(msgspec.Struct, frozen=True):
     started_at: str | None = None
     finished_at: str | None = None
     result: msgspec.Raw = msgspec.Raw(b"null")
+    result_is_link: bool = False
     failure: Failure | None = None
 
     @property
@@ -74,6 +76,20 @@ class TypeRecord(msgspec.Struct, frozen=True):
     schema: dict[str, Any]
     runner: str = ""
     description: str = ""
+
+
+class TypeList(msgspec.Struct, frozen=True):
+    """The task types that there are."""
+
+    types: list[TypeRecord]
+
+
+class ResultLink(msgspec.Struct, frozen=True):
+    """What stands in place of a result that is a file, or large. `size` is in bytes."""
+
+    name: str | None
+    media_type: str
+    size: int
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -2,10 +2,12 @@
 
 import contextlib
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -36,8 +38,19 @@ _CODES: Final[Mapping[int, Exit]] = {
 }
 
 
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
+
+
+def task_path(task_id: str, part: str = "") -> str:
+    """Where a task, or a part of it, is. Whatever stands in for the id can't lead anywhere else."""
+    return f"/v1/tasks/{quote(task_id, safe='')}" + (f"/{part}" if part else "")
+
+
 class Remote:
-    """The native API of the server at `url`, as whoever holds `key`. Raises CommandError for whatever goes wrong."""
+    """The native API of the server at `url`, as whoever holds `key`; connected while entered.
+
+    Raises CommandError for whatever goes wrong.
+    """
 
     def __init__(self, url: str, key: str | None = None, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.url = url.rstrip("/")
@@ -45,16 +58,29 @@ class Remote:
         headers = {"user-agent": f"milepost/{__version__}", "accept": "application/json, */*;q=0.5"}
         if key:
             headers["authorization"] = f"Bearer {key}"
+        host = self._host()
+        self._client = httpx2.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx2.Timeout(READ_TIMEOUT, connect=5),
+            trust_env=not _is_loopback(host),  # a proxy would look for its own loopback
+        )
+
+    def _host(self) -> str:
+        """The host that the URL names. Raises CommandError where it is none that requests can go to."""
         try:
-            host = httpx2.URL(self.url).host
-            self._client = httpx2.Client(
-                base_url=self.url,
-                headers=headers,
-                timeout=httpx2.Timeout(READ_TIMEOUT, connect=5),
-                trust_env=not _is_loopback(host),  # a proxy would look for its own loopback
-            )
-        except (httpx2.InvalidURL, ValueError) as error:
-            raise CommandError(f"MILEPOST_URL: {self.url!r} is not a URL ({error}).", Exit.USAGE) from error
+            url = httpx2.URL(self.url)
+        except httpx2.InvalidURL as error:
+            raise CommandError(f"--url: {self.url!r} is not a URL ({error}).", Exit.USAGE) from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise CommandError(f"--url: {self.url!r} is not a URL like http://127.0.0.1:8006.", Exit.USAGE)
+        return url.host
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def get(self, path: str, shape: type[T], **query: Any) -> T:
         """What the server says at `path`, decoded. Parameters that are None are not sent."""
@@ -102,7 +128,7 @@ class Remote:
 
     def unreachable(self, error: Exception) -> CommandError:
         """What to tell when the server does not answer."""
-        why = str(error) or type(error).__name__
+        why = _ERRNO.sub("", str(error)) or type(error).__name__
         return CommandError(
             f"No Milepost server answers at {self.url} ({why}). Start one with `milepost serve FILE`, "
             "or say where it is with MILEPOST_URL.",

@@ -26,7 +26,7 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """Print a line that was asked for."""
+    """Print a line that was asked for, at once."""
     typer.echo(text)
 
 

@@ -40,7 +40,11 @@ class BackgroundLoop(ABC):
                 pause = await self.round()
             except Exception:
                 _log.exception("%s failed; next try in %.0f s", type(self).__name__, self.every / SECOND)
-            await self._sleep(pause / SECOND)
+            await self.pause(pause)
+
+    async def pause(self, length: int) -> None:
+        """Let `length` µs pass."""
+        await self._sleep(length / SECOND)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,6 @@ _LEVELS: Final[tuple[tuple[int, Level], ...]] = (
     (logging.CRITICAL, "critical"),
     (logging.ERROR, "error"),
     (logging.WARNING, "warning"),
-    (logging.INFO, "info"),
 )
 
 
@@ -23,7 +22,7 @@ class CaptureHandler(logging.Handler):
         if context is None:
             return
         try:
-            level: Level = next((name for number, name in _LEVELS if record.levelno >= number), "debug")
+            level: Level = next((name for number, name in _LEVELS if record.levelno >= number), "info")
             fields = {"logger": record.name}
             if record.exc_info:
                 fields["exception"] = logging.Formatter().formatException(record.exc_info)
@@ -35,6 +34,8 @@ class CaptureHandler(logging.Handler):
 def capture_logging() -> None:
     """Capture from INFO upwards, in this process, from now on. Calling it again changes nothing."""
     root = logging.getLogger()
+    if not root.handlers and logging.lastResort is not None:
+        root.addHandler(logging.lastResort)  # it shows warnings only while there is no handler at all
     if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
         root.addHandler(CaptureHandler(logging.INFO))
     if root.level > logging.INFO or root.level == logging.NOTSET:

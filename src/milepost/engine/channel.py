@@ -4,6 +4,7 @@ What the function tells is buffered and flushed by the worker; what it saves is 
 to stop shows in `stopping`. `Lease` is the worker's end; a function in a process of its own holds another kind.
 """
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -61,16 +62,26 @@ class Lease:
         self.input = claimed.input
         self.saved = claimed.checkpoint
         self.stopping: StopReason | None = None
-        self.on_stop: Callable[[StopReason | None], object] = lambda _: None
-        """Set by the runner: passes a request to stop on, or (None) that it was taken back."""
-        self.on_force: Callable[[], object] = lambda: None
-        """Set by the runner: ends the function by force."""
+        self.forced = False
+        """Force was used: what the function does from now on is no failure of its own."""
+        self.writing = asyncio.Lock()
+        """Held by whoever writes of this task, so that everything is written in the order in which it was told."""
         self._on_told = on_told
         self._write = write
         self._read_result = read_result
         self._lock = threading.Lock()
         self._told = Report()
         self._entries: list[Entry] = []
+        self.unhook()
+
+    def hook(self, *, on_stop: Callable[[StopReason | None], object], on_force: Callable[[StopReason], object]) -> None:
+        """For the runner. `on_stop` passes a request to stop on, or (None) that it was taken back; `on_force` acts."""
+        self._on_stop = on_stop
+        self._on_force = on_force
+
+    def unhook(self) -> None:
+        """The function has ended: there is nobody to stop any more."""
+        self.hook(on_stop=_nobody, on_force=_nobody)
 
     def tell(
         self,
@@ -104,24 +115,14 @@ class Lease:
 
     async def save(self, checkpoint: bytes | UnsetType = UNSET) -> None:
         """See Channel."""
-        report = self.take(checkpoint)
-        if report is not None:
-            try:
-                await self.write(report)
-            except Exception:
-                self._give_back(report)
-                raise
+        # Shielded: if the function stops waiting (its own time limit, or force), what was taken is still written.
+        await asyncio.shield(asyncio.ensure_future(self._save(checkpoint)))
 
-    def _give_back(self, report: Report) -> None:
-        """What could not be written is told again with the next flush; what was told since counts more."""
-        with self._lock:
-            told = self._told
-            self._told = Report(
-                report.progress if told.progress is None else told.progress,
-                report.message if told.message is None else told.message,
-                told.counts or report.counts,
-            )
-            self._entries[:0] = report.entries
+    async def _save(self, checkpoint: bytes | UnsetType) -> None:
+        async with self.writing:
+            report = self.take(checkpoint)
+            if report is not None:
+                await self.write(report)
 
     async def write(self, report: Report) -> None:
         """Make a report durable. Raises Parked when the lease is lost."""
@@ -138,18 +139,23 @@ class Lease:
         if self.stopping is not None and _STRENGTH.index(reason) <= _STRENGTH.index(self.stopping):
             return False
         self.stopping = reason
-        self.on_stop(reason)
+        self._on_stop(reason)
         return True
 
-    def force(self) -> None:
-        """End the function by force, as far as its runner can."""
-        self.on_force()
+    def force(self, reason: StopReason) -> None:
+        """End the function by force, as far as its runner can: it did not stop in time for `reason`."""
+        self.forced = True
+        self._on_force(reason)
 
     def carry_on(self) -> None:
         """Take back a pause that the function has not come to yet."""
         if self.stopping is StopReason.PAUSE:
             self.stopping = None
-            self.on_stop(None)
+            self._on_stop(None)
+
+
+def _nobody(_: StopReason | None) -> None:
+    """There is no function to pass it on to."""
 
 
 _STRENGTH: Final = (

@@ -5,20 +5,19 @@ import contextvars
 import os
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
 from milepost import times
 from milepost.engine.channel import Channel
-from milepost.engine.outcome import Parked, TaskError
+from milepost.engine.outcome import Parked, StopReason, TaskError
+from milepost.engine.text import keepable
 from milepost.task import Counts, Entry, Level, Task
-from milepost.times import Clock
 
 T = TypeVar("T")
 
-MAX_MESSAGE = 64 * 1024
-"""Longest message of a log entry, in characters; the rest is cut off."""
+LEVELS: Final = get_args(Level)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -31,10 +30,9 @@ class Place(msgspec.Struct, frozen=True):
 class _Face:
     """What both kinds of context have: all that needs no waiting."""
 
-    def __init__(self, channel: Channel, place: Place, *, clock: Clock = times.now) -> None:
+    def __init__(self, channel: Channel, place: Place) -> None:
         self._channel = channel
         self._place = place
-        self._clock = clock
         self.saved: Any = None if channel.saved is None else msgspec.json.decode(channel.saved)
         """What the last checkpoint saved; None at first."""
         self._counts = channel.task.counts
@@ -70,11 +68,13 @@ class _Face:
         Raises TaskError (code `path_refused`, no retry) where it leads out of the files root, also by a symlink.
         """
         root = Path(self._place.files_root).resolve()
-        found = (root / path).resolve()
-        if ".." in Path(path).parts or not found.is_relative_to(root):
-            raise TaskError(
-                f"The path {str(path)!r} does not lie beneath the files root.", code="path_refused", retry=False
-            )
+        try:
+            found = (root / path).resolve()
+            lies_beneath = ".." not in Path(path).parts and found.is_relative_to(root)
+        except (OSError, RuntimeError, ValueError) as error:  # symlinks in a circle, a NUL
+            raise _refused(path, "can't be followed") from error
+        if not lies_beneath:
+            raise _refused(path, "does not lie beneath the files root")
         return found
 
     def progress(
@@ -91,6 +91,7 @@ class _Face:
         `failed` and `skipped` say how many of the done items did not go well. Cheap: it is written at most ten times
         a second.
         """
+        message = None if message is None else keepable(message)
         if isinstance(done, float) and total is None:
             self._channel.tell(progress=done, message=message)
             return
@@ -105,16 +106,34 @@ class _Face:
         self._channel.tell(progress=fraction, message=message, counts=counts)
 
     def log(self, message: str, level: Level = "info", **fields: Any) -> None:
-        """Write a line to the task's log, with any fields; what JSON does not know is written as text."""
-        if len(message) > MAX_MESSAGE:
-            message = message[:MAX_MESSAGE] + " …"
-        known = msgspec.to_builtins(fields, enc_hook=str, str_keys=True) if fields else None
-        self._channel.tell(entry=Entry(self._clock(), "log", self.task.attempt, level, message, known))
+        """Write a line to the task's log, with any fields; what JSON does not know is written as text.
+
+        Raises ValueError for a level that there is not.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"{level!r} is no level; take {', '.join(LEVELS)}.")
+        known = _known(fields) if fields else None
+        self._channel.tell(entry=Entry(times.now(), "log", self.task.attempt, level, keepable(message), known))
 
     def _park_if_due(self) -> None:
         reason = self._channel.stopping
         if reason is not None:
             raise Parked(reason)
+
+
+def _refused(path: str | os.PathLike[str], why: str) -> TaskError:
+    return TaskError(f"The path {str(path)!r} {why}.", code="path_refused", retry=False)
+
+
+def _known(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as JSON has them."""
+    try:
+        return _plain.decode(msgspec.json.encode(fields, enc_hook=keepable))
+    except (TypeError, ValueError, RecursionError):  # text that is not UTF-8, a structure that contains itself
+        return {keepable(name): keepable(repr(value)) for name, value in fields.items()}
+
+
+_plain: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Context(_Face):
@@ -141,14 +160,17 @@ class Context(_Face):
 class BlockingContext(_Face):
     """The context of a plain task: the same names, blocking. `loop` is where its channel lives, in another thread."""
 
-    def __init__(
-        self, channel: Channel, place: Place, loop: asyncio.AbstractEventLoop, *, clock: Clock = times.now
-    ) -> None:
-        super().__init__(channel, place, clock=clock)
+    def __init__(self, channel: Channel, place: Place, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(channel, place)
         self._loop = loop
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        try:
+            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # the loop is closed: the worker went without this thread
+            work.close()
+            raise Parked(StopReason.LEASE_LOST) from None
+        return waiting.result()
 
     def checkpoint(self, state: Any = None) -> None:
         """See Context.checkpoint."""

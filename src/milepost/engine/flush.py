@@ -1,15 +1,13 @@
 """When does what running tasks tell become durable? At most ten times a second, for all of them together."""
 
 import asyncio
-import logging
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from milepost.engine.channel import Lease
 from milepost.engine.outcome import Parked
-
-_log = logging.getLogger(__name__)
 
 FLUSH_EVERY: Final = 0.1
 """Seconds between two flushes."""
@@ -30,8 +28,9 @@ class Flusher:
         with self._lock:
             is_first = not self._dirty
             self._dirty.add(lease)
-        if is_first and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+        if is_first:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the worker went without this thread
+                self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self) -> None:
         """Flush until cancelled."""
@@ -40,14 +39,10 @@ class Flusher:
             self._woken.clear()
             with self._lock:
                 leases, self._dirty = self._dirty, set()
-            await asyncio.gather(*(self._flush(lease) for lease in leases))
+            await asyncio.gather(*map(_flush, leases))
             await self._sleep(FLUSH_EVERY)
 
-    async def _flush(self, lease: Lease) -> None:
-        try:
-            await lease.save()
-        except Parked:
-            pass  # the lease is lost; what its function tells counts no more
-        except Exception:
-            _log.exception("Progress and log of task %s could not be written; trying again", lease.task.id)
-            self.note(lease)
+
+async def _flush(lease: Lease) -> None:
+    with contextlib.suppress(Parked):  # the lease is lost; what its function tells counts no more
+        await lease.save()

@@ -1,5 +1,6 @@
 """How does a worker keep its lease while its tasks hold the interpreter or its event loop?"""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -12,22 +13,34 @@ _log = logging.getLogger(__name__)
 
 LEASE: Final = 6 * SECOND
 """How long a lease holds after a heartbeat."""
-BEAT: Final = 2 * SECOND
-"""The pause between two heartbeats."""
+BEATS: Final = 3
+"""Heartbeats in the time of a lease: two may fail."""
 
 
 class Heartbeat:
-    """Extends one worker's lease from a thread of its own, until stopped or until the lease is over.
+    """Extends one worker's lease, which holds `until` a time, by `lease` µs at a beat, from a thread of its own.
 
-    `on_over` is called, in that thread, when the lease ended in spite of the heartbeats.
+    It ends when it is stopped, or when the lease is over in spite of it: then `on_over` is called, in that thread.
     """
 
-    def __init__(self, heart: Callable[[], Heart], worker: str, *, clock: Clock, on_over: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        heart: Callable[[], Heart],
+        worker: str,
+        *,
+        until: int,
+        clock: Clock,
+        on_over: Callable[[], object],
+        lease: int = LEASE,
+    ) -> None:
         self._heart = heart
         self._worker = worker
+        self._until = until
         self._clock = clock
         self._on_over = on_over
+        self._lease = lease
         self._stopped = threading.Event()
+        self._opened = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -40,19 +53,27 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
-        heart = self._heart()
-        try:
-            until = self._clock() + LEASE
-            while not self._stopped.wait(BEAT / SECOND):
-                now = self._clock()
+        heart = None
+        with self._opened:
+            while not self._stopped.wait(self._lease / BEATS / SECOND):
                 try:
-                    alive = heart.beat(self._worker, now=now, until=now + LEASE)
-                    until = now + LEASE if alive else now
+                    heart = heart or self._open()
+                    alive = self._beat(heart)
                 except Exception:
                     _log.exception("A heartbeat failed")
-                    alive = now < until
+                    alive = self._clock() < self._until
                 if not alive:
                     self._on_over()
                     return
-        finally:
-            heart.close()
+
+    def _open(self) -> Heart:
+        heart = self._heart()
+        self._opened.callback(heart.close)
+        return heart
+
+    def _beat(self, heart: Heart) -> bool:
+        now = self._clock()
+        alive = heart.beat(self._worker, now=now, until=now + self._lease)
+        if alive:
+            self._until = now + self._lease
+        return alive

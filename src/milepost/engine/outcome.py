@@ -1,12 +1,20 @@
 """How can a try end?"""
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from milepost.engine.text import keepable
 from milepost.task import Failure
+from milepost.times import parse_duration
+
+LARGEST_VALUE: Final = 256 * 1024 * 1024
+"""Bytes of JSON that a task may return; what is larger is a file."""
+LONGEST_TRACEBACK: Final = 1024 * 1024
+"""Characters of a traceback that are kept."""
 
 
 class StopReason(StrEnum):
@@ -34,16 +42,16 @@ class TaskError(Exception):
     """Raise it in a task to say how it failed.
 
     `code` is for programs and stays the same over time; `retry=False` ends the task whatever attempts are left;
-    `retry_in` (seconds) replaces the backoff before the next try.
+    `retry_in` (`"90s"`, or seconds) replaces the backoff before the next try. Raises ValueError where it is neither.
     """
 
     def __init__(
-        self, message: str, *, code: str = "failed", retry: bool = True, retry_in: float | None = None
+        self, message: str, *, code: str = "failed", retry: bool = True, retry_in: str | float | None = None
     ) -> None:
         self.message = message
         self.code = code
         self.retry = retry
-        self.retry_in = retry_in
+        self.retry_in = None if retry_in is None else parse_duration(retry_in)
         super().__init__(message)
 
 
@@ -63,9 +71,9 @@ class File:
 
 
 class FileReturned(msgspec.Struct, frozen=True, tag="file"):
-    """The function returned a file."""
+    """The function returned a file. Its path is in bytes, as a name on disk need not be text."""
 
-    path: str
+    path: bytes
     name: str
     media_type: str | None
 
@@ -77,12 +85,12 @@ class ValueReturned(msgspec.Struct, frozen=True, tag="value"):
 
 
 class Raised(msgspec.Struct, frozen=True, tag="raised"):
-    """The function raised. `retry_in` is in seconds."""
+    """The function raised. `retry_in` is in µs."""
 
     failure: Failure
     traceback: str | None = None
     retry: bool = True
-    retry_in: float | None = None
+    retry_in: int | None = None
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
@@ -103,20 +111,26 @@ Outcome = FileReturned | ValueReturned | Raised | Stopped | Died
 def of_value(value: Any) -> Outcome:
     """The outcome of a function that returned."""
     if isinstance(value, File):
-        return FileReturned(str(value.path.resolve()), value.name, value.media_type)
+        return FileReturned(os.fsencode(value.path.resolve()), keepable(value.name), value.media_type)
     try:
-        return ValueReturned(msgspec.json.encode(value))
+        body = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        message = f"The task returned a {type(value).__name__} that can't be written as JSON: {error}"
+        message = f"The task returned a {type(value).__name__} that can't be written as JSON: {keepable(error)}"
         return Raised(Failure("result_not_serialisable", message), retry=False)
+    if len(body) > LARGEST_VALUE:
+        message = f"The task returned {len(body)} bytes of JSON, more than {LARGEST_VALUE}: return a File."
+        return Raised(Failure("result_too_large", message), retry=False)
+    return ValueReturned(body)
 
 
 def of_exception(error: BaseException, traceback: str) -> Outcome:
     """The outcome of a function that raised."""
     if isinstance(error, Parked):
         return Stopped(error.reason)
+    traceback = keepable(traceback, longest=LONGEST_TRACEBACK)
     if isinstance(error, TaskError):
-        return Raised(Failure(error.code, error.message), traceback, error.retry, error.retry_in)
-    text = str(error)
+        failure = Failure(keepable(error.code), keepable(error.message))
+        return Raised(failure, traceback, error.retry, error.retry_in)
+    text = keepable(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return Raised(Failure("exception", message), traceback)

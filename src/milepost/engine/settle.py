@@ -1,41 +1,34 @@
 """What does the end of a try make of the task's record?"""
 
 import mimetypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from milepost import lifecycle
-from milepost.engine.channel import Lease
 from milepost.engine.outcome import Died, FileReturned, Outcome, Raised, Stopped, StopReason, ValueReturned
 from milepost.engine.task_type import TaskType
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import Report, Step
-from milepost.store.protocol import LeasedEdit, LeaseLost, TaskStore
 from milepost.task import Failure, FileResult, JsonResult, Task
-from milepost.times import SECOND, Clock
+from milepost.times import Clock
 
 Ending = Callable[[Task], Step]
+"""What the end of a try does to the record as it stands."""
 
 
 class Settlement:
-    """Turns outcomes into steps, and has the store apply them while the lease holds."""
+    """Turns outcomes into what is to become of the record; files go into the file store on the way."""
 
-    def __init__(self, store: TaskStore, files: FileStore, *, clock: Clock, jitter: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(self, files: FileStore, *, clock: Clock, jitter: Callable[[], float]) -> None:
         self._files = files
         self._clock = clock
         self._jitter = jitter
 
-    async def settle(self, lease: Lease, task_type: TaskType, outcome: Outcome, report: Report) -> Task | None:
-        """Write how a try ended, with what was told last; the record after it, None when the lease was lost."""
-        ending = await self._ending(task_type, outcome, report)
-        edit = LeasedEdit(lease.task.id, lease.task.epoch, ending)
-        (after,) = await self._store.change_leased([edit], now=self._clock())
-        return None if isinstance(after, LeaseLost) else after
-
-    async def _ending(self, task_type: TaskType, outcome: Outcome, report: Report) -> Ending:
+    async def ending(self, task_type: TaskType, outcome: Outcome, report: Report) -> Ending:
+        """The change that an outcome makes, with what was told last."""
         match outcome:
             case ValueReturned(body=body):
                 result = JsonResult(len(body), msgspec.Raw(body))
@@ -54,11 +47,12 @@ class Settlement:
 
     async def _file_ending(self, task_type: TaskType, file: FileReturned, report: Report) -> Ending:
         try:
-            stored = await self._files.put(Path(file.path))
+            stored = await self._files.put(Path(os.fsdecode(file.path)))
         except OSError as error:
             gone = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
-            failure = Failure("result_not_stored", f"The file {file.name} could not be stored: {error.strerror}.")
-            return self._failure_ending(task_type, Raised(failure, retry=not gone), report)
+            why = f"The file {file.name} could not be stored: {error.strerror or error}."
+            raised = Raised(Failure("result_not_stored", why), retry=not gone)
+            return self._failure_ending(task_type, raised, report)
         media_type = file.media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         result = FileResult(stored.key, file.name, media_type, stored.size, stored.sha256)
         return lambda task: lifecycle.succeed(task, now=self._clock(), result=result, report=report)
@@ -80,5 +74,5 @@ class Settlement:
         if not raised.retry:
             return None
         if raised.retry_in is not None:
-            return int(raised.retry_in * SECOND)
+            return raised.retry_in
         return task_type.backoff.delay(task.attempt, self._jitter())

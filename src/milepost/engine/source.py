@@ -25,11 +25,12 @@ def source_of(function: Callable[..., Any]) -> Source | None:
     if "." in function.__qualname__:
         return None
     module = sys.modules.get(function.__module__)
+    # What `python -m` runs is called __main__, but its spec has the name that imports find it by. A script has no spec.
+    spec = getattr(module, "__spec__", None)
+    if spec is not None and not spec.name.startswith(_PREFIX):
+        return Source(spec.name, None, function.__name__)
     file = getattr(module, "__file__", None)
-    by_name = function.__module__ != "__main__" and not function.__module__.startswith(_PREFIX)
-    if file is None and not by_name:
-        return None
-    return Source(function.__module__, None if by_name else str(Path(file or "").resolve()), function.__name__)
+    return None if file is None else Source(function.__module__, str(Path(file).resolve()), function.__name__)
 
 
 def load(source: Source) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """What does it take to turn a function into a task type?"""
 
+import copy
 import inspect
 import typing
 from collections.abc import Callable
@@ -49,28 +50,20 @@ class TaskType:
         keep_record: Duration | None = None,
     ) -> None:
         self.function = function
+        if not inspect.isfunction(function):
+            raise ValueError(f"{function!r} can't be a task: only a function can, made with def or async def.")
         self.name = name or function.__name__
-        if not TYPE_NAME.fullmatch(self.name):
-            raise ValueError(
-                f"{self.name!r} can't name a task type: a lower-case letter, then at most 63 of those, digits, _ and -."
-            )
-        if self.name in RESERVED_TYPE_NAMES:
-            raise ValueError(f"{self.name!r} can't name a task type: a path of the HTTP API needs this word.")
-        if retries < 0:
-            raise ValueError("retries must not be negative.")
-        if concurrency is not None and concurrency < 1:
-            raise ValueError("concurrency must be at least 1.")
         self.is_async = inspect.iscoroutinefunction(function)
         self.runner = runner or ("loop" if self.is_async else "thread")
         self.source: Source | None = source_of(function)
-        self._check_runner()
+        self._check(retries, concurrency)
         self.backoff = Backoff(parse_duration(backoff), parse_duration(backoff_max))
         self.takes_context, self.input = _input_struct(self.name, function)
         self.decode = msgspec.json.Decoder(self.input).decode
         self.info = TypeInfo(
             name=self.name,
             runner=self.runner,
-            schema=_schema(self.input),
+            schema=_schema(self.name, self.input),
             description=inspect.getdoc(function) or "",
             max_attempts=retries + 1,
             timeout=None if timeout is None else parse_duration(timeout),
@@ -79,8 +72,27 @@ class TaskType:
             keep_result=None if keep_result is None else parse_duration(keep_result),
             keep_record=None if keep_record is None else parse_duration(keep_record),
         )
+        if self.info.timeout == 0:
+            raise ValueError(f"{self.name}: the timeout must be more than 0.")
+
+    def _check(self, retries: int, concurrency: int | None) -> None:
+        if not TYPE_NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{self.name!r} can't name a task type: a lower-case letter, then at most 63 of those, digits, _ and -."
+            )
+        if self.name in RESERVED_TYPE_NAMES:
+            raise ValueError(f"{self.name!r} can't name a task type: a path of the HTTP API needs this word.")
+        if retries < 0:
+            raise ValueError(f"{self.name}: retries must not be negative.")
+        if concurrency is not None and concurrency < 1:
+            raise ValueError(f"{self.name}: concurrency must be at least 1.")
+        if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
+            raise ValueError(f"{self.name}: a generator can't be a task; tell of results on the way with ctx.log.")
+        self._check_runner()
 
     def _check_runner(self) -> None:
+        if self.runner not in typing.get_args(EngineRunner):
+            raise ValueError(f"{self.name}: there is no runner {self.runner!r}; take loop, thread or process.")
         if self.runner == "loop" and not self.is_async:
             raise ValueError(f"{self.name}: the loop runs async functions; a plain one takes runner='thread'.")
         if self.runner == "thread" and self.is_async:
@@ -98,7 +110,10 @@ class TaskType:
 def _input_struct(name: str, function: Callable[..., Any]) -> tuple[bool, type[msgspec.Struct]]:
     """Whether the first parameter is the context, and a struct of the others, one field each."""
     parameters = list(inspect.signature(function).parameters.values())
-    hints = typing.get_type_hints(function, include_extras=True)
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ValueError(f"{name}: the types of its parameters must be known when the program runs: {error}.") from None
     first = parameters[0] if parameters else None
     takes_context = first is not None and (
         hints.get(first.name) in (Context, BlockingContext) or (first.name == "ctx" and first.name not in hints)
@@ -116,16 +131,17 @@ def _input_struct(name: str, function: Callable[..., Any]) -> tuple[bool, type[m
 
 
 def _default(value: Any) -> Any:
-    """A default that calls can't share by changing it."""
-    if isinstance(value, list | dict | set | bytearray):
-        return msgspec.field(default_factory=value.copy)
-    return value
+    """A default that calls can't share by changing it, or something in it."""
+    is_constant = copy.deepcopy(value) is value
+    return value if is_constant else msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
-def _schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def _schema(name: str, struct: type[msgspec.Struct]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the input; the outer struct is written out, not referred to."""
-    (outer,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
-    name = outer["$ref"].rsplit("/", 1)[1]
-    schema = dict(components.pop(name))
+    try:
+        (outer,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    except TypeError as error:
+        raise ValueError(f"{name}: a parameter's type can't be read from JSON: {error}") from None
+    schema = dict(components.pop(outer["$ref"].rsplit("/", 1)[1]))
     schema.pop("title", None)
     return schema | ({"$defs": components} if components else {})

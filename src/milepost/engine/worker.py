@@ -5,22 +5,21 @@ import contextlib
 import logging
 import os
 import random
-import shutil
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import uuid_utils
 
 from milepost import lifecycle, times
-from milepost.engine.background import BackgroundLoop
+from milepost.engine import folders
+from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
-from milepost.engine.outcome import Outcome, Parked, StopReason
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
@@ -28,7 +27,7 @@ from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.settle import Settlement
 from milepost.engine.task_type import TaskType
 from milepost.files.protocol import FileStore
-from milepost.lifecycle import Report
+from milepost.lifecycle import NOTHING, Report, Step
 from milepost.store.protocol import EVERYTHING, Claimed, LeasedEdit, LeaseLost, TaskStore, Wanted, WorkerInfo
 from milepost.task import Task
 from milepost.times import SECOND, Clock
@@ -47,7 +46,8 @@ POLL: Final = 1.0
 class Worker:
     """Claims tasks of its types and runs up to `concurrency` of them at once.
 
-    `grace` and `force_after` are in seconds. `loops` are the background loops that this process contributes.
+    `grace` and `force_after` are in seconds, `lease` (how long its lease outlives its last heartbeat) in µs. `loops`
+    are the background loops that this process contributes.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Worker:
         concurrency: int = DEFAULT_CONCURRENCY,
         grace: float = DEFAULT_GRACE,
         force_after: float = FORCE_AFTER,
+        lease: int = LEASE,
         loops: Iterable[BackgroundLoop] = (),
         clock: Clock = times.now,
         jitter: Callable[[], float] = random.random,
@@ -70,62 +71,69 @@ class Worker:
         self._concurrency = concurrency
         self._grace = grace
         self._force_after = force_after
-        self._loops = tuple(loops)
+        self._lease = lease
+        self._loops = (*loops, folders.SweepFolders(store, files, clock, place))
         self._clock = clock
-        self._settlement = Settlement(store, files, clock=clock, jitter=jitter)
+        self._settlement = Settlement(files, clock=clock, jitter=jitter)
         self._runners: dict[str, Runner] = {"loop": LoopRunner(), "thread": ThreadRunner(), "process": ProcessRunner()}
         self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
-        self._stuck = 0
+        self._lingering: set[asyncio.Future[Outcome]] = set()
+        self._is_worn = False
         self._stopping = asyncio.Event()
-        self._woken = asyncio.Event()
+        self._may_claim = asyncio.Event()
+        self._may_be_asked = asyncio.Event()
         self.id = ""
 
     def stop(self) -> None:
         """Claim nothing more; running tasks stop at their next checkpoint, or have the grace time to end."""
         self._stopping.set()
-        self._woken.set()
+        self._may_claim.set()
         for lease in self._leases.values():
             lease.stop(StopReason.SHUTDOWN)
 
     async def run(self) -> bool:
         """Work until stopped. False when it ended because half of its slots are stuck: start a fresh process then.
 
-        Every lease that runs out although the worker lives (it was stopped for a while) is followed by a new one.
+        Every lease that runs out although the worker lives (it was suspended for a while) is followed by a new one.
         """
         capture_logging()
         self._flusher = Flusher()
-        background = [
-            asyncio.create_task(work) for work in (self._flusher.run(), *(loop.run() for loop in self._loops))
-        ]
+        flushing = asyncio.create_task(self._flusher.run())
         try:
-            while not self._stopping.is_set():
-                await self._work_under_lease()
+            async with run_together(self._loops):
+                while not self._stopping.is_set():
+                    await self._work_under_lease()
         finally:
-            for task in background:
-                task.cancel()
-        return not self._is_stuck
-
-    @property
-    def _is_stuck(self) -> bool:
-        return self._stuck * 2 >= self._concurrency
+            for work in (flushing, *self._tries):
+                work.cancel()
+        return not self._is_worn
 
     async def _work_under_lease(self) -> None:
         self.id = str(uuid_utils.uuid7())
+        until = self._clock() + self._lease
         info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), self._concurrency, tuple(self._types))
-        await self._store.enlist(info, until=self._clock() + LEASE)
+        try:
+            await self._store.enlist(info, until=until)
+        except Exception:
+            _log.exception("This worker could not enlist; trying again")
+            await _wait(self._stopping)
+            return
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
-
-        def lease_over() -> None:
-            loop.call_soon_threadsafe(over.set)
-
-        heartbeat = Heartbeat(self._store.heart, self.id, clock=self._clock, on_over=lease_over)
+        heartbeat = Heartbeat(
+            self._store.heart,
+            self.id,
+            until=until,
+            clock=self._clock,
+            on_over=lambda: loop.call_soon_threadsafe(over.set),
+            lease=self._lease,
+        )
         heartbeat.start()
-        listener = asyncio.create_task(self._listen())
         ended = asyncio.create_task(over.wait())
         claiming = asyncio.create_task(self._claim_until_stopped())
+        helping = [asyncio.create_task(work) for work in (self._listen(), self._pass_on_requests())]
         try:
             await asyncio.wait([ended, claiming], return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
@@ -133,21 +141,34 @@ class Worker:
             else:
                 self._lose_lease()
         finally:
-            for task in (listener, ended, claiming):
+            for task in (ended, claiming, *helping):
                 task.cancel()
             await asyncio.to_thread(heartbeat.stop)
-        await self._store.dismiss(self.id, now=self._clock())
+        await self._dismiss()
+
+    async def _dismiss(self) -> None:
+        try:
+            await self._store.dismiss(self.id, now=self._clock())
+        except Exception:
+            _log.exception("The lease of this worker could not be ended; it runs out by itself")
 
     async def _listen(self) -> None:
-        """Wake for whatever was committed, and hand requests to stop on to the tasks they mean."""
+        """Wake whoever waits for something to be committed, by any process."""
         async for _ in self._store.changes():
-            self._woken.set()
+            self._may_claim.set()
+            self._may_be_asked.set()
+
+    async def _pass_on_requests(self) -> None:
+        """Hand requests to cancel or pause on to the tasks they mean."""
+        while True:
+            await _wait(self._may_be_asked)
+            self._may_be_asked.clear()
             if not self._leases:
                 continue
             try:
                 requests = {request.id: request for request in await self._store.requests(self.id)}
             except Exception:
-                _log.exception("Requests to cancel or pause could not be read; the next change tries again")
+                _log.exception("Requests to cancel or pause could not be read; trying again")
                 continue
             for lease in tuple(self._leases.values()):
                 request = requests.get(lease.task.id)
@@ -157,18 +178,19 @@ class Worker:
                     self._ask_to_stop(lease, StopReason.CANCEL if request.cancel else StopReason.PAUSE)
 
     async def _claim_until_stopped(self) -> None:
-        """Fill free slots whenever something rings, a slot is freed, or some time has passed; ends with the lease."""
-        while not self._stopping.is_set():
-            self._woken.clear()
-            if len(self._tries) < self._concurrency and not await self._claim():
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
-                    await self._woken.wait()
+        """Fill free slots whenever something is committed, a slot is freed, or some time has passed.
 
-    async def _claim(self) -> bool:
-        """Fill the free slots; False when the lease is over."""
-        free = self._concurrency - len(self._tries)
+        Ends with the lease.
+        """
+        while not self._stopping.is_set():
+            self._may_claim.clear()
+            free = self._concurrency - len(self._tries) - len(self._lingering)
+            if free > 0 and not await self._claim(free):
+                return
+            await _wait(self._may_claim)
+
+    async def _claim(self, free: int) -> bool:
+        """Take tasks and begin with them; False when the lease is over."""
         try:
             claimed = await self._store.claim(self.id, self._wanted, limit=free, now=self._clock())
         except Exception:
@@ -178,39 +200,49 @@ class Worker:
             return False
         for one in claimed:
             self._begin(one)
+        if claimed:
+            self._may_be_asked.set()  # they may have been since they were claimed
         return True
 
     def _begin(self, claimed: Claimed) -> None:
         lease = Lease(claimed, on_told=self._flusher.note, write=self._write, read_result=self._result_of)
+        if self._stopping.is_set():
+            lease.stop(StopReason.SHUTDOWN)
         self._leases[claimed.task.id] = lease
         work = asyncio.create_task(self._try(lease))
         self._tries.add(work)
-        work.add_done_callback(self._done)
+        work.add_done_callback(self._tries.discard)
+        work.add_done_callback(self._free_slot)
 
-    def _done(self, work: "asyncio.Task[None]") -> None:
-        self._tries.discard(work)
-        self._woken.set()
-        if not work.cancelled() and (error := work.exception()) is not None:
-            _log.error("A try could not be brought to its end", exc_info=error)
+    def _free_slot(self, _: object) -> None:
+        self._may_claim.set()
 
     async def _try(self, lease: Lease) -> None:
-        """One try of one task, from the claim to its outcome; the slot is taken until its thread has ended too."""
+        """One try of one task, from the claim to its outcome."""
         task_type = self._types[lease.task.type]
-        timer = None
-        if lease.task.timeout is not None:
-            delay = lease.task.timeout / SECOND
-            timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
-        try:
-            ended = await self._runner(lease.task, task_type).run(task_type, lease, self._place)
-        finally:
-            if timer is not None:
-                timer.cancel()
-        after = await self._settle(lease, task_type, ended.outcome)
+        ended = await self._run(lease, task_type)
+        if ended.lingering is not None:
+            self._keep_slot(ended.lingering)
+        after = await self._settle(lease, task_type, _judged(lease, ended.outcome))
         if self._leases.get(lease.task.id) is lease:
             del self._leases[lease.task.id]
         if after is not None and after.state.terminal:
-            await asyncio.to_thread(shutil.rmtree, Path(self._place.folders, after.id), ignore_errors=True)
-        await self._linger(ended)
+            await folders.remove(self._place, after.id)
+
+    async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
+        if lease.stopping is not None:
+            return Ended(Stopped(lease.stopping))
+        with contextlib.ExitStack() as ended:
+            ended.callback(lease.unhook)
+            if lease.task.timeout is not None:
+                delay = lease.task.timeout / SECOND
+                timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
+                ended.callback(timer.cancel)
+            try:
+                return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
+            except Exception as error:
+                _log.exception("Task %s could not be run", lease.task.id)
+                return Ended(Died(f"it could not be run: {error}"))
 
     def _runner(self, task: Task, task_type: TaskType) -> Runner:
         """A task that has taken a worker down runs in a process of its own, so that its neighbours live."""
@@ -218,60 +250,89 @@ class Worker:
         return self._runners["process" if alone else task.runner]
 
     async def _settle(self, lease: Lease, task_type: TaskType, outcome: Outcome) -> Task | None:
-        """Write the outcome, however often it takes: a task must not stay running under a worker that lives."""
-        report = lease.take() or Report()
-        while lease.stopping is not StopReason.LEASE_LOST:
-            try:
-                return await self._settlement.settle(lease, task_type, outcome, report)
-            except Exception:
-                _log.exception("The outcome of task %s could not be written; trying again", lease.task.id)
-                await asyncio.sleep(POLL)
-        return None
+        """Write how a try ended; the record after it, None when the lease is lost."""
+        async with lease.writing:
+            report = lease.take() or NOTHING
+            ending = await self._settlement.ending(task_type, outcome, report)
+            return await self._change(lease, ending)
 
-    async def _linger(self, ended: Ended) -> None:
-        if ended.lingering is None:
+    def _keep_slot(self, thread: "asyncio.Future[Outcome]") -> None:
+        """A thread that could not be stopped takes its slot until it ends."""
+        self._lingering.add(thread)
+        thread.add_done_callback(self._lingering.discard)
+        thread.add_done_callback(self._free_slot)
+        asyncio.get_running_loop().call_later(self._force_after, self._make_way_if_stuck)
+
+    def _make_way_if_stuck(self) -> None:
+        if self._stopping.is_set() or len(self._lingering) * 2 < self._concurrency:
             return
-        self._stuck += 1
-        if self._is_stuck:
-            _log.error("Half of the slots are taken by threads that do not stop; this worker makes way for a fresh one")
-            self.stop()
-        await ended.lingering
-        self._stuck -= 1
+        _log.error("Half of the slots are taken by threads that do not stop; this worker makes way for a fresh one")
+        self._is_worn = True
+        self.stop()
 
     def _ask_to_stop(self, lease: Lease, reason: StopReason) -> None:
         if lease.stop(reason) and reason in (StopReason.CANCEL, StopReason.TIMEOUT):
-            asyncio.get_running_loop().call_later(self._force_after, lease.force)
+            asyncio.get_running_loop().call_later(self._force_after, lease.force, reason)
 
     def _lose_lease(self) -> None:
         """Other workers may have these tasks by now: whatever still runs here counts no more."""
         _log.error("The lease of this worker is over; its tasks are given up")
         for lease in tuple(self._leases.values()):
-            lease.stop(StopReason.LEASE_LOST)
-            lease.force()
+            self._give_up(lease)
         self._leases.clear()
 
+    def _give_up(self, lease: Lease) -> None:
+        lease.stop(StopReason.LEASE_LOST)
+        lease.force(StopReason.LEASE_LOST)
+
     async def _finish(self) -> None:
-        """After `stop`: let running tasks come to an end or a checkpoint, then end them by force."""
-        running = self._tries
-        if running:
-            await asyncio.wait(running, timeout=self._grace)
+        """After `stop`: let running tasks come to an end or a checkpoint, then end them by force, then release them."""
+        await self._wait_for_tries(self._grace)
         for lease in tuple(self._leases.values()):
-            lease.force()
-        if self._leases:
-            await asyncio.wait(running, timeout=self._force_after)
+            lease.force(StopReason.SHUTDOWN)
+        await self._wait_for_tries(self._force_after)
+        left = tuple(self._leases.values())
+        for lease in left:
+            self._give_up(lease)
+        await self._release(left)
+
+    async def _wait_for_tries(self, timeout: float) -> None:
+        if self._tries:
+            await asyncio.wait(self._tries, timeout=timeout)
+
+    async def _release(self, leases: Sequence[Lease]) -> None:
+        """Queue tasks again that could not be stopped: they end with this process."""
+        edits = [LeasedEdit(lease.task.id, lease.task.epoch, self._parked) for lease in leases]
+        try:
+            await self._store.change_leased(edits, now=self._clock())
+        except Exception:
+            _log.exception("%d tasks could not be released; they count as lost", len(edits))
+
+    def _parked(self, task: Task) -> Step:
+        return lifecycle.park(task, now=self._clock())
 
     async def _write(self, lease: Lease, report: Report) -> None:
         """Make a report of a running task durable. Raises Parked when its lease is lost."""
-        edit = LeasedEdit(
-            lease.task.id,
-            lease.task.epoch,
-            lambda task: lifecycle.report(task, now=self._clock(), report=report),
-        )
-        (outcome,) = await self._store.change_leased([edit], now=self._clock())
-        if isinstance(outcome, LeaseLost):
-            lease.stop(StopReason.LEASE_LOST)
-            lease.force()
+        after = await self._change(lease, lambda task: lifecycle.report(task, now=self._clock(), report=report))
+        if after is None:
+            self._give_up(lease)
             raise Parked(StopReason.LEASE_LOST)
+
+    async def _change(self, lease: Lease, apply: Callable[[Task], Step]) -> Task | None:
+        """Change a leased task, however often that takes: it must not be left running under a worker that lives.
+
+        None when the lease is lost.
+        """
+        edit = LeasedEdit(lease.task.id, lease.task.epoch, apply)
+        while lease.stopping is not StopReason.LEASE_LOST:
+            try:
+                (after,) = await self._store.change_leased([edit], now=self._clock())
+            except Exception:
+                _log.exception("Task %s could not be written; trying again", lease.task.id)
+                await asyncio.sleep(POLL)
+            else:
+                return None if isinstance(after, LeaseLost) else after
+        return None
 
     async def _result_of(self, task: Task, id: str) -> bytes:
         if id not in task.depends_on:
@@ -280,3 +341,18 @@ class Worker:
         if body is None:
             raise LookupError(f"Task {id} has no JSON result.")
         return body
+
+
+def _judged(lease: Lease, outcome: Outcome) -> Outcome:
+    """The outcome as it counts: the worker knows best why a function was to stop, and force is not its failure."""
+    if lease.stopping is None:
+        return outcome
+    is_forced = lease.forced and isinstance(outcome, Raised | Died)
+    return Stopped(lease.stopping) if is_forced or isinstance(outcome, Stopped) else outcome
+
+
+async def _wait(event: asyncio.Event) -> None:
+    """Wait for an event, at most `POLL` seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(POLL):
+            await event.wait()

@@ -9,7 +9,7 @@ called. The same structs make its OpenAPI document.
         title = "Plain"
 
         def operations(self) -> list[Operation]:
-            return [Operation("GET", "/plain/{id}", self.read, answers={200: Answer("Its state", media_type="text/plain")})]
+            return [Operation("GET", "/plain/{id}", self.read, summary="Read a task's state")]
 
         async def read(self, call: Call[NoQuery, None]) -> Response:
             task = await call.service.get(call.principal, call.path["id"])
@@ -71,9 +71,7 @@ class Call(Generic[Q, B]):
 
         Raises ClientDisconnect when the client leaves meanwhile.
         """
-        waiting = self.service.wait(
-            self.principal, task_id, timeout=timeout, version=version, until_end=until_end
-        )
+        waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
         task = await interrupted(waiting, self.request, self.stopping)
         return task or await self.service.get(self.principal, task_id)
 
@@ -147,7 +145,7 @@ class Dialect(Protocol):
         ...
 
     def credentials(self, request: Request) -> str | None:
-        """The secret that the caller shows, in whatever way this dialect's clients send it; None where it shows none."""
+        """The secret that the caller shows, in whatever way this dialect's clients send it; None for none."""
         ...
 
     def problem(self, error: ServiceError, request: Request) -> Response:

@@ -137,12 +137,14 @@ def _segments(scope: Mapping[str, Any]) -> list[str]:
 
     Split before decoding, so that an encoded slash is part of a segment.
     """
-    raw = scope.get("raw_path") or scope["path"].encode()
-    prefix = scope.get("root_path", "").encode()
-    if prefix and raw.startswith(prefix) and raw[len(prefix) : len(prefix) + 1] in (b"", b"/"):
-        raw = raw[len(prefix) :]
+    raw: bytes | None = scope.get("raw_path")
+    path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
+    prefix: str = scope.get("root_path", "")
+    if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+        path = path[len(prefix) :]
+    if raw is None or "%" not in path:
+        return split(path)
     try:
-        path = raw.partition(b"?")[0].decode("ascii")
-        return [unquote(segment, errors="strict") for segment in split(path)] if "%" in path else split(path)
+        return [unquote(segment, errors="strict") for segment in split(path)]
     except UnicodeDecodeError:
         return _NOWHERE

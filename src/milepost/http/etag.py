@@ -5,12 +5,13 @@ A tag says version, dialect and canonical query, since each of them makes anothe
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from milepost.errors import PreconditionFailed
 from milepost.http.dialect import Call
+from milepost.http.headers import header
 
 _TAG: Final = re.compile(r'(?P<weak>W/)?"(?P<text>[^"]*)"')
 _NEVER: Final = -1
@@ -24,18 +25,18 @@ def etag(version: int, dialect: str, query: str = "") -> str:
 
 def is_unchanged(request: Request, tag: str) -> bool:
     """Whether If-None-Match says that the client has this already; compared weakly, as it must be."""
-    condition = request.headers.get("if-none-match")
+    condition = header(request, b"if-none-match")
     if condition is None:
         return False
     return condition.strip() == "*" or any(f'"{match["text"]}"' == tag for match in _TAG.finditer(condition))
 
 
-async def expected_version(call: Call[object, object], dialect: str, task_id: str) -> int | None:
+async def expected_version(call: Call[Any, Any], dialect: str, task_id: str) -> int | None:
     """The version of a task that If-Match asks for; None where any will do.
 
     Raises PreconditionFailed, or NotFound, when it names several and the record is at none of them.
     """
-    condition = call.request.headers.get("if-match")
+    condition = header(call.request, b"if-match")
     if condition is None or condition.strip() == "*":
         return None
     versions = {_version(match["text"], dialect) for match in _TAG.finditer(condition) if not match["weak"]}

@@ -1,14 +1,14 @@
 """How is a task followed live: its log and its record as server-sent events (WHATWG HTML, section 9.2)?
 
 A `log` event carries one entry and no id; the `task` event behind it carries the record, and its version as id. Who is
-cut off between the two comes back with the last version that was complete, and gets the entries since then again rather
-than not at all; their sequence numbers tell the doubles. At its end the stream ends; an EventSource then comes back once
-and is told by a 204 that there is nothing more.
+cut off between the two comes back with the last version that was complete, and gets the entries since then again,
+rather than not at all; their sequence numbers tell the doubles. When the task has ended the stream ends; an EventSource
+then comes back once and is told by a 204 that there is nothing more.
 """
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from milepost.access.principal import Principal
 from milepost.errors import Fault, Invalid, NotFound
 from milepost.http.dialect import Call
 from milepost.http.stream import Stream
-from milepost.service import Service
+from milepost.service import News, Service
 from milepost.task import Entry, Task
 from milepost.times import SECOND
 
@@ -37,7 +37,7 @@ _RETRY: Final = b"retry: 1000\n\n"
 
 
 async def event_stream(
-    call: Call[object, object],
+    call: Call[Any, Any],
     task_id: str,
     *,
     since_version: int | None,
@@ -79,8 +79,9 @@ async def _pieces(
 ) -> AsyncGenerator[bytes, None]:
     yield _RETRY
     try:
-        async with aclosing(service.follow(principal, task_id, since_version=seen, pause=heartbeat)) as follow:
-            async for news in follow:
+        following = service.follow(principal, task_id, since_version=seen, pause=heartbeat)
+        async with aclosing(cast("AsyncGenerator[News, None]", following)):
+            async for news in following:
                 for entry in news.entries:
                     yield b"event: log\ndata: %b\n\n" % render_entry(entry)
                 if news.task is not None:

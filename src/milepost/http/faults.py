@@ -7,7 +7,7 @@ import msgspec
 
 from milepost.errors import Fault
 
-_MESSAGE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?", re.DOTALL)
+_PLACED: Final = re.compile(r"(.*) - at `(?:key` in `)?\$([^`]*)`", re.DOTALL)
 _FIELD: Final = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
@@ -35,8 +35,8 @@ def sentence(text: str) -> str:
 
 def _read(error: msgspec.ValidationError) -> tuple[list[str], str]:
     """The steps that lead to the fault, and what it is."""
-    message = _MESSAGE.fullmatch(str(error))
-    what, path = (message["what"], message["path"] or "") if message else (str(error), "")
+    placed = _PLACED.fullmatch(str(error))
+    what, path = placed.groups() if placed else (str(error), "")
     steps = [name or index for name, index in _STEP.findall(path.partition("[...]")[0])]
     field = _FIELD.fullmatch(what)
     if field is None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final, Protocol, Self
 
 from milepost import times
 
-
-_DURATION_TEXT: Final = "^(?=.)" + "".join(f"([0-9]{{1,18}}{unit})?" for unit in "w d h m s ms us".split()) + "$"
+_UNITS: Final = ("w", "d", "h", "m", "s", "ms", "us")
+_DURATION_TEXT: Final = "^(?=.)" + "".join(f"([0-9]{{1,18}}{unit})?" for unit in _UNITS) + "$"
 
 
 class FieldType(Protocol):

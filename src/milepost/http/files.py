@@ -17,8 +17,8 @@ from milepost.http.stream import Stream
 from milepost.service import ResultBody
 
 _RANGE: Final = re.compile(r"bytes\s*=\s*(?:([0-9]{1,18})\s*-\s*([0-9]{0,18})|-\s*([0-9]{1,18}))", re.IGNORECASE)
-_TOKEN: Final = r"[\w!#$&^.+-]+"
-_MEDIA_TYPE: Final = re.compile(rf'{_TOKEN}/{_TOKEN}(?:\s?;\s?{_TOKEN}=(?:{_TOKEN}|"[ -!#-\[\]-~]*"))*', re.ASCII)
+_WORD: Final = r"[\w!#$&^.+-]+"
+_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(?:\s?;\s?{_WORD}=(?:{_WORD}|"[ -!#-\[\]-~]*"))*', re.ASCII)
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff/\\]")
 """What would lead to another folder, end a header, or turn the direction of text, so that `exe.txt` reads `txt.exe`."""
 _UNQUOTABLE: Final = re.compile(r'[^ -~]|["%]')
@@ -34,7 +34,7 @@ _ALWAYS: Final = {
 
 
 async def result_response(request: Request, result: ResultBody) -> Response:
-    """A result, or the part of it that Range asks for. Raises RangeNotSatisfiable, and Gone when it has just expired."""
+    """A result, or the part of it that Range asks for. Raises RangeNotSatisfiable, and Gone if it has just expired."""
     tag = f'"{result.sha256 or await _hash(result)}"'
     headers = _ALWAYS | {"etag": tag, "content-type": _media_type(result.media_type)}
     if result.name is not None:

@@ -39,7 +39,7 @@ class OpenMode:
         self._any_host = ANY_HOST in allowed_hosts
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
 
-    async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
+    async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:  # noqa: ARG002
         """Everybody is `local`, whatever they show. Raises Misdirected, Forbidden, UnsupportedMediaType."""
         headers = dict(request.scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()

@@ -57,9 +57,9 @@ class Problem(msgspec.Struct, kw_only=True):
     ) = UNSET
     state: Annotated[str, Meta(description="The state that does not allow what was asked.")] | UnsetType = UNSET
     task: Annotated[str, Meta(description="The id of the task that stands in the way.")] | UnsetType = UNSET
-    dependents: (
-        Annotated[list[str], Meta(description="The ids of the tasks that depend on this one.")] | UnsetType
-    ) = UNSET
+    dependents: Annotated[list[str], Meta(description="The ids of the tasks that depend on this one.")] | UnsetType = (
+        UNSET
+    )
 
 
 def status_of(error: ServiceError) -> int:

@@ -23,7 +23,7 @@ class QueryReader:
         self._lists = frozenset(
             field.encode_name
             for field in msgspec.structs.fields(shape)
-            if isinstance(inspect.type_info(field.type), _LISTS)
+            if isinstance(_bare(inspect.type_info(field.type)), _LISTS)
         )
         required = any(field.required for field in msgspec.structs.fields(shape))
         self._none_given = None if required else shape()
@@ -53,3 +53,8 @@ class QueryReader:
             else:
                 values[name] = value
         return values
+
+
+def _bare(info: inspect.Type) -> inspect.Type:
+    """The type without its description."""
+    return info.type if isinstance(info, inspect.Metadata) else info

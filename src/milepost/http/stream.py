@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -31,7 +32,7 @@ class Stream(Response):
         self._until = until
         self.init_headers(headers)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI's
         async with aclosing(self._pieces):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if await self._sent_or_stopped(receive, send):
@@ -41,7 +42,7 @@ class Stream(Response):
         """Send all pieces; False when the client left before."""
         sending = asyncio.ensure_future(self._send(send))
         leaving = asyncio.ensure_future(disconnection(receive))
-        ends = [sending, leaving]
+        ends: list[asyncio.Future[Any]] = [sending, leaving]
         if self._until is not None:
             ends.append(asyncio.ensure_future(self._until.wait()))
         try:
@@ -55,3 +56,4 @@ class Stream(Response):
     async def _send(self, send: Send) -> None:
         async for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # others have their turn too, and that the client has left is noticed

@@ -15,12 +15,12 @@ promises, and the suite in `tests/store/conformance.py` checks:
 - A record past its retention is unknown, a result past its own is gone, whether or not `expire` has run.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from milepost.lifecycle import Step
+from milepost.lifecycle import IllegalChange, Step
 from milepost.task import Entry, Runner, State, Task
 
 
@@ -211,6 +211,7 @@ class Filter(msgspec.Struct, frozen=True):
     parent: str | None = None
     assignee: str | None = None
     depends_on: str | None = None
+    number: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -318,11 +319,11 @@ class TaskStore(Protocol):
         """Read entries with seq > `after` and version > `since_version`, and the record, from one snapshot."""
         ...
 
-    async def change(self, items: Sequence[Edit], *, now: int) -> list[Task | Refusal]:
+    async def change(self, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
         """Apply callers' changes.
 
         Refusals: Missing, VersionMismatch, DependencyMissing, DependencyCycle, UniqueKeyTaken.
-        `lifecycle.IllegalChange` from `apply` is returned in the item's place too.
+        `IllegalChange` from `apply` is returned in the item's place too.
         """
         ...
 
@@ -413,7 +414,7 @@ class TaskStore(Protocol):
         """
         ...
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         """Yields soon after every commit of any process; several commits may yield once. Closing it ends it."""
         ...
 

@@ -1,10 +1,11 @@
 """What does a process do that runs one try of one task?
 
-Started as `python -m milepost.engine.runners.child FD PARENT`: it talks to its worker on the socket FD, and ends when
-that worker does.
+Started as `python -m milepost.engine.runners.child FD PARENT`: it talks on the socket FD to its worker, whose process
+is PARENT, and ends when that does.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import itertools
 import os
@@ -16,7 +17,6 @@ import traceback
 
 from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
-from milepost.engine.context import Place
 from milepost.engine.flush import Flusher
 from milepost.engine.outcome import Outcome, Parked, Raised, StopReason
 from milepost.engine.runners.loop import LoopRunner
@@ -24,6 +24,7 @@ from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.runners.wire import Answer, Begin, FromWorker, Over, ResultOf, Stop, Told, Wire
 from milepost.engine.source import load
 from milepost.engine.task_type import TaskType
+from milepost.engine.text import keepable
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
 from milepost.task import Failure, Task
@@ -37,7 +38,7 @@ class _Worker:
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answer]] = {}
 
-    async def ask(self, question: Told | ResultOf) -> Answer:
+    async def _ask(self, question: Told | ResultOf) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[question.number] = answer
         self.wire.send(question)
@@ -45,13 +46,13 @@ class _Worker:
         return await answer
 
     async def write(self, lease: Lease, report: Report) -> None:
-        answer = await self.ask(Told(next(self._numbers), report))
+        answer = await self._ask(Told(next(self._numbers), report))
         if answer.stop:
             lease.stop(StopReason.LEASE_LOST)
             raise Parked(StopReason.LEASE_LOST)
 
     async def read_result(self, task: Task, id: str) -> bytes:  # noqa: ARG002 - the worker knows which task asks
-        answer = await self.ask(ResultOf(next(self._numbers), id))
+        answer = await self._ask(ResultOf(next(self._numbers), id))
         if answer.body is None:
             raise LookupError(answer.error)
         return answer.body
@@ -61,7 +62,9 @@ class _Worker:
         while (message := await self.wire.receive()) is not None:
             match message:
                 case Answer():
-                    self._asked.pop(message.number).set_result(message)
+                    asked = self._asked.pop(message.number)
+                    if not asked.done():  # else the function stopped waiting
+                        asked.set_result(message)
                 case Stop() if message.reason is None:
                     lease.carry_on()
                 case Stop(reason=StopReason() as reason):
@@ -70,8 +73,7 @@ class _Worker:
 
 
 async def _run(sock: socket.socket) -> None:
-    reader, writer = await asyncio.open_connection(sock=sock)
-    wire = Wire[FromWorker](reader, writer, FromWorker)  # type: ignore[arg-type]  # a union is a type here
+    wire = await Wire[FromWorker].over(sock, FromWorker)
     begin = await wire.receive()
     if not isinstance(begin, Begin):
         os._exit(1)
@@ -85,35 +87,39 @@ async def _run(sock: socket.socket) -> None:
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lease.stop, StopReason.CANCEL)
     background = [asyncio.create_task(worker.listen(lease)), asyncio.create_task(flusher.run())]
-    outcome = await _outcome(begin, lease, begin.place)
-    if (report := lease.take()) is not None:
-        await worker.write(lease, report)
+    outcome = await _outcome(begin, lease)
+    with contextlib.suppress(Parked):  # the lease is lost, and how this ended interests nobody
+        await lease.save()
     wire.send(Over(outcome))
     await wire.drain()
     for task in background:
         task.cancel()
+    wire.close()
 
 
-async def _outcome(begin: Begin, lease: Lease, place: Place) -> Outcome:
+async def _outcome(begin: Begin, lease: Lease) -> Outcome:
+    sys.path[:] = begin.path
     try:
         task_type: TaskType = load(begin.source).__milepost__  # type: ignore[attr-defined]
-    except Exception as error:
-        message = f"{begin.source.name} could not be loaded: {error}"
-        return Raised(Failure("not_loadable", message), traceback.format_exc(), retry=False)
+    except (Exception, SystemExit) as error:
+        message = f"{begin.source.name} could not be loaded: {keepable(error)}"
+        return Raised(Failure("not_loadable", message), keepable(traceback.format_exc()), retry=False)
     runner = LoopRunner() if task_type.is_async else ThreadRunner()
-    return (await runner.run(task_type, lease, place)).outcome
+    return (await runner.run(task_type, lease, begin.place)).outcome
 
 
 def _die_with(parent: int) -> None:
-    """End when the worker ends, even while the function holds the interpreter (Linux), or its loop (elsewhere too)."""
+    """End when the worker ends: on Linux even while the function holds the interpreter."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    else:  # pragma: no cover - there is no other system to test it on
+        threading.Thread(target=_watch, args=(parent,), name="parent watch", daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _watch(parent: int) -> None:
+def _watch(parent: int) -> None:  # pragma: no cover - see above
     waiter = threading.Event()
     while os.getppid() == parent:
         waiter.wait(1)
@@ -122,12 +128,13 @@ def _watch(parent: int) -> None:
 
 def main() -> None:
     """Run the try that the worker names."""
-    parent = int(sys.argv[2])
-    _die_with(parent)
-    threading.Thread(target=_watch, args=(parent,), name="parent watch", daemon=True).start()
+    _die_with(int(sys.argv[2]))
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    # What the function starts or forks must not hold this end open when this process has ended.
+    sock.set_inheritable(False)
+    os.register_at_fork(after_in_child=sock.close)
     capture_logging()
-    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1]))))
-    os._exit(0)
+    asyncio.run(_run(sock))
 
 
 if __name__ == "__main__":

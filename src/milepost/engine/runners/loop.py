@@ -7,7 +7,7 @@ import msgspec
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import Context, Place, current
-from milepost.engine.outcome import Outcome, Raised, Stopped, of_exception, of_value
+from milepost.engine.outcome import Outcome, Raised, of_exception, of_value
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
@@ -19,14 +19,13 @@ class LoopRunner:
     async def run(self, task_type: TaskType, lease: Lease, place: Place) -> Ended:
         """See Runner."""
         work = asyncio.create_task(_outcome(task_type, lease, place), name=f"task {lease.task.id}")
-        lease.on_force = work.cancel
+        lease.hook(on_stop=lambda _: None, on_force=lambda _: work.cancel())
         try:
-            return Ended(await work)
-        except asyncio.CancelledError:
-            if work.cancelled() and lease.stopping is not None:
-                return Ended(Stopped(lease.stopping))
-            work.cancel()
-            raise
+            await asyncio.wait([work])
+        finally:
+            work.cancel()  # of interest only when the worker itself is cancelled
+        # It counts as cancelled too when it returned just then, without another await.
+        return Ended(of_exception(asyncio.CancelledError(), "") if work.cancelled() else work.result())
 
 
 async def _outcome(task_type: TaskType, lease: Lease, place: Place) -> Outcome:
@@ -38,11 +37,7 @@ async def _outcome(task_type: TaskType, lease: Lease, place: Place) -> Outcome:
         return Raised(Failure("invalid_input", str(error)), retry=False)
     try:
         return of_value(await task_type.function(*positional, **keywords))
-    except asyncio.CancelledError as error:
-        if lease.stopping is not None:
-            raise
-        return of_exception(error, traceback.format_exc())
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+    except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # what a function raises, even SystemExit, must not end the worker
         return of_exception(error, traceback.format_exc())

@@ -6,14 +6,21 @@ import os
 import signal
 import socket
 import sys
+from typing import Final
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
-from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, StopReason
 from milepost.engine.runners.protocol import Ended
-from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Stop, Told, Wire
+from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Running, Stop, Told, Wire
+from milepost.engine.source import Source
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
+
+Process = asyncio.subprocess.Process
+
+EXIT_WITHIN: Final = 5.0
+"""Seconds that a process has to exit by itself once its function has ended."""
 
 
 class ProcessRunner:
@@ -25,28 +32,46 @@ class ProcessRunner:
             failure = Failure("no_source", f"A process can't find the function of {task_type.name}.")
             return Ended(Raised(failure, retry=False))
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "milepost.engine.runners.child", str(theirs.fileno()), str(os.getpid())),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        reader, writer = await asyncio.open_connection(sock=ours)
-        wire = Wire[FromProcess](reader, writer, FromProcess)  # type: ignore[arg-type]  # a union is a type here
-        lease.on_force = lambda: _signal(process, signal.SIGKILL)
-        lease.on_stop = lambda reason: _ask_to_stop(process, wire, reason)
-        try:
-            wire.send(Begin(task_type.source, lease.task, lease.input, lease.saved, place))
-            if lease.stopping is not None:
-                wire.send(Stop(lease.stopping))
-            outcome = await _converse(wire, lease)
-            return Ended(outcome or await _death(process, lease))
-        finally:
-            wire.close()
-            _signal(process, signal.SIGKILL)
-            await process.wait()
+        with theirs, contextlib.closing(await Wire[FromProcess].over(ours, FromProcess)) as wire:
+            process = await _start(theirs)
+            theirs.close()  # held by the process alone, so that its end shows
+            death = asyncio.create_task(process.wait())
+            # What it started goes with it, and can't keep the other end of the wire open.
+            death.add_done_callback(lambda _: _signal_group(process.pid, signal.SIGKILL))
+            try:
+                return Ended(await _accompany(process, death, wire, task_type.source, lease, place))
+            finally:
+                _signal(process, signal.SIGKILL)
+                await death
+
+
+async def _accompany(
+    process: Process, death: "asyncio.Task[int]", wire: Wire[FromProcess], source: Source, lease: Lease, place: Place
+) -> Outcome:
+    """Have the process run the function, and stay with it to its end."""
+    lease.hook(
+        on_stop=lambda reason: _ask_to_stop(process, wire, lease, reason),
+        on_force=lambda _: _signal(process, signal.SIGKILL),
+    )
+    wire.send(Begin(source, sys.path, Running.of(lease.task), lease.input, lease.saved, place))
+    if lease.stopping is not None:  # since it was claimed
+        _ask_to_stop(process, wire, lease, lease.stopping)
+    outcome = await _converse(wire, lease)
+    await asyncio.wait([death], timeout=EXIT_WITHIN)
+    if outcome is None:
+        _signal(process, signal.SIGKILL)
+        outcome = _death(await death)
+    return outcome
+
+
+async def _start(theirs: socket.socket) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "milepost.engine.runners.child", str(theirs.fileno()), str(os.getpid())),
+        pass_fds=[theirs.fileno()],
+        stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 async def _converse(wire: Wire[FromProcess], lease: Lease) -> Outcome | None:
@@ -73,24 +98,29 @@ async def _note(lease: Lease, told: Told) -> Answer:
 async def _result(lease: Lease, asked: ResultOf) -> Answer:
     try:
         return Answer(asked.number, await lease.result_of(asked.id))
-    except LookupError as error:
+    except Exception as error:
         return Answer(asked.number, error=str(error.args[0]))
 
 
-async def _death(process: asyncio.subprocess.Process, lease: Lease) -> Outcome:
-    code = await process.wait()
-    if lease.stopping is not None:
-        return Stopped(lease.stopping)
+def _death(code: int) -> Died:
     return Died(f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}")
 
 
-def _ask_to_stop(process: asyncio.subprocess.Process, wire: Wire[FromProcess], reason: StopReason | None) -> None:
+def _ask_to_stop(process: Process, wire: Wire[FromProcess], lease: Lease, reason: StopReason | None) -> None:
     wire.send(Stop(reason))
     if reason in (StopReason.CANCEL, StopReason.TIMEOUT):
+        lease.forced = True
         _signal(process, signal.SIGTERM)
+    elif reason is StopReason.LEASE_LOST:
+        _signal(process, signal.SIGKILL)
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _signal(process: Process, number: signal.Signals) -> None:
     """Signal the process and whatever it started; it leads a session of its own."""
+    if process.returncode is None:  # else its number may be somebody else's by now
+        _signal_group(process.pid, number)
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        os.killpg(leader, number)

@@ -1,8 +1,8 @@
 """What must a runner be able to do?
 
 What happens on cancel, pause, timeout and shutdown: every runner sees `channel.stopping` at its checkpoints. What does
-not stop there is ended by force: the worker calls `channel.on_force` 5 s after a cancel or timeout, at once when the
-lease is lost, and when the grace time of a shutdown is over.
+not stop there is ended by force, through the hook that the runner set on the lease: 5 s after a cancel or timeout, when
+the grace time of a shutdown is over, and at once when the lease is lost.
 """
 
 import asyncio
@@ -25,5 +25,8 @@ class Runner(Protocol):
     """Runs one try of a function; the worker keeps the lease."""
 
     async def run(self, task_type: TaskType, lease: Lease, place: Place) -> Ended:
-        """Run the function with the lease's input until it ends in any way; never raises for what the function does."""
+        """Run the function with the lease's input until it ends in any way.
+
+        Never raises for what the function does. Cancelling it ends the function too, as far as that is possible.
+        """
         ...

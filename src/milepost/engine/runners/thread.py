@@ -5,7 +5,6 @@ import contextlib
 import contextvars
 import threading
 import traceback
-from typing import Final
 
 import msgspec
 
@@ -16,12 +15,9 @@ from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
 
-_LET_GO: Final = (StopReason.TIMEOUT, StopReason.SHUTDOWN, StopReason.LEASE_LOST)
-"""Reasons for which the worker goes on without a thread that does not stop; a cancel waits for a checkpoint."""
-
 
 class ThreadRunner:
-    """A thread can't be stopped from outside: force leaves it behind, and it keeps its slot until it ends."""
+    """A thread can't be stopped from outside: force leaves it behind, but a cancel waits for its next checkpoint."""
 
     async def run(self, task_type: TaskType, lease: Lease, place: Place) -> Ended:
         """See Runner."""
@@ -29,20 +25,20 @@ class ThreadRunner:
         ended: asyncio.Future[Outcome] = loop.create_future()
         left: asyncio.Future[Outcome] = loop.create_future()
 
-        def let_go() -> None:
-            if lease.stopping in _LET_GO and not left.done():
-                left.set_result(Stopped(lease.stopping))
+        def leave(reason: StopReason) -> None:
+            if reason is not StopReason.CANCEL and not left.done():
+                left.set_result(Stopped(reason))
 
         def work() -> None:
             outcome = _outcome(task_type, lease, place, loop)
             with contextlib.suppress(RuntimeError):  # the loop is closed: the worker went without this thread
                 loop.call_soon_threadsafe(ended.set_result, outcome)
 
-        lease.on_force = let_go
+        lease.hook(on_stop=lambda _: None, on_force=leave)
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(work,), name=f"task {lease.task.id}", daemon=True).start()
         await asyncio.wait([ended, left], return_when=asyncio.FIRST_COMPLETED)
-        return Ended(left.result(), lingering=ended) if left.done() else Ended(ended.result())
+        return Ended(ended.result()) if ended.done() else Ended(left.result(), lingering=ended)
 
 
 def _outcome(task_type: TaskType, lease: Lease, place: Place, loop: asyncio.AbstractEventLoop) -> Outcome:
@@ -54,5 +50,5 @@ def _outcome(task_type: TaskType, lease: Lease, place: Place, loop: asyncio.Abst
         return Raised(Failure("invalid_input", str(error)), retry=False)
     try:
         return of_value(task_type.function(*positional, **keywords))
-    except BaseException as error:  # what a function raises, even SystemExit, must not end the worker in silence
+    except BaseException as error:  # what a function raises, even SystemExit, must not end its thread in silence
         return of_exception(error, traceback.format_exc())

@@ -1,11 +1,12 @@
 """What do a worker and the process that runs one of its tasks say to each other?
 
-Frames on a socket pair: four bytes of length, then a message as msgpack.
+Frames on a socket pair: four bytes of length, then a message as JSON, which takes any number that a task may use.
 """
 
 import asyncio
+import socket
 import struct
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -16,11 +17,23 @@ from milepost.lifecycle import Report
 from milepost.task import Task
 
 
+class Running(Task, frozen=True, gc=False):
+    """A record as it is while it runs: without a result, which could be of two kinds that nothing tells apart."""
+
+    result: None = None
+
+    @classmethod
+    def of(cls, task: Task) -> "Running":
+        """The same record."""
+        return cls(**msgspec.structs.asdict(task))
+
+
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
-    """The worker's first message: what to run."""
+    """The worker's first message: what to run. `path` is where modules are found."""
 
     source: Source
-    task: Task
+    path: list[str]
+    task: Running
     input: bytes
     saved: bytes | None
     place: Place
@@ -65,16 +78,21 @@ FromWorker = Begin | Stop | Answer
 FromProcess = Told | ResultOf | Over
 M = TypeVar("M")
 _LENGTH = struct.Struct(">I")
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 
 
 class Wire(Generic[M]):
     """One end: sends any message, receives messages of kind `M`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: type[M]) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: Any) -> None:
         self._reader = reader
         self._writer = writer
-        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    @classmethod
+    async def over(cls, sock: socket.socket, kind: Any) -> "Wire[M]":
+        """This end of a socket pair, which is the wire's from now on. `kind` is `M` as a value."""
+        return cls(*await asyncio.open_connection(sock=sock), kind)
 
     def send(self, message: FromWorker | FromProcess) -> None:
         """Send a message; whether it arrives shows in the answer, or in the other end's end."""
@@ -89,7 +107,7 @@ class Wire(Generic[M]):
         """The next message; None when the other end is gone."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            return self._decode(await self._reader.readexactly(length))
+            return self._decode(await self._reader.readexactly(length))  # type: ignore[no-any-return]
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
 

@@ -18,7 +18,7 @@ from milepost.store.sqlite.statements import SQL
 APPLICATION_ID: Final = int.from_bytes(b"Mile")
 
 
-class ForeignDatabase(Exception):  # noqa: N818 - it says what the file is
+class ForeignDatabase(Exception):
     """The file is not a store of Milepost, but something else's."""
 
 

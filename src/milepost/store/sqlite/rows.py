@@ -73,9 +73,7 @@ FIELDS: Final = Task.__struct_fields__
 _AT: Final = {name: index for index, name in enumerate(FIELDS)}
 _ENCODED: Final = [(_AT[name], encode) for name, encode in _ENCODERS.items()]
 _DECODED: Final = [(_AT[name], decode, _DEFAULTS.get(name)) for name, decode in _DECODERS.items()]
-_FLAGS: Final = [
-    _AT[name] for name in ("cancel_requested", "pause_requested", "continues", "held", "has_succeeded")
-]
+_FLAGS: Final = [_AT[name] for name in ("cancel_requested", "pause_requested", "continues", "held", "has_succeeded")]
 _STATE: Final = _AT["state"]
 _RESULT: Final = _AT["result"]
 
@@ -109,21 +107,19 @@ def inlined(task: Task) -> Task:
     return task
 
 
-def _assigned(statement: str) -> itemgetter[Any]:
-    """Takes from a record's columns those that an UPDATE sets, in its order."""
+def _assigned(statement: str) -> list[int]:
+    """Which of a record's columns an UPDATE sets, in its order."""
     assignments = statement.split("WHERE", maxsplit=1)[0]
-    return itemgetter(*(_AT[name] for name in re.findall(r"(\w+) = \?", assignments)))
+    return [_AT[name] for name in re.findall(r"(\w+) = \?", assignments)]
 
 
-_changed: Final = _assigned(SQL["update_task"])
-_reported: Final = _assigned(SQL["update_report"])
-_unreported: Final = itemgetter(
-    *(index for name, index in _AT.items() if not re.search(rf"\b{name} = \?", SQL["update_report"].split("WHERE")[0]))
-)
+_changed: Final = itemgetter(*_assigned(SQL["update_task"]))
+_reported: Final = itemgetter(*_assigned(SQL["update_report"]))
+_unreported: Final = itemgetter(*sorted(set(_AT.values()) - set(_assigned(SQL["update_report"]))))
 
 
 def update(before: Task, after: Task) -> tuple[str, tuple[Any, ...]]:
-    """The statement that writes a change and what it sets: fewer columns, and no index, where only a report was made."""
+    """The statement that writes a change and what it sets: without any index where only a report was made."""
     if _unreported(astuple(before)) == _unreported(astuple(after)):
         return SQL["update_report"], _reported(values(after))
     return SQL["update_task"], _changed(values(after))

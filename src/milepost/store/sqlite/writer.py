@@ -1,16 +1,16 @@
 """How do concurrent writes share a commit?
 
-One thread writes. It drains whatever calls have arrived, carries them out in one transaction, each in a savepoint of
-its own so that one that fails fails alone, commits once, and then answers them all.
+One thread writes. It takes whatever calls have arrived, carries them out in one transaction, each in a savepoint of
+its own so that one that fails fails alone, commits once, and then answers them all with one wake-up of the event loop.
 """
 
 import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
@@ -46,8 +46,8 @@ class Outcome(NamedTuple):
 class Writer:
     """Writes for one event loop, the one that it is made in.
 
-    `on_commit` is called in the loop after a commit, with what changed, before the callers hear of it; `ring` in the
-    writer's thread.
+    `on_commit` is called in that loop with what changed, before the callers hear of their outcomes; `ring` in the
+    writer's own thread, after a commit that wrote anything. `busy_timeout` is in milliseconds.
     """
 
     def __init__(
@@ -67,55 +67,128 @@ class Writer:
         self._max_log_bytes = max_log_bytes
         self._on_commit = on_commit
         self._ring = ring
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
-        self._at_gate: tuple[float, list[Call]] | None = None
-        self._at_gate_lock = threading.Lock()
+        self._arrival = threading.Condition()
+        # All guarded by `_arrival`: what has arrived, what waits for the lock, since when, and whether this is the end.
+        self._arrived: list[Call] = []
+        self._waiting: list[Call] = []
+        self._waiting_since = 0.0
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="milepost-writer", daemon=True)
         self._thread.start()
 
     def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
-        """Have `run` carried out in a transaction; the future is done once it is committed."""
-        future = self._loop.create_future()
-        self._calls.put(Call(run, future))
+        """Have `run` carried out in a transaction; the future is done once that is committed."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._arrival:
+            self._arrived.append(Call(run, future))
+            self._arrival.notify()
         return future
 
     async def close(self) -> None:
         """Carry out what was submitted, then end the thread."""
-        self._calls.put(None)
+        with self._arrival:
+            self._closing = True
+            self._arrival.notify()
         await asyncio.to_thread(self._thread.join)
 
     def give_up(self) -> None:
-        """Answer with StoreBusy those who have waited too long: another process holds the gate and does not move on."""
-        with self._at_gate_lock:
-            if self._at_gate is None or time.monotonic() - self._at_gate[0] < self._patience:
+        """Answer with StoreBusy whoever waits while another process holds the lock for too long. Nothing was changed.
+
+        To be called now and then: the writer itself can't, as it waits in the kernel.
+        """
+        with self._arrival:
+            if not self._waiting_since or time.monotonic() - self._waiting_since < self._patience:
                 return
-            since, calls = self._at_gate
-            self._at_gate = since, []
-        while (call := self._next(wait=False)) is not None:
-            calls.append(call)
-        _answer(calls, [Outcome(None, _busy())] * len(calls))
+            calls = self._waiting + self._arrived
+            self._waiting, self._arrived = [], []
+        self._answer(calls, [Outcome(None, _busy()) for _ in calls])
 
     def _run(self) -> None:
-        last = False
-        while not last:
-            calls, last = self._arrived()
-            if calls:
-                self._write(calls)
+        while self._take():
+            if self._write():
+                self._ring()
         with self._gate:
             self._wal.empty()
             self._connection.close()
         self._gate.close()
 
-    def _arrived(self) -> tuple[list[Call], bool]:
-        """The calls that have arrived, at least one unless the writer is to end, and whether it is."""
-        first = self._calls.get()
-        calls: list[Call] = []
-        while first is not None:
-            calls.append(first)
-            if len(calls) == MAX_CALLS:
-                return calls, False
-            try:
-                first = self._calls.get_nowait()
-            except Empty:
-                return calls, False
-        return calls, True
+    def _take(self) -> bool:
+        """Wait for calls; False when there will be none any more."""
+        with self._arrival:
+            while not (self._arrived or self._closing):
+                self._arrival.wait()
+            self._waiting, self._arrived = self._arrived[:MAX_CALLS], self._arrived[MAX_CALLS:]
+            self._waiting_since = time.monotonic()
+            return bool(self._waiting)
+
+    def _begun(self) -> list[Call]:
+        """The calls that nobody gave up on; from now on nobody can."""
+        with self._arrival:
+            calls, self._waiting, self._waiting_since = self._waiting, [], 0.0
+            return calls
+
+    def _write(self) -> bool:
+        """Carry out the calls that wait, and answer them; whether that changed anything."""
+        try:
+            with self._gate:
+                self._connection.execute(SQL["begin"])
+                return self._commit(self._begun())
+        except (apsw.Error, OSError) as error:
+            calls = self._begun()
+            refusal = _busy() if isinstance(error, apsw.BusyError) else error
+            self._answer_later(calls, [Outcome(None, refusal) for _ in calls])
+            return False
+
+    def _commit(self, calls: list[Call]) -> bool:
+        before = self._connection.total_changes()
+        transaction = Transaction(self._connection, max_log_bytes=self._max_log_bytes)
+        outcomes, committed = self._carry_out(transaction, calls)
+        wrote = committed and self._connection.total_changes() != before
+        self._answer_later(calls, outcomes, transaction.changed if wrote else None)
+        if wrote:
+            self._wal.shorten()
+        return wrote
+
+    def _carry_out(self, transaction: Transaction, calls: list[Call]) -> tuple[list[Outcome], bool]:
+        try:
+            outcomes = [self._attempt(transaction, call) for call in calls]
+            transaction.run("commit")
+        except Exception as error:
+            # The disk is full, or worse. Whatever these calls asked for has not happened.
+            if self._connection.in_transaction:
+                with suppress(apsw.Error):
+                    transaction.run("rollback")
+            return [Outcome(None, error) for _ in calls], False
+        return outcomes, True
+
+    def _attempt(self, transaction: Transaction, call: Call) -> Outcome:
+        transaction.run("savepoint_call")
+        try:
+            outcome = Outcome(call.run(transaction))
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise  # SQLite undid all of the transaction, not only this call.
+            transaction.run("undo_call")
+            outcome = Outcome(None, error)
+        transaction.run("release_call")
+        return outcome
+
+    def _answer_later(self, calls: list[Call], outcomes: list[Outcome], changed: Changed | None = None) -> None:
+        # An event loop that ended without closing its store has nobody left to answer.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._answer, calls, outcomes, changed)
+
+    def _answer(self, calls: list[Call], outcomes: list[Outcome], changed: Changed | None = None) -> None:
+        if changed is not None:
+            self._on_commit(changed)
+        for (_, future), (value, error) in zip(calls, outcomes, strict=True):
+            if future.done():
+                continue  # Its caller was cancelled meanwhile.
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+
+def _busy() -> StoreBusy:
+    return StoreBusy("Another process has held the store's write lock for too long; nothing was changed.")

@@ -65,7 +65,8 @@ CREATE TABLE task (
     CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'cancelled')))
 ) STRICT;
 
--- Lists of a tenant, and dialects with integer ids. The first two never change with a task.
+-- Lists, and dialects with integer ids. The first three never change with a task.
+CREATE INDEX task_tenant ON task (tenant);
 CREATE UNIQUE INDEX task_number ON task (tenant, number);
 CREATE INDEX task_owner ON task (tenant, owner);
 CREATE INDEX task_assignee ON task (tenant, assignee) WHERE assignee IS NOT NULL;

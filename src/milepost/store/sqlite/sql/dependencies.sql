@@ -28,6 +28,10 @@ WITH RECURSIVE ahead (row) AS (
 )
 SELECT 1 FROM ahead WHERE row = :dependency
 
+-- name: has_dependents
+-- Whether any task depends on another; of most none does.
+SELECT 1 FROM edge WHERE dependency = ? LIMIT 1
+
 -- name: waiting_dependents
 -- The blocked tasks that wait for another.
 SELECT {columns} FROM edge JOIN task AS t ON t.row = edge.dependent

@@ -1,0 +1,208 @@
+"""Runs a pipeline of components over a folder of files: size, characters, SHA-256, lines and words of each.
+
+    milepost serve examples/pipeline.py --files-root examples/data
+    milepost start pipeline --input @examples/data/pipeline.json --watch
+
+One component has the provider `file`; its `config.path` names a folder beneath the files root. The others are steps,
+and each sees every byte of every file; a pipeline that names no step takes them all. Links to folders are not followed.
+A file that can't be read is counted as failed and named in the log, and the others go on.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from milepost import BlockingContext, Milepost, TaskError
+
+app = Milepost()
+
+PIECE = 1 << 20  # bytes read at a time, so that a file of any size takes little memory
+CHECKPOINT_EVERY = 1.0  # seconds; a checkpoint costs two syncs of the disk, which is more than most files take
+
+
+class Component(msgspec.Struct, kw_only=True):
+    """One box of a pipeline. Fields that are not named here, such as its place in an editor, are passed over."""
+
+    provider: str
+    id: str | None = None
+    name: str | None = None
+    config: dict[str, Any] = {}
+    input: list[dict[str, Any]] = []
+
+
+@dataclass
+class Position:
+    """How far it has come: the last file, the bytes of its report, and how many files are done and failed."""
+
+    after: str = ""
+    bytes: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+@app.task(retries=3, timeout="6h")
+def pipeline(ctx: BlockingContext, *, components: list[Component], source: str | None = None) -> dict[str, Any]:
+    """Run a pipeline over a folder of files; tells what it found of each, and the totals."""
+    origin, providers = plan(components, source)
+    folder = ctx.resolve(origin)
+    if not folder.is_dir():
+        raise TaskError(f"There is no folder {origin!r}.", code="no_folder", retry=False)
+    with (ctx.folder / "report.jsonl").open("ab+") as report:
+        # Shorter than what was saved: it was left on another machine, and all begins again.
+        at = Position(**ctx.saved) if ctx.saved and report.tell() >= ctx.saved["bytes"] else Position()
+        report.truncate(at.bytes)
+        saved_at = time.monotonic()
+
+        def rest() -> None:
+            """Save how far it is, now and then, and when the task is to stop: in the middle of a large file too."""
+            nonlocal saved_at
+            if ctx.stopping or time.monotonic() - saved_at >= CHECKPOINT_EVERY:
+                report.flush()
+                os.fsync(report.fileno())
+                ctx.checkpoint(asdict(at))
+                saved_at = time.monotonic()
+
+        names = {shown(name): name for name in list_files(ctx, folder)}
+        left = sorted(name for name in names if name > at.after)
+        total = at.done + len(left)
+        for name in left:
+            ctx.progress(at.done, total, failed=at.failed, message=name)
+            try:
+                facts = examine(ctx.resolve(folder / names[name]), providers, rest)
+            except (OSError, TaskError) as error:
+                at.failed += 1
+                facts = {"error": str(error)}
+                ctx.log(f"{name} can't be read: {error}", "warning", file=name)
+            at.bytes += report.write(json.dumps({"name": name, **facts}).encode() + b"\n")
+            at.done += 1
+            at.after = name
+            rest()
+        ctx.progress(at.done, total, failed=at.failed, message="Done")
+        report.seek(0)
+        return summary([json.loads(line) for line in report])
+
+
+def plan(components: Sequence[Component], source: str | None) -> tuple[str, list[str]]:
+    """The folder to read and the providers to run. Raises TaskError, which names the component that is wrong."""
+    named = {c.id or c.name or f"number {number}": c for number, c in enumerate(components, 1)}
+    if len(named) < len(components):
+        raise TaskError("Two components have the same id.", code="invalid_pipeline", retry=False)
+    for name, component in named.items():
+        if component.provider not in PROVIDERS:
+            raise wrong(name, f"has the provider {component.provider!r}; there are {', '.join(PROVIDERS)}.")
+        for edge in component.input:
+            if edge.get("from") not in named:
+                raise wrong(name, f"takes its input from {edge.get('from')!r}, which is no component.")
+    origins = [name for name, component in named.items() if component.provider == "file"]
+    if len(origins) != 1 or source not in (None, *origins):
+        raise wrong(source or "source", "has to be the one component with the provider 'file'.")
+    path = named.pop(origins[0]).config.get("path")
+    if not isinstance(path, str):
+        raise wrong(origins[0], "needs a config.path.")
+    steps = dict.fromkeys(component.provider for component in named.values())
+    return path, ["file", *steps] if steps else list(PROVIDERS)
+
+
+def wrong(name: str, why: str) -> TaskError:
+    return TaskError(f"The component {name} {why}", code="invalid_pipeline", retry=False)
+
+
+def list_files(ctx: BlockingContext, folder: Path) -> Iterator[str]:
+    """The files of a folder and its subfolders, relative to it."""
+    for place, _, files in os.walk(folder, onerror=lambda error: ctx.log(str(error), "warning")):
+        yield from (str(Path(place, file).relative_to(folder)) for file in files)
+
+
+def shown(name: str) -> str:
+    """A file's name as text that can be stored and sent; on disk it may be any bytes."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def examine(path: Path, providers: Sequence[str], rest: Callable[[], None]) -> dict[str, Any]:
+    """What the providers find in a file. Raises OSError."""
+    if not path.is_file():
+        raise OSError("It is missing, or no regular file.")
+    steps = [PROVIDERS[provider]() for provider in providers]
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            for step in steps:
+                step.take(piece)
+            rest()
+    return {fact: value for step in steps for fact, value in step.facts().items()}
+
+
+def summary(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result: each file, and their totals."""
+    totals: Counter[str] = Counter(files=len(files), failed=sum("error" in file for file in files))
+    for file in files:
+        totals.update({fact: value for fact, value in file.items() if isinstance(value, int)})
+    return {"files": files, "totals": dict(totals)}
+
+
+class Step(Protocol):
+    """What a provider does with one file: it takes it piece by piece, then says what it found."""
+
+    def take(self, piece: bytes) -> None: ...
+    def facts(self) -> dict[str, Any]: ...
+
+
+class Size:
+    size = 0
+
+    def take(self, piece: bytes) -> None:
+        self.size += len(piece)
+
+    def facts(self) -> dict[str, Any]:
+        return {"size": self.size}
+
+
+class Text:
+    """Its characters, read as UTF-8."""
+
+    def __init__(self) -> None:
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self.characters = 0
+
+    def take(self, piece: bytes) -> None:
+        self.characters += len(self.decoder.decode(piece))
+
+    def facts(self) -> dict[str, Any]:
+        return {"characters": self.characters + len(self.decoder.decode(b"", final=True))}
+
+
+class Hash:
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def take(self, piece: bytes) -> None:
+        self.sha256.update(piece)
+
+    def facts(self) -> dict[str, Any]:
+        return {"sha256": self.sha256.hexdigest()}
+
+
+class Count:
+    """Its lines and words, as `wc` counts them."""
+
+    lines = words = 0
+    inside = False  # a word that goes on in the next piece is one word
+
+    def take(self, piece: bytes) -> None:
+        self.lines += piece.count(b"\n")
+        self.words += len(piece.split()) - (self.inside and not piece[:1].isspace())
+        self.inside = not piece[-1:].isspace()
+
+    def facts(self) -> dict[str, Any]:
+        return {"lines": self.lines, "words": self.words}
+
+
+PROVIDERS: dict[str, type[Step]] = {"file": Size, "text": Text, "hash": Hash, "count": Count}

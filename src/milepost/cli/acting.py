@@ -1,0 +1,110 @@
+"""What do `milepost cancel`, `pause`, `resume`, `retry` and `rm` do?"""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import typer
+
+from milepost.cli import wording
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.options import DEFAULT_URL, Ids, Key, Url, examples
+from milepost.cli.records import Record
+from milepost.cli.remote import Remote, task_path
+from milepost.cli.terminal import note, say
+
+_ID = "0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40"
+
+CANCEL_EXAMPLES = examples(
+    f"milepost cancel {_ID}", "milepost list --state queued --all | cut -f1 | xargs milepost cancel"
+)
+PAUSE_EXAMPLES = examples(
+    f"milepost pause {_ID}", "milepost list --type backup --state running | cut -f1 | xargs milepost pause"
+)
+RESUME_EXAMPLES = examples(
+    f"milepost resume {_ID}", "milepost list --state paused --all | cut -f1 | xargs milepost resume"
+)
+RETRY_EXAMPLES = examples(
+    f"milepost retry {_ID}", "milepost list --state failed --all | cut -f1 | xargs milepost retry"
+)
+RM_EXAMPLES = examples(f"milepost rm {_ID}", f"milepost rm -y --cascade {_ID}")
+
+
+def cancel(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Stop tasks for good: a running one at its next checkpoint, any other at once."""
+    _act("cancel", ids, url, key)
+
+
+def pause(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Hold tasks: a running one at its next checkpoint; one that waits does not start."""
+    _act("pause", ids, url, key)
+
+
+def resume(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Let paused tasks go on where they stopped."""
+    _act("resume", ids, url, key)
+
+
+def retry(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Let failed or cancelled tasks begin again, with what they saved."""
+    _act("retry", ids, url, key)
+
+
+def _act(verb: str, ids: list[str], url: str, key: str | None) -> None:
+    with Remote(url, key) as remote:
+
+        def act(task_id: str) -> None:
+            record = remote.post(task_path(task_id, verb), Record)
+            say(f"{record.id}\t{wording.state(record)}")
+
+        _each(ids, act)
+
+
+def rm(
+    ids: Ids,
+    cascade: Annotated[bool, typer.Option("--cascade", help="Delete what depends on them too.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Delete finished tasks, with their logs and results."""
+    if not yes:
+        _confirm(len(ids), cascade=cascade)
+    with Remote(url, key) as remote:
+
+        def delete(task_id: str) -> None:
+            query = {"cascade": "true" if cascade else None}
+            answer = remote.request("DELETE", task_path(task_id), query=query)
+            for deleted in msgspec.json.decode(answer.content, type=_Deleted).deleted:
+                say(f"{deleted}\tdeleted")
+
+        _each(ids, delete)
+
+
+class _Deleted(msgspec.Struct):
+    deleted: list[str]
+
+
+def _confirm(number: int, *, cascade: bool) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError("Deleting is for good; say -y to do it without being asked.", Exit.USAGE)
+    what = "this task" if number == 1 else f"these {number} tasks"
+    more = ", and what depends on it" if cascade else ""
+    if not typer.confirm(f"Delete {what}{more}, with log and result?", err=True):
+        raise CommandError("Nothing was deleted.", Exit.FAILED)
+
+
+def _each(ids: list[str], act: Callable[[str], None]) -> None:
+    """Do it to every task, whatever happens to the others. Raises the last CommandError, once all had their turn."""
+    failed: CommandError | None = None
+    for task_id in ids:
+        try:
+            act(task_id)
+        except CommandError as error:
+            if error.code is Exit.UNREACHABLE or len(ids) == 1:
+                raise
+            note(f"milepost: {task_id}: {error}")
+            failed = error
+    if failed is not None:
+        raise CommandError(f"Not all of the {len(ids)} tasks.", failed.code)

@@ -1,0 +1,68 @@
+"""Which commands are there, and what becomes of what they raise?"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from milepost import __version__
+from milepost.cli import acting, migrate, reading, result, serve, start, watch, worker
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.options import examples
+from milepost.cli.terminal import note, say
+
+app = typer.Typer(
+    name="milepost",
+    help="Gives a long-running operation an address: start it, watch it, stop it, fetch its result.",
+    epilog=examples(
+        "milepost serve tasks.py",
+        "milepost start export export_index=wallet-ledger --watch",
+        "MILEPOST_URL=http://127.0.0.1:9000 milepost list",
+    ),
+    rich_markup_mode=None,  # plain help: it can be searched and copied, and costs no import of Rich's Markdown
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def milepost(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Decide what to do where no command is named."""
+    if version:
+        say(f"milepost {__version__}")
+    elif context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+app.command(epilog=serve.EXAMPLES)(serve.serve)
+app.command(epilog=worker.EXAMPLES)(worker.worker)
+app.command(epilog=start.EXAMPLES)(start.start)
+app.command(epilog=watch.EXAMPLES)(watch.watch)
+app.command(epilog=reading.GET_EXAMPLES)(reading.get)
+app.command(epilog=reading.LIST_EXAMPLES, name="list")(reading.list_tasks)
+app.command(epilog=reading.LOGS_EXAMPLES)(reading.logs)
+app.command(epilog=result.EXAMPLES)(result.result)
+app.command(epilog=reading.TYPES_EXAMPLES)(reading.types)
+app.command(epilog=acting.CANCEL_EXAMPLES)(acting.cancel)
+app.command(epilog=acting.PAUSE_EXAMPLES)(acting.pause)
+app.command(epilog=acting.RESUME_EXAMPLES)(acting.resume)
+app.command(epilog=acting.RETRY_EXAMPLES)(acting.retry)
+app.command(epilog=acting.RM_EXAMPLES)(acting.rm)
+app.command(epilog=migrate.EXAMPLES)(migrate.migrate)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; its exit code. What goes wrong is one line on stderr."""
+    try:
+        return int(app(list(arguments), prog_name="milepost", standalone_mode=False) or Exit.DONE)
+    except CommandError as error:
+        note(f"milepost: {error}")
+        return error.code
+    except typer.TyperException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "milepost")
+        note(f"milepost: {error.format_message().strip()} See `{command} --help`.")
+        return error.exit_code
+    except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
+        return Exit.INTERRUPTED

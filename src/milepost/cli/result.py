@@ -1,0 +1,194 @@
+"""How does a result get to a file, a pipe or a terminal, whole or not at all?"""
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import httpx2
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples
+from milepost.cli.remote import Remote, task_path
+from milepost.cli.terminal import is_terminal, note, printable
+
+BAR_FROM: Final = 8 << 20
+"""Bytes from which on saving shows a bar, on a terminal."""
+
+EXAMPLES = examples(
+    "milepost result 0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40",
+    "milepost result 0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40 -o ledger.csv",
+    "milepost result 0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40 -o downloads/    # under its own name",
+    "milepost result 0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40 | jq .",
+)
+
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Save the result here; in a folder, under its own name."),
+]
+
+
+def result(task_id: Id, output: Output = None, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Fetch the result of a task.
+
+    A file appears under its name only when it is complete. A connection that breaks is taken up where it broke.
+    """
+    with Remote(url, key) as remote:
+        download = Download(remote, task_id)
+        if output is not None and str(output) != "-":
+            note(f"Saved {save(download, output)}")
+        elif is_terminal() and output is None:
+            _show(download)
+        else:
+            for piece in download.pieces():
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+
+
+class Download:
+    """A result's bytes, over as many connections as it takes. Gives up after `patience` seconds without any."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        task_id: str,
+        *,
+        patience: float = PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._remote = remote
+        self._path = task_path(task_id, "result")
+        self._patience = patience
+        self._sleep = sleep
+        self._clock = clock
+        self._position = 0
+        self._tag: str | None = None
+        self.headers = httpx2.Headers()
+        """Those of the first answer; there with the first piece."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes in all, where the server says so."""
+        length = self.headers.get("content-length")
+        return None if length is None else int(length)
+
+    @property
+    def name(self) -> str:
+        """What the result calls itself: the name of a file, never a path."""
+        message = Message()
+        message["content-disposition"] = self.headers.get("content-disposition", "")
+        names = [value for key, value in message.get_params([], "content-disposition") if key == "filename"]
+        # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
+        names.sort(key=lambda value: isinstance(value, str))
+        name = Path(printable(collapse_rfc2231_value(names[0]))).name if names else ""
+        return name if name not in ("", "..") else "result"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its media type is one that a terminal can show."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return kind.startswith("text/") or kind.endswith(("/json", "+json", "/xml", "+xml", "/x-ndjson", "/yaml"))
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes in order; first an empty piece, with which the headers are there. Raises CommandError."""
+        pause, heard = FIRST_PAUSE, self._clock()
+        while True:
+            try:
+                with self._remote.stream(self._path, self._condition()) as response:
+                    self._begin(response)
+                    yield b""
+                    for piece in response.iter_raw():
+                        pause, heard = FIRST_PAUSE, self._clock()
+                        self._position += len(piece)
+                        yield piece
+                return
+            except httpx2.TransportError as error:
+                if self._position == self.size:
+                    return
+                if self._clock() - heard > self._patience:
+                    raise self._remote.unreachable(error) from error
+            self._sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _condition(self) -> dict[str, str]:
+        wanted = {"accept-encoding": "identity"}
+        if self._position and self._tag is not None:
+            wanted |= {"range": f"bytes={self._position}-", "if-range": self._tag}
+        return wanted
+
+    def _begin(self, response: httpx2.Response) -> None:
+        if self._position == 0:
+            self.headers, self._tag = response.headers, response.headers.get("etag")
+        elif response.status_code != HTTPStatus.PARTIAL_CONTENT:
+            raise CommandError("The result changed while it was fetched; fetch it again.", Exit.FAILED)
+
+
+def save(download: Download, to: Path) -> Path:
+    """Write a result to a file, or into a folder under its own name; returns where. Raises CommandError."""
+    try:
+        pieces = download.pieces()
+        next(pieces)
+        to = (to / download.name if to.is_dir() else to).resolve()
+        with _written(to) as file:
+            _copy(download, pieces, file)
+    except OSError as error:
+        raise CommandError(f"-o: {to} can't be written ({error.strerror}).", Exit.USAGE) from error
+    return to
+
+
+@contextlib.contextmanager
+def _written(to: Path) -> Iterator[BinaryIO]:
+    """A file to write that becomes `to` at the end, if there is no error. Devices and pipes are written as they are."""
+    if to.exists() and not to.is_file():
+        with to.open("wb") as file:
+            yield file
+        return
+    aside = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(to)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _copy(download: Download, pieces: Iterator[bytes], file: BinaryIO) -> None:
+    columns = (BarColumn(bar_width=None), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
+    console = Console(stderr=True)
+    is_long = (download.size or 0) >= BAR_FROM
+    with Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_long)) as progress:
+        row = progress.add_task("", total=download.size)
+        for piece in pieces:
+            file.write(piece)
+            progress.update(row, advance=len(piece))
+
+
+def _show(download: Download) -> None:
+    """Print a text on a terminal, where its control characters must do nothing."""
+    pieces = download.pieces()
+    next(pieces)
+    if not download.is_text:
+        kind = download.headers.get("content-type", "unknown")
+        raise CommandError(
+            f"The result is no text ({kind}); save it with `-o {download.name}`, or send it through a pipe.", Exit.USAGE
+        )
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
+    text = ""
+    for piece in pieces:
+        text = printable(decoder.decode(piece)) or text
+        sys.stdout.write(text)
+    if not text.endswith("\n"):
+        sys.stdout.write("\n")

@@ -1,0 +1,97 @@
+"""On which addresses does `serve` listen?"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from milepost.cli.exits import CommandError, Exit
+
+LOCALHOST: Final = "localhost"
+_BOTH: Final = ("127.0.0.1", "::1")
+_TRIES: Final = 20
+"""Free ports that are tried before none counts as free in both families."""
+
+_NO_IPV6: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to a loopback address, or to both (`localhost`), on one port; 0 takes any free one.
+
+    Raises CommandError for addresses that others can reach, and for a port that is taken.
+    """
+    addresses = _addresses(host)
+    for _ in range(_TRIES):
+        try:
+            return _bind(addresses, port)
+        except OSError as error:
+            if port != 0 or error.errno != errno.EADDRINUSE:
+                raise _told(error, port) from error
+    raise CommandError("--port: no port is free.", Exit.FAILED)
+
+
+def urls(sockets: Sequence[socket.socket]) -> list[str]:
+    """Where these sockets can be reached."""
+    return [
+        f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}"
+        for name in (one.getsockname() for one in sockets)
+    ]
+
+
+def _addresses(host: str) -> tuple[str, ...]:
+    if host == LOCALHOST:
+        return _BOTH
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return (host,)
+    except ValueError:
+        pass
+    raise CommandError(
+        f"--host: {host} can be reached by others, and without keys everybody who reaches the server may do "
+        "everything. Use localhost, 127.0.0.1 or ::1, with a proxy that checks who comes in before it.",
+        Exit.USAGE,
+    )
+
+
+def _bind(addresses: tuple[str, ...], port: int) -> list[socket.socket]:
+    """All or none; but where both families are wanted, a machine without IPv6 does with one."""
+    bound: list[socket.socket] = []
+    try:
+        for address in addresses:
+            try:
+                bound.append(_bound(address, port))
+            except OSError as error:
+                if not (bound and error.errno in _NO_IPV6):
+                    raise
+            port = bound[0].getsockname()[1]
+    except OSError:
+        for one in bound:
+            one.close()
+        raise
+    return bound
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind((address, port))
+        # At once: on Linux two sockets may be bound to a port as long as none of them listens.
+        one.listen(2048)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def _told(error: OSError, port: int) -> CommandError:
+    if error.errno == errno.EADDRINUSE:
+        return CommandError(
+            f"--port: {port} is in use; does another Milepost run? Choose another port, or 0 for any free one.",
+            Exit.FAILED,
+        )
+    return CommandError(f"--port: {port} can't be used ({error.strerror}).", Exit.USAGE)

@@ -1,0 +1,82 @@
+"""Which task types are in the files that `serve` and `worker` are given?"""
+
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from milepost.app import Milepost
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.terminal import on_one_line
+from milepost.engine.source import load_file
+
+
+def load(
+    files: Sequence[Path], *, store: str | None, files_folder: Path | None = None, files_root: Path | None = None
+) -> Milepost:
+    """One application with the task types of all these files.
+
+    Its store is the one that is named here, else the one that the files themselves name. Raises CommandError, naming
+    the file and, where there is one, the line.
+    """
+    found: list[tuple[Path, Milepost]] = []
+    for file in files:
+        for instance in _instances(file):
+            if all(instance is not known for _, known in found):
+                found.append((file, instance))
+    _check_names(found)
+    if files_root is not None and not files_root.is_dir():
+        raise CommandError(f"--files-root: {files_root} is not a folder.", Exit.USAGE)
+    try:
+        app = Milepost(store or _store_of(found), files=files_folder, files_root=files_root)
+    except ValueError as error:
+        raise CommandError(f"--store: {error}", Exit.USAGE) from error
+    for _, instance in found:
+        app.include(instance)
+    return app
+
+
+def _instances(file: Path) -> list[Milepost]:
+    try:
+        module = load_file(file)
+    except FileNotFoundError as error:
+        raise _wrong(f"{file}: no such file." if not file.exists() else _place(file, error)) from error
+    except (Exception, SystemExit) as error:
+        raise _wrong(_place(file, error)) from error
+    instances = [value for value in vars(module).values() if isinstance(value, Milepost)]
+    if not instances:
+        raise _wrong(f"{file}: no Milepost in it. It needs `app = Milepost()`, and tasks under `@app.task`.")
+    return instances
+
+
+def _place(file: Path, error: BaseException) -> str:
+    """Where in a file an error came up when it was loaded, and which: in one line."""
+    if isinstance(error, SyntaxError):
+        code = f": {error.text.strip()}" if error.text else ""
+        return f"{error.filename}, line {error.lineno}: {error.msg}{on_one_line(code)}"
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file.resolve())
+    ]
+    line = f", line {lines[-1]}" if lines else ""
+    return f"{file}{line}: {type(error).__name__}: {on_one_line(str(error))}"
+
+
+def _check_names(found: Iterable[tuple[Path, Milepost]]) -> None:
+    """Two files may not have different functions of one name."""
+    places: dict[str, tuple[Path, object]] = {}
+    for file, instance in found:
+        for name, task_type in instance.types.items():
+            taken_by, function = places.setdefault(name, (file, task_type.function))
+            if function is not task_type.function:
+                raise _wrong(f"{taken_by} and {file} both have a task type {name!r}; give one of them another name.")
+
+
+def _store_of(found: Iterable[tuple[Path, Milepost]]) -> Path:
+    """The store that these instances were made with."""
+    stores = {instance.path for _, instance in found}
+    if len(stores) > 1:
+        raise _wrong(f"The files name several stores ({', '.join(map(str, sorted(stores)))}); say which with --store.")
+    return stores.pop()
+
+
+def _wrong(message: str) -> CommandError:
+    return CommandError(message, Exit.USAGE)

@@ -1,0 +1,137 @@
+"""What does `milepost start` do?"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from milepost import times
+from milepost.cli.arguments import read_input
+from milepost.cli.display import Silent, display
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.options import DEFAULT_URL, Json, Key, Url, examples
+from milepost.cli.records import Record, TypeList
+from milepost.cli.remote import Remote, task_path
+from milepost.cli.result import Output
+from milepost.cli.terminal import is_terminal, note, say, say_json
+from milepost.cli.watch import end, to_end
+
+EXAMPLES = examples(
+    "milepost start export export_index=wallet-ledger",
+    "milepost start export export_index=users export_format=json --watch -o users.json",
+    "milepost start pipeline --input @pipeline.json --title 'Nightly scan'",
+    "milepost start backup folder=documents name=docs --cron '0 3 * * *' --timezone Europe/Brussels",
+    "milepost start export export_index=users --depends-on 0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40 --wait",
+)
+
+Text = str | None
+
+
+def start(
+    type_name: Annotated[str, typer.Argument(metavar="TYPE", help="The task type; `milepost types` lists them.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="The input. KEY:=JSON where the value is to be read as JSON."),
+    ] = None,
+    given: Annotated[
+        Text, typer.Option("--input", metavar="@FILE|-|JSON", help="The input as one JSON object; - reads stdin.")
+    ] = None,
+    title: Annotated[Text, typer.Option(help="What people call this task.")] = None,
+    tenant: Annotated[
+        Text, typer.Option(envvar="MILEPOST_TENANT", help="Whose task it is; your own by default.")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    run_at: Annotated[
+        Text, typer.Option(metavar="TIME", help="Not before, such as 2026-05-01T09:00; local unless it says an offset.")
+    ] = None,
+    every: Annotated[Text, typer.Option(metavar="DURATION", help="Repeat it, such as 15m or 1h30m apart.")] = None,
+    cron: Annotated[Text, typer.Option(metavar="EXPRESSION", help="Repeat it as crontab says.")] = None,
+    repeat: Annotated[Text, typer.Option(metavar="daily|weekly|monthly", help="Repeat it at the same time.")] = None,
+    timezone: Annotated[Text, typer.Option(metavar="ZONE", help="What --cron and --repeat are meant in.")] = None,
+    timeout: Annotated[Text, typer.Option(metavar="DURATION", help="For each try, such as 30m.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Tries in all.")] = None,
+    depends_on: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="A task that must succeed first; may be repeated.")
+    ] = None,
+    unique_key: Annotated[Text, typer.Option(help="Refuse while an unfinished task has this key.")] = None,
+    idempotency_key: Annotated[
+        Text, typer.Option(help="Starting again with the same key gives the same task; by default a fresh one.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for its end, and show how far it is.")] = False,
+    output: Output = None,
+    json: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Start a task, and print its id.
+
+    With --wait or --watch the exit code is 1 when the task failed or was cancelled. Ctrl-C stops waiting, not the task.
+    """
+    if output is not None and not (wait or watch):
+        raise CommandError("-o: the result can be saved only after --wait or --watch.", Exit.USAGE)
+    trigger = _trigger({"every": every, "cron": cron, "repeat": repeat}, timezone)
+    with Remote(url, key) as remote:
+        body = {
+            "type": type_name,
+            "input": read_input(words or (), given, _schema(remote, type_name) if words else {}),
+            "title": title,
+            "tenant": tenant,
+            "priority": priority,
+            "run_at": None if run_at is None else _time(run_at),
+            "trigger": trigger,
+            "timeout": timeout,
+            "max_attempts": max_attempts,
+            "depends_on": depends_on or None,
+            "unique_key": unique_key,
+        }
+        raw = remote.post(
+            "/v1/tasks",
+            msgspec.Raw,
+            {name: value for name, value in body.items() if value is not None},
+            {"idempotency-key": idempotency_key or str(uuid.uuid4())},
+        )
+        record = msgspec.json.decode(raw, type=Record)
+        if not (json and (wait or watch)):
+            _say_started(record, raw, json=json)
+        if wait or watch:
+            ended = to_end(remote, record.id, display(json=json) if watch else Silent(), since_version=0)
+            if json and not watch:
+                say_json(remote.get(task_path(record.id), msgspec.Raw))
+            end(remote, ended, output)
+
+
+def _schema(remote: Remote, type_name: str) -> Mapping[str, Any]:
+    """The JSON Schema of a type's input; of one that the server does not know, nothing is known."""
+    types = remote.get("/v1/types", TypeList).types
+    return next((one.schema for one in types if one.name == type_name), {})
+
+
+def _time(text: str) -> str:
+    try:
+        return times.to_rfc3339(times.from_datetime(datetime.fromisoformat(text).astimezone()))
+    except (ValueError, OverflowError) as error:
+        raise CommandError(f"--run-at: not a time like 2026-05-01T09:00: {text}", Exit.USAGE) from error
+
+
+def _trigger(ways: Mapping[str, Text], timezone: Text) -> dict[str, str] | None:
+    chosen = {name: value for name, value in ways.items() if value is not None}
+    if len(chosen) > 1:
+        raise CommandError(f"--{' and --'.join(chosen)}: choose one.", Exit.USAGE)
+    if timezone is not None and not chosen.keys() & {"cron", "repeat"}:
+        raise CommandError("--timezone: says what --cron or --repeat is meant in; give one of them.", Exit.USAGE)
+    if not chosen:
+        return None
+    return chosen if timezone is None else {**chosen, "timezone": timezone}
+
+
+def _say_started(record: Record, raw: msgspec.Raw, *, json: bool) -> None:
+    if json:
+        say_json(raw)
+        return
+    say(record.id)
+    if is_terminal():
+        note(f"{record.type} is {record.state}. Follow it with `milepost watch {record.id}`.")

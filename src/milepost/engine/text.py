@@ -1,0 +1,20 @@
+"""What of the text that a function gives can be kept? All, once it is in a form that every store and client takes."""
+
+from typing import Final
+
+LONGEST: Final = 64 * 1024
+"""Characters of a message that are kept; the rest is cut off."""
+
+
+def keepable(text: object, *, longest: int = LONGEST) -> str:
+    """The text of anything, of at most `longest` characters.
+
+    What UTF-8 has no bytes for (half of a surrogate pair, as Python reads file names that are not UTF-8) becomes an
+    escape: it would else be refused by whatever encodes it later, again and again.
+    """
+    try:
+        whole = str(text)
+    except Exception:  # an exception or a value with a `__str__` of its own that fails
+        whole = f"<{type(text).__name__} without a text>"
+    cut = whole if len(whole) <= longest else whole[:longest] + " …"
+    return cut.encode("utf-8", "backslashreplace").decode()

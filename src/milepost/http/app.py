@@ -1,0 +1,104 @@
+"""How does a request become an answer: which steps does the ASGI application take, and in what order?"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from milepost.errors import ServiceError, Unavailable
+from milepost.http.dialect import Authenticator, Call, Dialect
+from milepost.http.dispatch import Route, Table, Unrouted
+from milepost.http.errors import Internal
+from milepost.http.open_mode import OpenMode
+from milepost.http.site import Site
+from milepost.service import Service
+from milepost.store.protocol import StoreBusy
+
+logger = logging.getLogger(__name__)
+
+
+class HttpApp:
+    """The HTTP API in some dialects, with the pages about it, as an ASGI application to serve or to mount.
+
+    `service` is asked for at each request, so that the application can exist before the store is open. `authenticator`
+    says who calls; open mode by default. Raises ValueError when two dialects answer the same method on the same path.
+
+    Opening and closing the store is its owner's affair; `lifespan` is only answered politely.
+    """
+
+    def __init__(
+        self,
+        service: Callable[[], Service],
+        dialects: Sequence[Dialect],
+        *,
+        authenticator: Authenticator | None = None,
+    ) -> None:
+        self._service = service
+        self._authenticator = authenticator or OpenMode()
+        site = Site(dialects, open_mode=isinstance(self._authenticator, OpenMode))
+        self._table = Table([*dialects, site], otherwise=site)
+        self.stopping = asyncio.Event()
+        """Set by whoever is about to stop the server: waits then answer with what there is, and streams end."""
+
+    def stop(self) -> None:
+        """Let what takes long come to its end, so that a server can stop without waiting for it."""
+        self.stopping.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await self._answer(scope, receive, send)
+            case "lifespan":
+                await _lifespan(receive, send)
+            case _:
+                await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            response = await self._response(request)
+            if request.method == "HEAD":
+                start = {"status": response.status_code, "headers": response.raw_headers}
+                await send({"type": "http.response.start", **start})
+                await send({"type": "http.response.body"})
+            else:
+                await response(scope, receive, send)
+        except ClientDisconnect:
+            return
+
+    async def _response(self, request: Request) -> Response:
+        """The answer to a request, refusals and errors included, in the words of whose path it is."""
+        try:
+            route, path = self._table.find(request.method, request.scope)
+        except Unrouted as unrouted:
+            return unrouted.dialect.problem(unrouted.error, request)
+        dialect = route.dialect
+        try:
+            return await self._carry_out(request, route, path)
+        except ClientDisconnect:
+            raise
+        except ServiceError as error:
+            return dialect.problem(error, request)
+        except StoreBusy:
+            return dialect.problem(Unavailable("The store is busy; nothing was changed."), request)
+        except Exception:
+            logger.exception("%s %s failed", request.method, route.operation.path)
+            return dialect.problem(Internal(), request)
+
+    async def _carry_out(self, request: Request, route: Route, path: Mapping[str, str]) -> Response:
+        operation = route.operation
+        principal = await self._authenticator(request, operation, route.dialect.credentials(request))
+        query = route.query.read(request.scope["query_string"])
+        body = None if route.body is None else await route.body.read(request)
+        return await operation.handler(Call(request, self._service(), principal, path, query, body, self.stopping))
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,40 @@
+"""What does a caller of the native API wish, in the words of the service?"""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from milepost.errors import Fault, Invalid
+from milepost.http.dialects.native_shapes import StartBody, TriggerBody, UpdateBody
+from milepost.http.faults import sentence
+from milepost.service import Update
+from milepost.start import Start
+from milepost.task import Counts, Failure
+from milepost.trigger import Trigger
+
+
+def wish(body: StartBody) -> Start:
+    """What is to be started. Raises Invalid."""
+    given = {name: getattr(body, name) for name in body.__struct_fields__}
+    return Start(**given | {"trigger": None if body.trigger is None else _trigger(body.trigger)})
+
+
+def _trigger(body: TriggerBody) -> Trigger:
+    try:
+        return Trigger(**{name: getattr(body, name) for name in body.__struct_fields__})
+    except ValueError as error:
+        field, colon, detail = str(error).partition(": ")
+        known = colon and field in body.__struct_fields__
+        place, detail = (f"/trigger/{field}", detail) if known else ("/trigger", str(error))
+        raise Invalid(Fault(sentence(detail), place)) from error
+
+
+def change(body: UpdateBody) -> Update:
+    """What is to be changed."""
+    given = {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+    if not isinstance(body.counts, UnsetType):
+        given["counts"] = Counts(**msgspec.structs.asdict(body.counts))
+    if not isinstance(body.failure, UnsetType):
+        given["failure"] = Failure(body.failure.code, body.failure.message)
+    if "result" in given:
+        given["result"] = msgspec.Raw(msgspec.json.encode(body.result))
+    return Update(**given)

@@ -1,0 +1,305 @@
+"""What does the native API take and give: which structs read its requests, write its answers and document both?"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from milepost.http.fields import Duration, Time
+from milepost.http.prefer import LONGEST
+from milepost.start import MAX_TEXT
+from milepost.task import Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
+from milepost.trigger import Repeat
+
+_DATE: Final = {"format": "date-time"}
+
+LONGEST_KEY: Final = 255
+"""Characters of an Idempotency-Key."""
+
+TimeText = Annotated[str, Meta(extra_json_schema=_DATE)]
+Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
+TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.")]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
+Part = Literal["input", "checkpoint", "traceback"]
+
+Key = Annotated[
+    str,
+    Meta(
+        max_length=LONGEST_KEY,
+        description="The same key with the same body is the same task, for 24 hours; with another body it is refused.",
+    ),
+]
+Prefer = Annotated[str, Meta(description="`wait=N` waits up to N seconds, 60 at most, for the end (RFC 7240).")]
+IfMatch = Annotated[str, Meta(description="An ETag: refused with 412 if the record has changed since.")]
+IfNoneMatch = Annotated[str, Meta(description="An ETag: answered with 304 if nothing has changed since.")]
+LastEventId = Annotated[str, Meta(description="The last event's id; what came after it follows.")]
+Range = Annotated[str, Meta(description="One range of bytes, such as `bytes=0-1023`.")]
+IfRange = Annotated[str, Meta(description="The ETag that the range is meant of.")]
+
+
+class TriggerBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """When a task runs; exactly one of `once`, `every`, `repeat` and `cron` is given."""
+
+    once: Annotated[Time | None, Meta(description="The only time.")] = None
+    every: Annotated[Duration | None, Meta(description="From one due time to the next, as seconds or `1h30m`.")] = None
+    repeat: Annotated[Repeat | None, Meta(description="At the same wall-clock time as the first run.")] = None
+    cron: Annotated[str | None, Meta(description="Five fields as in crontab, or six with seconds first.")] = None
+    timezone: Annotated[str, Meta(description="IANA name; what `repeat` and `cron` are meant in.")] = "UTC"
+
+
+class TriggerText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a task runs, as it was said at the start."""
+
+    once: TimeText | None = None
+    every: Seconds | None = None
+    repeat: Repeat | None = None
+    cron: str | None = None
+    timezone: str
+
+
+class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task to start."""
+
+    type: Annotated[str, Meta(description="The task type; see `GET /v1/types`.")]
+    input: Annotated[dict[str, Any], Meta(description="The arguments, checked against the type's schema.")] = {}
+    title: str | None = None
+    description: str | None = None
+    tenant: Annotated[str | None, Meta(description="By default the caller's own.")] = None
+    owner: Annotated[str | None, Meta(description="For whom it is started: the caller, but for services.")] = None
+    list_id: Annotated[str | None, Meta(description="A list that it belongs to; lists exist by being named.")] = None
+    assignee: str | None = None
+    metadata: Annotated[dict[str, Any] | None, Meta(description="Anything; kept as it is.")] = None
+    trigger: Annotated[TriggerBody | None, Meta(description="When it runs, if not at once.")] = None
+    run_at: Annotated[Time | None, Meta(description="Not before this time.")] = None
+    priority: Annotated[int | None, Meta(description="Higher goes first.")] = None
+    timeout: Annotated[Duration | None, Meta(description="For each try: seconds, or text like `30m`.")] = None
+    start_by: Annotated[Time | None, Meta(description="It fails when it could not start by then.")] = None
+    depends_on: Annotated[tuple[str, ...], Meta(description="Ids of tasks that must succeed first.")] = ()
+    on_dependency_failure: Annotated[
+        DependencyFailure, Meta(description="What it does when one of them fails: fail too, run all the same, stay.")
+    ] = "fail"
+    max_attempts: int | None = None
+    unique_key: Annotated[
+        str | None, Meta(description="Refused while an unfinished task of the same owner, tenant and type has it.")
+    ] = None
+    runner: Annotated[
+        Runner | None, Meta(description="`process` for a process of its own, `external` when the client drives it.")
+    ] = None
+    lease_seconds: Annotated[
+        int | None, Meta(description="External tasks: queued again when their client is silent for so long.")
+    ] = None
+
+
+class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many items were dealt with; `done` includes those that failed or were skipped."""
+
+    done: Annotated[int, Meta(ge=0)] = 0
+    total: Annotated[int, Meta(ge=0)] | None = None
+    failed: Annotated[int, Meta(ge=0)] = 0
+    skipped: Annotated[int, Meta(ge=0)] = 0
+
+
+class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why it failed."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=100, description="Stable, for programs.")]
+    message: Annotated[Text, Meta(description="For people.")]
+
+
+class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change (RFC 7396): what is absent stays, null clears.
+
+    Labels of any task; of an external one also how it stands; `state` blocked or queued holds and frees any that waits.
+    """
+
+    title: Text | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
+    list_id: Text | None | UnsetType = UNSET
+    assignee: Text | None | UnsetType = UNSET
+    metadata: dict[str, Any] | None | UnsetType = UNSET
+    depends_on: tuple[str, ...] | UnsetType = UNSET
+    blocked_reason: Text | None | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+    progress: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    message: Text | UnsetType = UNSET
+    counts: CountsBody | UnsetType = UNSET
+    result: Annotated[Any, Meta(description="Any JSON; with `state` succeeded.")] = UNSET
+    failure: Annotated[FailureBody | UnsetType, Meta(description="With `state` failed.")] = UNSET
+    lease_seconds: Annotated[int, Meta(gt=0)] | None | UnsetType = UNSET
+
+
+class ResultLink(msgspec.Struct, frozen=True):
+    """A result that is a file, or JSON of more than 64 KiB."""
+
+    name: Annotated[str | None, Meta(description="The file's name.")]
+    media_type: str
+    size: Annotated[int, Meta(description="Bytes.")]
+    sha256: str | None
+    url: Annotated[str, Meta(description="Where to fetch it.", extra_json_schema={"format": "uri-reference"})]
+
+
+class TaskBody(msgspec.Struct, kw_only=True, gc=False):
+    """The record of a task. Every field is there, null where it has no value, but for those asked for by `include`."""
+
+    id: str
+    number: Annotated[int, Meta(description="Ascending within the tenant.")]
+    tenant: str
+    owner: str
+    parent: str | None
+    origin: Annotated[str, Meta(description="The dialect that it was started in.")]
+
+    type: str
+    runner: Runner
+    title: str | None
+    description: str | None
+    list_id: str | None
+    assignee: str | None
+    creator: str | None
+    metadata: dict[str, Any] | None
+    debug: str | None
+
+    state: State
+    progress: Annotated[float, Meta(ge=0, le=1)]
+    message: str | None
+    counts: Counts
+
+    trigger: TriggerText | None
+    run_at: TimeText | None
+    next_run_at: Annotated[TimeText | None, Meta(description="Of a repeating task, between its runs.")]
+    run: Annotated[int, Meta(description="Which run of a repeating task.")]
+    priority: int
+    timeout: Seconds | None
+    start_by: TimeText | None
+    attempt: Annotated[int, Meta(description="The try that counts, from 1; 0 before the first.")]
+    max_attempts: int
+    losses: Annotated[int, Meta(description="How often its worker was lost.")]
+    cancel_requested: Annotated[bool, Meta(description="It is to stop, and still runs.")]
+    pause_requested: Annotated[bool, Meta(description="It is to pause, and still runs.")]
+    unique_key: str | None
+
+    depends_on: tuple[str, ...]
+    on_dependency_failure: DependencyFailure
+    blocked_by: Annotated[tuple[str, ...], Meta(description="Which of `depends_on` it still waits for.")]
+    blocked_reason: str | None
+    blocked_at: TimeText | None
+
+    created_at: TimeText
+    updated_at: TimeText
+    started_at: TimeText | None
+    finished_at: TimeText | None
+    result_expires_at: TimeText | None
+    expires_at: Annotated[TimeText | None, Meta(description="When the record is forgotten.")]
+    version: Annotated[int, Meta(description="Rises with every visible change.")]
+
+    result: Annotated[
+        msgspec.Raw | ResultLink | None, Meta(description="The value, a `ResultLink` where `result_is_link`, or null.")
+    ]
+    result_is_link: Annotated[bool, Meta(description="Whether `result` says where to fetch it.")]
+    failure: Failure | None
+
+    input: Annotated[Any, Meta(description="With `include=input`.")] = UNSET
+    checkpoint: Annotated[Any, Meta(description="With `include=checkpoint`: what it saved last.")] = UNSET
+    traceback: Annotated[str | None | UnsetType, Meta(description="With `include=traceback`, for admins.")] = UNSET
+
+
+class EntryBody(msgspec.Struct, gc=False):
+    """One entry of a task's log."""
+
+    seq: Annotated[int, Meta(description="1, 2, 3 and so on, without holes.")]
+    time: TimeText
+    kind: Annotated[EntryKind, Meta(description="A change of state, a line of the task's, or how a try ended.")]
+    attempt: int
+    level: Level
+    message: str
+    fields: dict[str, Any] | None
+    source: Annotated[State | None, Meta(description="The state left, for `state`.")] = msgspec.field(name="from")
+    target: Annotated[State | None, Meta(description="The state entered, for `state`.")] = msgspec.field(name="to")
+    version: Annotated[int, Meta(description="The version of the record that it was written with.")]
+
+
+class LogBody(msgspec.Struct):
+    """Entries of a log, in order."""
+
+    entries: list[EntryBody]
+    next: Annotated[int, Meta(description="Give this as `after` to go on.")]
+
+
+class TaskList(msgspec.Struct):
+    """Tasks, newest first."""
+
+    tasks: list[TaskBody]
+    next: Annotated[str | None, Meta(description="Give this as `after` to go on; null at the end.")]
+
+
+class DeletedBody(msgspec.Struct):
+    """What was deleted."""
+
+    deleted: Annotated[tuple[str, ...], Meta(description="Ids of the tasks.")]
+
+
+class TypeBody(msgspec.Struct):
+    """A task type that can be started."""
+
+    name: str
+    description: str
+    schema: Annotated[dict[str, Any], Meta(description="JSON Schema of the input.")]
+    runner: Runner
+    max_attempts: int
+    timeout: Seconds | None
+    priority: int
+    concurrency: Annotated[int | None, Meta(description="How many run at once at most.")]
+    keep_result: Seconds | None
+    keep_record: Seconds | None
+
+
+class TypeList(msgspec.Struct):
+    """The task types that there are."""
+
+    types: list[TypeBody]
+
+
+class ReadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to read a record."""
+
+    include: Annotated[tuple[Part, ...], Meta(description="Parts that are otherwise left out.")] = ()
+    wait: Annotated[Wait, Meta(description="Seconds to wait for a change, or the end, before answering.")] = 0
+    version: (
+        Annotated[int, Meta(ge=0, description="With `wait`: the version seen last; the present one by default.")] | None
+    ) = None
+
+
+class FollowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to take up a stream."""
+
+    last_event_id: (
+        Annotated[int, Meta(ge=0, description="The last event's id, for clients that can't set the header.")] | None
+    ) = None
+
+
+class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which entries to read."""
+
+    after: Annotated[int, Meta(ge=0, description="Entries behind this sequence number.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    wait: Annotated[Wait, Meta(description="Seconds to wait for an entry where there is none yet.")] = 0
+
+
+class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tasks to list."""
+
+    state: Annotated[tuple[State, ...], Meta(description="In one of these states.")] = ()
+    tenant: str | None = None
+    type: str | None = None
+    owner: str | None = None
+    list: Annotated[str | None, Meta(description="Their `list_id`.")] = None
+    parent: Annotated[str | None, Meta(description="The id of their parent.")] = None
+    assignee: str | None = None
+    after: Annotated[str | None, Meta(description="The `next` of the page before.")] = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to delete."""
+
+    cascade: Annotated[bool, Meta(description="Delete the tasks that depend on it too.")] = False

@@ -1,0 +1,129 @@
+"""Which pages are about the server itself? Health, readiness, metrics, and what it can do: for people and programs.
+
+A dialect like any other, so that one table finds everything; it also words the refusal of paths that are nobody's.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from milepost.errors import NotFound, ServiceError
+from milepost.http.credentials import bearer
+from milepost.http.dialect import JSON, Answer, Call, Dialect, Handler, NoQuery, Operation
+from milepost.http.health import METRICS_TEXT, Readiness, metrics, readiness
+from milepost.http.openapi import Json, document
+from milepost.http.problems import PROBLEM_JSON, TYPES, Problem, problem_details
+from milepost.http.reference import PAGE_HEADERS, page
+
+
+class Live(msgspec.Struct, frozen=True):
+    """That the process lives."""
+
+    live: bool
+
+
+class Site:
+    """Health and documents of an application that speaks these dialects, the first of them where none is named."""
+
+    name = "site"
+    title = "Milepost"
+
+    def __init__(self, dialects: Sequence[Dialect], *, open_mode: bool) -> None:
+        self._dialects = {dialect.name: dialect for dialect in dialects}
+        self._first = dialects[0].name
+        self._open_mode = open_mode
+        self._document = lru_cache(maxsize=64)(self._make_document)
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Dialect.operations`."""
+        return [*self._for_people(), *self._for_programs()]
+
+    def credentials(self, request: Request) -> str | None:
+        """`Authorization: Bearer KEY` (RFC 6750)."""
+        return bearer(request)
+
+    def problem(self, error: ServiceError, request: Request) -> Response:  # noqa: ARG002 the protocol's
+        """Problem details (RFC 9457)."""
+        return problem_details(error)
+
+    def _for_people(self) -> list[Operation]:
+        return [
+            Operation("GET", "/", self.home),
+            Operation("GET", "/docs", self.reference),
+            Operation("GET", "/docs/{dialect}", self.reference),
+            Operation("GET", TYPES + "{code}", self.problem_type),
+        ]
+
+    def _for_programs(self) -> list[Operation]:
+        spec = {200: Answer("The document.", Json)}
+        ready = {200: Answer("They can.", Readiness), 503: Answer("The store does not answer.", Readiness)}
+        figures = {200: Answer("Tasks by type and state, and workers, for Prometheus.", media_type="text/plain")}
+        return [
+            _operation(
+                "/healthz", self.live, "Liveness", "Whether the process lives.", {200: Answer("It does.", Live)}
+            ),
+            _operation("/readyz", self.ready, "Readiness", "Whether requests can be answered.", ready),
+            _operation("/metrics", self.metrics, "Metrics", "", figures),
+            _operation("/openapi.json", self.openapi, "OpenAPI document", "", spec),
+            _operation(
+                "/openapi/{document}",
+                self.openapi,
+                "OpenAPI document of a dialect",
+                "`document` is the dialect's name and `.json`.",
+                spec | {404: Answer("There is no such dialect.", Problem, media_type=PROBLEM_JSON)},
+            ),
+        ]
+
+    async def live(self, call: Call[NoQuery, None]) -> Response:  # noqa: ARG002 every handler's
+        """Whether the process lives."""
+        return _json(Live(True))
+
+    async def ready(self, call: Call[NoQuery, None]) -> Response:
+        """Whether requests can be answered."""
+        found = await readiness(call.service, open_mode=self._open_mode)
+        return _json(found) if found.ready else _json(found, 503)
+
+    async def metrics(self, call: Call[NoQuery, None]) -> Response:
+        """Figures for Prometheus."""
+        return Response(await metrics(call.service, call.principal), media_type=METRICS_TEXT)
+
+    async def home(self, call: Call[NoQuery, None]) -> Response:
+        """To the reference."""
+        return RedirectResponse(call.url("/docs"))
+
+    async def reference(self, call: Call[NoQuery, None]) -> Response:
+        """The reference, to read."""
+        name = call.path.get("dialect", self._first)
+        body = page(self._written(name, call), list(self._dialects.values()), name, call.url(""))
+        return Response(body, headers=PAGE_HEADERS)
+
+    async def problem_type(self, call: Call[NoQuery, None]) -> Response:
+        """What a problem's type means."""
+        return RedirectResponse(call.url(f"/docs#problem-{call.path['code']}"))
+
+    async def openapi(self, call: Call[NoQuery, None]) -> Response:
+        """The OpenAPI document."""
+        name, dot, suffix = call.path.get("document", f"{self._first}.json").rpartition(".")
+        return _json(self._written(name if suffix == "json" else dot, call))
+
+    def _written(self, name: str, call: Call[NoQuery, None]) -> Json:
+        if name not in self._dialects:
+            raise NotFound(f"No dialect {name!r} is spoken here.")
+        return self._document(name, call.url("") or "/")
+
+    def _make_document(self, name: str, server: str) -> Json:
+        dialect = self._dialects[name]
+        own = self._for_programs() if name == self._first else ()
+        return document(dialect, [*dialect.operations(), *own], server=server)
+
+
+def _operation(path: str, handler: Handler, summary: str, description: str, answers: dict[int, Answer]) -> Operation:
+    return Operation("GET", path, handler, summary=summary, description=description, group="Server", answers=answers)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+    return Response(msgspec.json.encode(value), status, headers, JSON)

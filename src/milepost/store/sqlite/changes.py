@@ -1,0 +1,123 @@
+"""How are tasks made, and changed by callers and workers?"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from milepost import lifecycle
+from milepost.lifecycle import IllegalChange
+from milepost.store.protocol import (
+    EVERYTHING,
+    Created,
+    Creation,
+    Edit,
+    IdempotencyKey,
+    KeyOutlived,
+    KeyReused,
+    LeasedEdit,
+    LeaseLost,
+    Missing,
+    Refusal,
+    VersionMismatch,
+)
+from milepost.store.sqlite import dependencies, records
+from milepost.store.sqlite.rows import Stored
+from milepost.store.sqlite.transaction import Transaction
+from milepost.task import Task
+
+_REFUSALS: Final[tuple[type[Refusal | IllegalChange], ...]] = (Refusal, IllegalChange)
+
+
+def create(transaction: Transaction, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
+    """See TaskStore.create."""
+    return transaction.each(items, lambda item: _create(transaction, item, now), Refusal)
+
+
+def change(transaction: Transaction, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
+    """See TaskStore.change."""
+    return transaction.each(items, lambda item: _change(transaction, item, now), *_REFUSALS)
+
+
+def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
+    """See TaskStore.change_leased."""
+    return [_change_leased(transaction, item, now) for item in items]
+
+
+def _create(transaction: Transaction, item: Creation, now: int) -> Created:
+    draft = item.draft
+    if item.idempotency is not None:
+        known = _replayed(transaction, draft, item.idempotency, now)
+        if known is not None:
+            return Created(known, replayed=True)
+    found = dependencies.find(transaction, draft.tenant, draft.depends_on, item.scope, now)
+    draft = replace(
+        draft, number=_next_number(transaction, draft.tenant), blocked_by=dependencies.awaited(draft, found)
+    )
+    step = item.begin(draft)
+    stored = records.insert(transaction, dependencies.reasoned(step), item.input)
+    dependencies.link(transaction, stored, found)
+    if item.idempotency is not None:
+        _remember(transaction, draft, item.idempotency)
+    return Created(dependencies.settle(transaction, None, stored, now))
+
+
+def _next_number(transaction: Transaction, tenant: str) -> int:
+    (number,) = transaction.rows("next_number", (tenant,))[0]
+    return int(number)
+
+
+def _replayed(transaction: Transaction, draft: Task, key: IdempotencyKey, now: int) -> Task | None:
+    """The task that a key stands for; None when it stands for none yet."""
+    row = transaction.row("find_idempotency_key", (draft.tenant, draft.owner, draft.type, key.key))
+    if row is None:
+        return None
+    fingerprint, task_id, expires_at = row
+    if expires_at <= now:
+        return None
+    if fingerprint != key.fingerprint:
+        raise KeyReused
+    stored = records.find(transaction, task_id, EVERYTHING, now)
+    if stored is None:
+        raise KeyOutlived
+    return lifecycle.as_of(stored.task, now)
+
+
+def _remember(transaction: Transaction, draft: Task, key: IdempotencyKey) -> None:
+    transaction.run(
+        "put_idempotency_key",
+        (draft.tenant, draft.owner, draft.type, key.key, key.fingerprint, draft.id, key.expires_at),
+    )
+
+
+def _change(transaction: Transaction, item: Edit, now: int) -> Task:
+    stored = records.find(transaction, item.id, item.scope, now)
+    if stored is None:
+        raise Missing
+    task = lifecycle.as_of(stored.task, now)
+    if item.if_version not in (None, task.version):
+        raise VersionMismatch
+    if item.depends_on is not None and item.depends_on != task.depends_on:
+        return _relink(transaction, stored, item, replace(task, depends_on=item.depends_on), now)
+    step = item.apply(task, dependencies.unmet(transaction, stored))
+    if step.task.version == task.version:
+        return task
+    return dependencies.save(transaction, stored, step, now)
+
+
+def _relink(transaction: Transaction, stored: Stored, item: Edit, task: Task, now: int) -> Task:
+    unmet = dependencies.relink(transaction, stored, task.depends_on, item.scope, now)
+    step = item.apply(task, unmet)
+    if step.task.version == task.version:
+        step = lifecycle.relabel(step.task, now=now)  # That it depends on others now is a change too.
+    return dependencies.save(transaction, stored, step, now, relinked=True)
+
+
+def _change_leased(transaction: Transaction, item: LeasedEdit, now: int) -> Task | LeaseLost:
+    stored = records.find_leased(transaction, item.id, item.epoch)
+    if stored is None:
+        return LeaseLost()
+    step = item.apply(stored.task)
+    if step.task.version == stored.task.version:
+        return stored.task
+    return dependencies.save(transaction, stored, step, now)

@@ -1,0 +1,86 @@
+"""Who may run tasks, and which of them does?"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from milepost import lifecycle
+from milepost.store.protocol import Claimed, LeaseLost, TypeInfo, Wanted, WorkerInfo
+from milepost.store.sqlite import dependencies, rows
+from milepost.store.sqlite.transaction import Transaction
+from milepost.task import Task
+
+UNOFFERED = "No worker that is alive offers this type of task."
+
+
+def enlist(transaction: Transaction, worker: WorkerInfo, *, until: int) -> None:
+    """See TaskStore.enlist."""
+    transaction.run("enlist", (worker.id, msgspec.json.encode(worker).decode(), until))
+
+
+def publish_types(transaction: Transaction, types: Sequence[TypeInfo]) -> None:
+    """See TaskStore.publish_types."""
+    for info in types:
+        transaction.run("put_type", (info.name, msgspec.json.encode(info).decode()))
+
+
+def dismiss(transaction: Transaction, worker: str, *, now: int) -> list[str]:
+    """See TaskStore.dismiss."""
+    transaction.run("end_lease", (now, worker))
+    return _lose_all(transaction, transaction.rows("held_by", (worker,)), now)
+
+
+def rescue(transaction: Transaction, *, now: int) -> list[str]:
+    """See TaskStore.rescue."""
+    transaction.run("end_overdue_leases", (now, now))
+    return _lose_all(transaction, transaction.rows("without_lease", (now,)), now)
+
+
+def _lose_all(transaction: Transaction, found: Iterable[tuple[object, ...]], now: int) -> list[str]:
+    lost = [rows.record(row) for row in found]
+    for stored in lost:
+        dependencies.save(transaction, stored, lifecycle.lose(stored.task, now=now), now)
+    return [stored.task.id for stored in lost]
+
+
+def claim(
+    transaction: Transaction, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int
+) -> list[Claimed] | LeaseLost:
+    """See TaskStore.claim."""
+    if transaction.row("lease_holds", (worker, now)) is None:
+        return LeaseLost()
+    claimed: list[Claimed] = []
+    while len(claimed) < limit and (chosen := _choose(transaction, wanted, limit - len(claimed))):
+        for row in chosen:
+            *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
+            stored = rows.record(cells)
+            if _missed_its_start(stored.task, now):
+                dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
+                continue
+            task = dependencies.save(transaction, stored, _claim(stored.task, worker, now), now)
+            claimed.append(Claimed(task, given, checkpoint))
+    return claimed
+
+
+def _choose(transaction: Transaction, wanted: Sequence[Wanted], limit: int) -> list[int]:
+    """The rows of the queued tasks to take first, at most `limit` and as many of each type as may run at once."""
+    candidates: list[tuple[int, int]] = []
+    for want in wanted:
+        room = limit
+        if want.concurrency is not None:
+            ((running,),) = transaction.rows("count_running", (want.type,))
+            room = min(room, want.concurrency - running)
+        if room > 0:
+            candidates += transaction.rows("claimable", (want.type, room))
+    return [row for _, row in sorted(candidates)[:limit]]
+
+
+def _missed_its_start(task: Task, now: int) -> bool:
+    return task.start_by is not None and task.start_by <= now and task.started_at is None
+
+
+def _claim(task: Task, worker: str, now: int) -> lifecycle.Step:
+    if task.message == UNOFFERED:
+        task = replace(task, message=None)
+    return lifecycle.claim(task, now=now, worker=worker)

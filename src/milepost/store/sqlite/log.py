@@ -1,0 +1,72 @@
+"""How does a task's log get its sequence numbers, and keep to its cap?"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from milepost.task import Entry, Task
+
+MAX_LOG_BYTES: Final = 5 * 1024 * 1024
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(list[Entry]).decode
+
+
+class Told(NamedTuple):
+    """What of a change goes into the log: a row of it, and the record that knows of that."""
+
+    task: Task
+    row: tuple[int, int, int, str] | None
+    """First and last sequence number, version, entries as JSON."""
+
+
+def tell(task: Task, entries: Sequence[Entry], cap: int) -> Told:
+    """Number what a change tells; `task` is the record after the change, `cap` in bytes.
+
+    Past the cap one entry says that the log is full, further entries of kind `log` are dropped and counted; states and
+    outcomes are always written.
+    """
+    text = _encode(entries)
+    if task.log_dropped or task.log_bytes + len(text) > cap:
+        entries, dropped = _fitting(task, entries, cap)
+        text = _encode(entries)
+        task = replace(task, log_dropped=task.log_dropped + dropped)
+    if not entries:
+        return Told(task, None)
+    first, last = task.log_seq + 1, task.log_seq + len(entries)
+    told = replace(task, log_seq=last, log_bytes=task.log_bytes + len(text))
+    return Told(told, (first, last, task.version, text.decode()))
+
+
+def _fitting(task: Task, entries: Sequence[Entry], cap: int) -> tuple[list[Entry], int]:
+    """The entries that still go into a log that is full, or becomes so; and how many do not."""
+    kept: list[Entry] = []
+    room, dropped, full = cap - task.log_bytes, 0, task.log_dropped > 0
+    for entry in entries:
+        room -= len(_encode(entry))
+        if entry.kind != "log" or (room >= 0 and not full):
+            kept.append(entry)
+            continue
+        if not full:
+            kept.append(replace(entry, level="warning", message=_full(cap), fields=None))
+        full = True
+        dropped += 1
+    return kept, dropped
+
+
+def _full(cap: int) -> str:
+    return f"The log is full ({cap} bytes): further lines are dropped."
+
+
+def entries_of(rows: Iterable[tuple[Any, ...]], *, after: int, limit: int) -> list[Entry]:
+    """Up to `limit` entries with a sequence number above `after`, of rows (first, version, entries) in order."""
+    found: list[Entry] = []
+    for first, version, text in rows:
+        for seq, entry in enumerate(_decode(text), first):
+            if seq > after:
+                found.append(replace(entry, seq=seq, version=version))
+        if len(found) >= limit:
+            break
+    return found[:limit]

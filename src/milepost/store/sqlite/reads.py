@@ -1,0 +1,146 @@
+"""How is the store read?
+
+`Reads` has a connection of its own and is used by one thread at a time: the event loop's for what costs less than a
+change of threads, a reader thread's for everything else.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from milepost import lifecycle
+from milepost.store.protocol import (
+    Cold,
+    Filter,
+    LogPage,
+    Page,
+    Request,
+    Scope,
+    StoreBusy,
+    Tally,
+    TypeInfo,
+    WorkerInfo,
+)
+from milepost.store.sqlite import lists, log, rows
+from milepost.store.sqlite.cursor import Cursors
+from milepost.store.sqlite.leases import UNOFFERED
+from milepost.store.sqlite.records import visibility
+from milepost.store.sqlite.schedule import NOTED_AT_ONCE
+from milepost.store.sqlite.statements import SQL
+from milepost.task import State, Task
+
+_type_info = msgspec.json.Decoder(TypeInfo).decode
+_worker_info = msgspec.json.Decoder(WorkerInfo).decode
+
+
+class Reads:
+    """Reads through one connection. Methods are those of TaskStore, without the waiting."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._cursors = Cursors(self._rows("cursor_key")[0][0])
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def get(self, ids: Sequence[str], scope: Scope, now: int) -> list[Task | None]:
+        """See TaskStore.get."""
+        parameters = {"now": now, **visibility(scope)}
+        found: list[Task | None] = []
+        for task_id in ids:
+            row = self._row("get", {"id": task_id, **parameters})
+            found.append(None if row is None else lifecycle.as_of(rows.record(row).task, now))
+        return found
+
+    def cold(self, ids: Sequence[str], scope: Scope, now: int) -> list[Cold | None]:
+        """See TaskStore.cold."""
+        parameters = {"now": now, **visibility(scope)}
+        found = [self._row("cold", {"id": task_id, **parameters}) for task_id in ids]
+        return [None if row is None else Cold(*row) for row in found]
+
+    def result(self, id: str, scope: Scope, now: int) -> bytes | None:
+        """See TaskStore.result."""
+        row = self._row("result", {"id": id, "now": now, **visibility(scope)})
+        return None if row is None else bytes(row[0])
+
+    def find(self, filter: Filter, scope: Scope, after: str | None, limit: int, now: int) -> Page:
+        """See TaskStore.find."""
+        before = lists.END if after is None else self._cursors.open(after)
+        if filter.depends_on is not None and self.get([filter.depends_on], scope, now) == [None]:
+            return Page([], None)
+        parameters = {"before": before, "limit": limit + 1, "now": now, **lists.wishes(filter), **visibility(scope)}
+        found: dict[int, Task] = {}
+        for statement, place in lists.paths(filter, scope):
+            found.update(rows.record(row) for row in self._rows(statement, {**parameters, **place}))
+        newest = sorted(found, reverse=True)
+        page = newest[:limit]
+        more = self._cursors.seal(page[-1]) if len(newest) > limit else None
+        return Page([lifecycle.as_of(found[row], now) for row in page], more)
+
+    def log(self, id: str, scope: Scope, after: int, since_version: int, limit: int, now: int) -> LogPage | None:
+        """See TaskStore.log."""
+        self._rows("begin_reading")
+        try:
+            row = self._row("get", {"id": id, "now": now, **visibility(scope)})
+            if row is None:
+                return None
+            number, task = rows.record(row)
+            told = self._connection.execute(SQL["log"], {"row": number, "after": after, "since": since_version})
+            return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
+        finally:
+            self._rows("commit")
+
+    def requests(self, worker: str) -> list[Request]:
+        """See TaskStore.requests."""
+        return [
+            Request(task_id, epoch, cancel == 1, pause == 1)
+            for task_id, epoch, cancel, pause in self._rows("requests", (worker,))
+        ]
+
+    def next_due(self) -> int | None:
+        """See TaskStore.next_due."""
+        due: int | None = self._rows("next_due")[0][0]
+        return due
+
+    def unoffered(self, now: int) -> list[tuple[int, bool]]:
+        """The rows of queued tasks to which there is something to say about the workers, and whether there is one."""
+        found = self._rows("unoffered", {"now": now, "message": UNOFFERED, "limit": NOTED_AT_ONCE})
+        return [(row, offered == 1) for row, offered in found]
+
+    def types(self) -> list[TypeInfo]:
+        """See TaskStore.types."""
+        return [_type_info(info) for (info,) in self._rows("types")]
+
+    def workers(self, now: int) -> list[WorkerInfo]:
+        """See TaskStore.workers."""
+        return [_worker_info(info) for (info,) in self._rows("workers", (now,))]
+
+    def tally(self, scope: Scope) -> list[Tally]:
+        """See TaskStore.tally."""
+        counted = self._rows("tally", visibility(scope))
+        return [Tally(task_type, State(state), tasks) for task_type, state, tasks in counted]
+
+    def known_files(self, keys: Sequence[str]) -> set[str]:
+        """See TaskStore.known_files."""
+        return {key for (key,) in self._rows("known_files", (msgspec.json.encode(keys).decode(),))}
+
+    def versions(self, ids: Sequence[str]) -> dict[str, int]:
+        """The versions of those of these records that there are."""
+        return dict(self._rows("versions", (msgspec.json.encode(ids).decode(),)))
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed."""
+        return int(self._connection.pragma("data_version"))
+
+    def _rows(self, name: str, values: Any = None) -> list[Any]:
+        try:
+            return self._connection.execute(SQL[name], values).fetchall()
+        except apsw.BusyError as error:
+            raise StoreBusy("The database is being recovered or closed by another process.") from error
+
+    def _row(self, name: str, values: Any) -> Any:
+        found = self._rows(name, values)
+        return found[0] if found else None

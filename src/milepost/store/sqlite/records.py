@@ -1,0 +1,103 @@
+"""How is one record read, made and changed, its cold parts and its log with it?"""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from milepost.lifecycle import Step
+from milepost.store.protocol import Scope, UniqueKeyTaken
+from milepost.store.sqlite import log, rows
+from milepost.store.sqlite.rows import Stored
+from milepost.store.sqlite.transaction import Transaction
+from milepost.task import FileResult, JsonResult, Task
+
+
+@lru_cache(maxsize=1024)
+def visibility(scope: Scope) -> dict[str, Any]:
+    """The parameters of the statement part `visible`."""
+    return {
+        "everything": scope.whole is None,
+        "whole": msgspec.json.encode(scope.whole or ()).decode(),
+        "own": msgspec.json.encode(scope.own).decode(),
+        "name": scope.name,
+    }
+
+
+def find(transaction: Transaction, id: str, scope: Scope, now: int) -> Stored | None:
+    """The record of an id, for who may see it."""
+    row = transaction.row("get", {"id": id, "now": now, **visibility(scope)})
+    return None if row is None else rows.record(row)
+
+
+def find_leased(transaction: Transaction, id: str, epoch: int) -> Stored | None:
+    """The record of a running task, if this is the epoch of its lease."""
+    row = transaction.row("get_leased", (id, epoch))
+    return None if row is None else rows.record(row)
+
+
+def insert(transaction: Transaction, step: Step, input: bytes) -> Stored:
+    """Make the record of a task that begins. Raises UniqueKeyTaken."""
+    _check_unique_key(transaction, None, step.task)
+    task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
+    transaction.run("insert_task", rows.values(task))
+    row = transaction.last_row()
+    transaction.run("put_input", (row, input))
+    _write_apart(transaction, row, told, step)
+    _write_result(transaction, row, None, task.result)
+    transaction.changed[task.id] = task.version
+    return Stored(row, rows.inlined(task))
+
+
+def write(transaction: Transaction, stored: Stored, step: Step) -> Task:
+    """Write a change of the record as it is stored, and give it as readers will get it. Raises UniqueKeyTaken."""
+    row, before = stored
+    _check_unique_key(transaction, before, step.task)
+    task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
+    statement, values = rows.update(before, task)
+    transaction.set(statement, (*values, row, before.version, before.epoch))
+    _write_apart(transaction, row, told, step)
+    if task.result is not before.result:
+        _write_result(transaction, row, before.result, task.result)
+    transaction.changed[task.id] = task.version
+    return rows.inlined(task)
+
+
+def _write_apart(transaction: Transaction, row: int, told: tuple[Any, ...] | None, step: Step) -> None:
+    if told is not None:
+        transaction.run("insert_log", (row, *told))
+    if step.checkpoint is None:
+        transaction.run("drop_checkpoint", (row,))
+    elif step.checkpoint is not UNSET:
+        transaction.run("put_checkpoint", (row, step.checkpoint))
+    if step.traceback is None:
+        transaction.run("drop_traceback", (row,))
+    elif step.traceback is not UNSET:
+        transaction.run("put_traceback", (row, step.traceback))
+
+
+def _write_result(
+    transaction: Transaction,
+    row: int,
+    before: JsonResult | FileResult | None,
+    after: JsonResult | FileResult | None,
+) -> None:
+    if isinstance(after, JsonResult):
+        if after.value is None:
+            raise ValueError("A new result has to come with its value.")
+        transaction.run("put_result", (row, bytes(after.value)))
+    elif isinstance(before, JsonResult):
+        transaction.run("drop_result", (row,))
+
+
+def _check_unique_key(transaction: Transaction, before: Task | None, after: Task) -> None:
+    if after.unique_key is None or not _holds_key(after) or (before is not None and _holds_key(before)):
+        return
+    holder = transaction.row("unique_key_holder", (after.tenant, after.owner, after.type, after.unique_key))
+    if holder is not None:
+        raise UniqueKeyTaken(holder[0])
+
+
+def _holds_key(task: Task) -> bool:
+    return task.finished_at is None or task.next_run_at is not None

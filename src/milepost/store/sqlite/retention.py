@@ -1,0 +1,89 @@
+"""What goes, when its time is over or somebody deletes it?"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from milepost import lifecycle
+from milepost.store.protocol import Deleted, Deletion, HasDependents, Missing, NotFinished, Refusal, Scope
+from milepost.store.sqlite import dependencies, records, rows
+from milepost.store.sqlite.rows import Stored
+from milepost.store.sqlite.transaction import Transaction
+from milepost.task import FileResult, Task
+from milepost.times import DAY
+
+WORKERS_KEPT: Final = DAY
+"""How long a worker is remembered whose lease has ended."""
+
+# What a record consists of besides its row in `task`, and its edges.
+_PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "logs", "edges", "tasks")
+
+
+def delete(transaction: Transaction, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:
+    """See TaskStore.delete."""
+    return transaction.each(items, lambda item: _delete(transaction, item, now), Refusal)
+
+
+def _delete(transaction: Transaction, item: Deletion, now: int) -> Deleted:
+    stored = records.find(transaction, item.id, item.scope, now)
+    if stored is None:
+        raise Missing
+    doomed = {stored.row: stored.task}
+    pending = [stored]
+    while pending:
+        row, task = pending.pop()
+        if not task.state.terminal:
+            raise NotFinished(task.id)
+        dependents = _dependents(transaction, row, item.scope, now)
+        if dependents and not item.cascade:
+            raise HasDependents(tuple(dependent.task.id for dependent in dependents))
+        pending += [dependent for dependent in dependents if dependent.row not in doomed]
+        doomed.update(dependents)
+    for dependency in doomed.items():
+        dependencies.bereave(transaction, Stored(*dependency), now)
+    return _remove(transaction, doomed)
+
+
+def _dependents(transaction: Transaction, row: int, scope: Scope, now: int) -> list[Stored]:
+    parameters = {"dependency": row, "now": now, **records.visibility(scope)}
+    return [rows.record(found) for found in transaction.rows("visible_dependents", parameters)]
+
+
+def expire(transaction: Transaction, *, now: int, limit: int) -> Deleted:
+    """See TaskStore.expire."""
+    transaction.run("forget_idempotency_keys", (now, limit))
+    transaction.run("forget_workers", (now - WORKERS_KEPT,))
+    gone = _remove(
+        transaction, dict(map(rows.record, transaction.rows("expired_records", {"now": now, "limit": limit})))
+    )
+    files = [*gone.file_keys, *_expire_results(transaction, now, limit)]
+    return Deleted(gone.ids, _forgotten(transaction, files))
+
+
+def _expire_results(transaction: Transaction, now: int, limit: int) -> list[str]:
+    expired = [rows.record(row) for row in transaction.rows("expired_results", (now, limit))]
+    for stored in expired:
+        dependencies.save(transaction, stored, lifecycle.expire_result(stored.task), now)
+    return _file_keys(stored.task for stored in expired)
+
+
+def _remove(transaction: Transaction, doomed: dict[int, Task]) -> Deleted:
+    parameter = (msgspec.json.encode(list(doomed)).decode(),)
+    for part in _PARTS:
+        transaction.run(f"delete_{part}", parameter)
+    ids = tuple(task.id for task in doomed.values())
+    transaction.changed.update(dict.fromkeys(ids))
+    return Deleted(ids, _forgotten(transaction, _file_keys(doomed.values())))
+
+
+def _file_keys(tasks: Iterable[Task]) -> list[str]:
+    return [task.result.key for task in tasks if isinstance(task.result, FileResult)]
+
+
+def _forgotten(transaction: Transaction, keys: Sequence[str]) -> tuple[str, ...]:
+    """Those of these files that no record points to any more."""
+    if not keys:
+        return ()
+    known = {key for (key,) in transaction.rows("known_files", (msgspec.json.encode(keys).decode(),))}
+    return tuple(key for key in keys if key not in known)

@@ -1,0 +1,107 @@
+-- name: cold
+-- What is read of a record only when asked for.
+SELECT
+    (SELECT body FROM input WHERE task = t.row),
+    (SELECT body FROM checkpoint WHERE task = t.row),
+    (SELECT body FROM traceback WHERE task = t.row)
+FROM task AS t WHERE t.id = :id AND {visible} AND {kept}
+
+-- name: result
+-- A JSON result, however large.
+SELECT result.body FROM task AS t JOIN result ON result.task = t.row
+WHERE t.id = :id AND {visible} AND {kept} AND (t.result_expires_at IS NULL OR t.result_expires_at > :now)
+
+-- name: log
+-- What changes wrote to a task's log, from the row on that has entry :after + 1, and after the version :since. Versions
+-- rise along with sequence numbers: both places are found from the nearer end.
+SELECT first, version, entries FROM log
+WHERE task = :row
+  AND first >= coalesce((SELECT max(first) FROM log WHERE task = :row AND first <= :after + 1), 0)
+  AND first > CASE WHEN :since > 0 THEN coalesce((
+        SELECT first FROM log WHERE task = :row AND first > :after AND version <= :since ORDER BY first DESC LIMIT 1
+    ), 0) ELSE 0 END
+  AND version > :since
+ORDER BY first
+
+-- name: matching
+-- Part: what a list was asked for, after a place in it.
+t.row < :before
+AND {visible}
+AND {kept}
+AND (:tenant IS NULL OR t.tenant = :tenant)
+AND (:number IS NULL OR t.number = :number)
+AND (:states IS NULL OR t.state IN (SELECT value FROM json_each(:states)))
+AND (:type IS NULL OR t.type = :type)
+AND (:owner IS NULL OR t.owner = :owner)
+AND (:list_id IS NULL OR t.list_id = :list_id)
+AND (:parent IS NULL OR t.parent = :parent)
+AND (:assignee IS NULL OR t.assignee = :assignee)
+AND (:depends_on IS NULL OR EXISTS (
+    SELECT 1 FROM task AS awaited JOIN edge ON edge.dependency = awaited.row
+    WHERE awaited.id = :depends_on AND edge.dependent = t.row
+))
+
+-- name: find_anywhere
+-- A list of all tasks.
+SELECT {columns} FROM task AS t WHERE {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: find_live
+-- A list of unfinished tasks by their states.
+SELECT {columns} FROM task AS t WHERE t.row IN (
+    SELECT t.row FROM task AS t
+    WHERE t.finished_at IS NULL AND t.state IN (SELECT value FROM json_each(:states)) AND {matching}
+    ORDER BY t.row DESC LIMIT :limit
+)
+
+-- name: find_in_tenant
+-- A list of a tenant's tasks.
+SELECT {columns} FROM task AS t WHERE t.tenant = :its_tenant AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: find_by_number
+-- The task that has a number in a tenant.
+SELECT {columns} FROM task AS t WHERE t.tenant = :its_tenant AND t.number = :number AND {matching} LIMIT :limit
+
+-- name: find_by_owner
+-- A list of what somebody started in a tenant.
+SELECT {columns} FROM task AS t
+WHERE t.tenant = :its_tenant AND t.owner = :its_person AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: find_by_assignee
+-- A list of what is assigned to somebody in a tenant.
+SELECT {columns} FROM task AS t
+WHERE t.tenant = :its_tenant AND t.assignee = :its_person AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: find_by_list
+-- A list of the tasks that share a list.
+SELECT {columns} FROM task AS t WHERE t.list_id = :list_id AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: find_by_parent
+-- A list of a task's children.
+SELECT {columns} FROM task AS t WHERE t.parent = :parent AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: find_by_dependency
+-- A list of the tasks that depend on one.
+SELECT {columns} FROM task AS t WHERE t.row IN (
+    SELECT edge.dependent FROM task AS awaited JOIN edge ON edge.dependency = awaited.row
+    WHERE awaited.id = :depends_on
+) AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: tally
+-- How many tasks a caller can see, by type and state.
+SELECT t.type, t.state, count(*) FROM task AS t WHERE {visible} GROUP BY t.type, t.state
+
+-- name: versions
+-- How far some records are.
+SELECT id, version FROM task WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: put_type
+-- Makes a task type known.
+INSERT OR REPLACE INTO task_type (name, info) VALUES (?, ?)
+
+-- name: types
+-- The task types that are known.
+SELECT info FROM task_type ORDER BY name
+
+-- name: cursor_key
+-- What the cursors of this store are sealed with.
+SELECT cursor_key FROM secret

@@ -1,0 +1,54 @@
+-- name: expired_records
+-- The records past their retention that nobody waits for.
+SELECT {columns} FROM task AS t
+WHERE t.expires_at IS NOT NULL AND t.expires_at <= :now AND NOT {waited_for}
+ORDER BY t.expires_at LIMIT :limit
+
+-- name: expired_results
+-- The records whose result is past its retention.
+SELECT {columns} FROM task AS t
+WHERE t.result IS NOT NULL AND t.result_expires_at IS NOT NULL AND t.result_expires_at <= ?
+ORDER BY t.result_expires_at LIMIT ?
+
+-- name: forget_idempotency_keys
+-- Drops the keys past their retention.
+DELETE FROM idempotency WHERE (tenant, owner, type, key) IN (
+    SELECT tenant, owner, type, key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
+)
+
+-- name: delete_tasks
+-- Drops records, by their rows.
+DELETE FROM task WHERE row IN (SELECT value FROM json_each(?))
+
+-- name: delete_inputs
+-- Drops what tasks were started with.
+DELETE FROM input WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_checkpoints
+-- Drops what tasks saved of themselves.
+DELETE FROM checkpoint WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_results
+-- Drops JSON results.
+DELETE FROM result WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_tracebacks
+-- Drops where tries failed.
+DELETE FROM traceback WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_logs
+-- Drops logs.
+DELETE FROM log WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_edges
+-- Drops the edges from and to tasks.
+DELETE FROM edge WHERE (dependent, dependency) IN (
+    SELECT edge.dependent, edge.dependency FROM json_each(?1) AS doomed JOIN edge ON edge.dependent = doomed.value
+    UNION
+    SELECT edge.dependent, edge.dependency FROM json_each(?1) AS doomed JOIN edge ON edge.dependency = doomed.value
+)
+
+-- name: known_files
+-- Those of some files that a record points to.
+SELECT DISTINCT result ->> '$.key' FROM task
+WHERE result ->> '$.key' IS NOT NULL AND result ->> '$.key' IN (SELECT value FROM json_each(?))

@@ -1,0 +1,269 @@
+"""Where do records live when nothing was said: in one SQLite file, which several processes can share."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
+
+from milepost.lifecycle import IllegalChange
+from milepost.store.protocol import (
+    Claimed,
+    Cold,
+    Created,
+    Creation,
+    Deleted,
+    Deletion,
+    Edit,
+    Filter,
+    Heart,
+    LeasedEdit,
+    LeaseLost,
+    LogPage,
+    Page,
+    Refusal,
+    Request,
+    Scope,
+    Tally,
+    TypeInfo,
+    Wanted,
+    WorkerInfo,
+)
+from milepost.store.sqlite import changes, leases, retention, schedule
+from milepost.store.sqlite.connection import check_library, connect
+from milepost.store.sqlite.doorbell import Doorbell
+from milepost.store.sqlite.heart import SqliteHeart
+from milepost.store.sqlite.log import MAX_LOG_BYTES
+from milepost.store.sqlite.migrate import migrate
+from milepost.store.sqlite.reads import Reads
+from milepost.store.sqlite.transaction import Transaction
+from milepost.store.sqlite.watch import Watch
+from milepost.store.sqlite.writer import Writer
+from milepost.task import Task
+from milepost.times import SECOND
+
+FEW: Final = 32
+"""So many records are read in the event loop; more are left to the reader thread."""
+POLL: Final = 1.0
+"""Seconds between two looks at whether somebody else has committed, in case a ring was lost."""
+
+BUSY_TIMEOUT: Final = 30_000
+"""Milliseconds that a write waits for its turn."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Parts(NamedTuple):
+    """What an open store works with."""
+
+    reads: Reads
+    thread: ThreadPoolExecutor
+    slow_reads: Reads
+    watch: Watch
+    writer: Writer
+
+
+class SqliteStore:
+    """A TaskStore in one SQLite file. It belongs to the event loop that it is opened in.
+
+    `max_log_bytes` is the cap of a task's log; `busy_timeout` (milliseconds) how long a write waits for its turn before
+    it is answered with StoreBusy.
+    """
+
+    def __init__(self, path: Path, *, max_log_bytes: int = MAX_LOG_BYTES, busy_timeout: int = BUSY_TIMEOUT) -> None:
+        self._path = path
+        self._max_log_bytes = max_log_bytes
+        self._busy_timeout = busy_timeout
+        self._open_parts: _Parts | None = None
+        self._resources = AsyncExitStack()
+
+    async def open(self) -> None:
+        """See TaskStore. Also raises ForeignDatabase, and RuntimeError where SQLite is too old."""
+        check_library()
+        await asyncio.to_thread(migrate, self._path, busy_timeout=self._busy_timeout)
+        loop = asyncio.get_running_loop()
+        # What is made last is closed first: the writer, while everything that it tells of commits still stands.
+        async with AsyncExitStack() as resources:
+            reads = self._reads()
+            resources.callback(reads.close)
+            thread = ThreadPoolExecutor(1, "milepost-reader")
+            resources.callback(thread.shutdown)
+            slow_reads = await loop.run_in_executor(thread, self._reads)
+            resources.callback(thread.submit, slow_reads.close)
+            watch = Watch(reads.versions)
+            resources.callback(watch.close)
+            bell = Doorbell(self._path)
+            resources.callback(bell.close)
+            loop.add_reader(bell, self._rung, bell, watch)
+            resources.callback(loop.remove_reader, bell)
+            writer = Writer(
+                self._path,
+                busy_timeout=self._busy_timeout,
+                max_log_bytes=self._max_log_bytes,
+                on_commit=watch.committed,
+                ring=bell.ring,
+            )
+            resources.push_async_callback(writer.close)
+            poll = asyncio.create_task(self._poll(reads, watch, writer), name="milepost-poll")
+            resources.callback(poll.cancel)
+            self._open_parts = _Parts(reads, thread, slow_reads, watch, writer)
+            self._resources = resources.pop_all()
+
+    async def close(self) -> None:
+        """See TaskStore. Closing once more does nothing."""
+        self._open_parts = None
+        await self._resources.aclose()
+
+    def _reads(self) -> Reads:
+        return Reads(connect(self._path, busy_timeout=self._busy_timeout))
+
+    @staticmethod
+    def _rung(bell: Doorbell, watch: Watch) -> None:
+        bell.hush()
+        watch.rung()
+
+    @staticmethod
+    async def _poll(reads: Reads, watch: Watch, writer: Writer) -> None:
+        seen = reads.data_version()
+        while True:
+            await asyncio.sleep(POLL)
+            writer.give_up()
+            version = reads.data_version()
+            if version != seen:
+                seen = version
+                watch.rung()
+
+    # Callers.
+
+    async def create(self, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
+        """See TaskStore."""
+        return await self._write(partial(changes.create, items=items, now=now))
+
+    async def get(self, ids: Sequence[str], scope: Scope, *, now: int) -> list[Task | None]:
+        """See TaskStore."""
+        if len(ids) <= FEW:
+            return self._parts.reads.get(ids, scope, now)
+        return await self._read(Reads.get, ids, scope, now)
+
+    async def cold(self, ids: Sequence[str], scope: Scope, *, now: int) -> list[Cold | None]:
+        """See TaskStore."""
+        return await self._read(Reads.cold, ids, scope, now)
+
+    async def result(self, id: str, scope: Scope, *, now: int) -> bytes | None:
+        """See TaskStore."""
+        return await self._read(Reads.result, id, scope, now)
+
+    async def find(self, filter: Filter, scope: Scope, *, after: str | None, limit: int, now: int) -> Page:
+        """See TaskStore."""
+        return await self._read(Reads.find, filter, scope, after, limit, now)
+
+    async def log(
+        self, id: str, scope: Scope, *, after: int = 0, since_version: int = 0, limit: int, now: int
+    ) -> LogPage | None:
+        """See TaskStore."""
+        return await self._read(Reads.log, id, scope, after, since_version, limit, now)
+
+    async def change(self, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
+        """See TaskStore."""
+        return await self._write(partial(changes.change, items=items, now=now))
+
+    async def delete(self, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:
+        """See TaskStore."""
+        return await self._write(partial(retention.delete, items=items, now=now))
+
+    # Workers.
+
+    async def enlist(self, worker: WorkerInfo, *, until: int) -> None:
+        """See TaskStore."""
+        await self._write(partial(leases.enlist, worker=worker, until=until))
+
+    async def dismiss(self, worker: str, *, now: int) -> list[str]:
+        """See TaskStore."""
+        return await self._write(partial(leases.dismiss, worker=worker, now=now))
+
+    def heart(self) -> Heart:
+        """See TaskStore."""
+        return SqliteHeart(self._path, busy_timeout=self._busy_timeout)
+
+    async def claim(self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int) -> list[Claimed] | LeaseLost:
+        """See TaskStore."""
+        return await self._write(partial(leases.claim, worker=worker, wanted=wanted, limit=limit, now=now))
+
+    async def change_leased(self, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
+        """See TaskStore."""
+        return await self._write(partial(changes.change_leased, items=items, now=now))
+
+    async def requests(self, worker: str) -> list[Request]:
+        """See TaskStore."""
+        return self._parts.reads.requests(worker)
+
+    # Loops.
+
+    async def rescue(self, *, now: int) -> list[str]:
+        """See TaskStore."""
+        return await self._write(partial(leases.rescue, now=now))
+
+    async def enqueue_due(self, *, now: int, limit: int) -> list[str]:
+        """See TaskStore."""
+        return await self._write(partial(schedule.enqueue_due, now=now, limit=limit))
+
+    async def next_due(self, *, now: int) -> int | None:  # noqa: ARG002 - what is due does not depend on it
+        """See TaskStore."""
+        return self._parts.reads.next_due()
+
+    async def expire(self, *, now: int, limit: int) -> Deleted:
+        """See TaskStore."""
+        return await self._write(partial(retention.expire, now=now, limit=limit))
+
+    async def note_unoffered(self, *, now: int) -> list[str]:
+        """See TaskStore."""
+        # The search goes through all that is queued: not while everybody else waits to write.
+        found = await self._read(Reads.unoffered, now)
+        return await self._write(partial(schedule.note_unoffered, found=found, now=now)) if found else []
+
+    # Whoever is interested.
+
+    async def publish_types(self, types: Sequence[TypeInfo]) -> None:
+        """See TaskStore."""
+        await self._write(partial(leases.publish_types, types=types))
+
+    async def types(self) -> list[TypeInfo]:
+        """See TaskStore."""
+        return await self._read(Reads.types)
+
+    async def workers(self, *, now: int) -> list[WorkerInfo]:
+        """See TaskStore."""
+        return await self._read(Reads.workers, now)
+
+    async def tally(self, scope: Scope) -> list[Tally]:
+        """See TaskStore."""
+        return await self._read(Reads.tally, scope)
+
+    async def known_files(self, keys: Sequence[str]) -> set[str]:
+        """See TaskStore."""
+        return await self._read(Reads.known_files, keys)
+
+    async def wait(self, id: str, *, version: int, timeout: int) -> None:
+        """See TaskStore."""
+        await self._parts.watch.wait(id, version, timeout / SECOND)
+
+    def changes(self) -> AsyncGenerator[None, None]:
+        """See TaskStore."""
+        return self._parts.watch.changes()
+
+    @property
+    def _parts(self) -> _Parts:
+        if self._open_parts is None:
+            raise RuntimeError("The store is not open.")
+        return self._open_parts
+
+    async def _write(self, run: Callable[[Transaction], T]) -> T:
+        return await self._parts.writer.submit(run)
+
+    async def _read(self, read: Callable[Concatenate[Reads, P], T], *values: P.args, **named: P.kwargs) -> T:
+        parts = self._parts
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(parts.thread, partial(read, parts.slow_reads, *values, **named))

@@ -1,0 +1,61 @@
+"""A web server that is not Milepost: it gives the answers that it was told, in order, and the last one for ever."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+
+class Canned(NamedTuple):
+    """An answer."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = "text/html"
+
+
+class Foreign(ThreadingHTTPServer):
+    """`requests` are the method, path and headers of all that were asked for."""
+
+    daemon_threads = True
+
+    def __init__(self, *answers: Canned) -> None:
+        self.answers = list(answers)
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Foreign
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.command, self.path, dict(self.headers)))
+        answers = self.server.answers
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(answer.status)
+        self.send_header("content-type", answer.media_type)
+        self.send_header("content-length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    do_POST = do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(*answers: Canned) -> Iterator[Foreign]:
+    """Such a server, while it runs."""
+    server = Foreign(*answers)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

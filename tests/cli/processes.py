@@ -1,0 +1,129 @@
+"""Real commands in processes of their own, for tests."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from milepost.cli.remote import Remote
+
+JOBS = Path(__file__).with_name("jobs.py")
+COMMAND = (sys.executable, "-m", "milepost")
+PATIENCE = 60.0
+"""Seconds after which a test that waits for a process, or a task, gives up."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without what would change a command's options."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")}
+    return kept | {"COLUMNS": "200"} | more
+
+
+def milepost(
+    *arguments: object, url: str = "", input: bytes | None = None, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    variables = more | ({"MILEPOST_URL": url} if url else {})
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=None if input is None else input.decode(),
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(**variables),
+        check=False,
+    )
+
+
+def spawn(*arguments: object, env: Mapping[str, str] | None = None, **options: Any) -> "subprocess.Popen[str]":
+    """Start a command; its output can be read line by line."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=dict(env or environment()),
+        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
+    )
+
+
+def wait_for_line(stream: IO[str] | None, text: str) -> str:
+    """The first line that has `text` in it. Fails when the stream ends before."""
+    assert stream is not None
+    seen = []
+    for line in stream:
+        if text in line:
+            return line.rstrip("\n")
+        seen.append(line)
+    raise AssertionError(f"{text!r} never came, but: {''.join(seen)}")
+
+
+class Server:
+    """A `milepost serve` of its own, with store and files root in `folder`."""
+
+    def __init__(self, folder: Path, *options: object, port: int = 0, files: Sequence[Path] = (JOBS,)) -> None:
+        self.folder = folder
+        self.store = folder / "tasks.db"
+        self.log = folder / "serve.log"
+        where = ("--store", self.store, "--files-root", folder, "--port", port)
+        with self.log.open("a") as log:
+            self.process = spawn("serve", *files, *where, *options, stderr=log)
+        try:
+            self.url = wait_for_line(self.process.stdout, "  api").split()[1]
+            self.banner = wait_for_line(self.process.stdout, "  try")
+        except AssertionError as error:
+            self.process.wait()
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from error
+        self.remote = Remote(self.url)
+        self.port = int(self.url.rpartition(":")[2])
+
+    def start(self, type: str, options: Mapping[str, Any] | None = None, **input: Any) -> str:
+        """Start a task; its id."""
+        task: dict[str, Any] = self.remote.post(
+            "/v1/tasks", dict[str, Any], {"type": type, "input": input, **(options or {})}
+        )
+        return str(task["id"])
+
+    def get(self, task_id: str) -> dict[str, Any]:
+        """A task's record."""
+        return self.remote.get(f"/v1/tasks/{task_id}", dict[str, Any])
+
+    def wait(self, task_id: str, *states: str, message: str | None = None) -> dict[str, Any]:
+        """The record of a task once it is in one of these states (by default a terminal one), and says `message`."""
+        wanted = states or ("succeeded", "failed", "cancelled")
+        record = self.get(task_id)
+        while record["state"] not in wanted or message not in (None, record["message"]):
+            assert record["state"] not in ("succeeded", "failed", "cancelled"), record
+            query = {"wait": 20, "version": record["version"]}
+            later = self.remote.get(f"/v1/tasks/{task_id}", dict[str, Any], **query)
+            assert later["version"] > record["version"], f"nothing happened: {record}"
+            record = later
+        return record
+
+    def entries(self, task_id: str) -> list[dict[str, Any]]:
+        """A task's log."""
+        return list(self.remote.get(f"/v1/tasks/{task_id}/logs", dict[str, Any], limit=1000)["entries"])
+
+    def logged(self) -> list[dict[str, Any]]:
+        """What it has logged so far."""
+        lines = self.log.read_text().splitlines()
+        return [msgspec.json.decode(line) for line in lines if line.startswith("{")]
+
+    def worker(self) -> int:
+        """The pid of its worker."""
+        return int([line["worker"] for line in self.logged() if "worker" in line and "started" in line["event"]][-1])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it with a signal; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.remote.__exit__()
+        return code

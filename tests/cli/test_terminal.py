@@ -1,0 +1,25 @@
+import unicodedata
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost.cli import terminal
+
+
+@given(st.text())
+def test_nothing_that_moves_the_cursor_is_printed(text: str) -> None:
+    shown = terminal.printable(text)
+    assert all(unicodedata.category(c) != "Cc" or c in "\t\n" for c in shown)
+    assert not set(shown) & set("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert "\n" not in terminal.on_one_line(text)
+
+
+def test_control_characters_can_be_seen() -> None:
+    assert terminal.printable("a\x1b]0;title\x07b\rc\u202ed\ne") == r"a\x1b]0;title\x07b\rc\u202ed" + "\ne"
+
+
+def test_json_is_on_one_line_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say_json({"a": [1, msgspec.Raw(b'{"b":  2}')]})
+    assert capsys.readouterr().out == '{"a":[1,{"b":2}]}\n'

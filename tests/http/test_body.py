@@ -1,0 +1,112 @@
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from milepost.errors import Invalid, Malformed, TooLarge
+from milepost.http.body import BODY_LIMIT, MAX_DEPTH, BodyReader
+from milepost.http.errors import UnsupportedMediaType
+from milepost.http.fields import Time
+
+
+class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: str = ""
+    free: Any = None
+    since: Time | None = None
+
+
+def request(*pieces: bytes, **headers: str) -> Request:
+    messages: AsyncIterator[Any] = _messages(pieces)
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw}, messages.__anext__)
+
+
+async def _messages(pieces: tuple[bytes, ...]) -> AsyncIterator[Any]:
+    for index, piece in enumerate(pieces):
+        yield {"type": "http.request", "body": piece, "more_body": index + 1 < len(pieces)}
+
+
+READER = BodyReader(Shape, ("application/json", "application/merge-patch+json"))
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"]
+)
+async def test_a_body_becomes_a_struct(content_type: str) -> None:
+    pieces = b'{"text": "\xc3', b'\xbc", "free": {"a": [1, null]}', b', "since": "1970-01-01T00:00:01Z"}'
+    read = await READER.read(request(*pieces, content_type=content_type))
+    assert read == Shape("ü", {"a": [1, None]}, Time(1_000_000))
+
+
+@pytest.mark.parametrize("headers", [{}, {"content_type": "text/plain"}, {"content_type": "application/json5"}])
+async def test_another_media_type_is_not_taken(headers: dict[str, str]) -> None:
+    with pytest.raises(UnsupportedMediaType) as caught:
+        await READER.read(request(b"{}", **headers))
+    assert caught.value.accepted == ("application/json", "application/merge-patch+json")
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_even_read() -> None:
+    with pytest.raises(TooLarge):
+        await READER.read(request(content_type="application/json", content_length=str(BODY_LIMIT + 1)))
+
+
+async def test_a_body_that_turns_out_too_large_is_read_no_further() -> None:
+    with pytest.raises(TooLarge):
+        await READER.read(request(b"[" * BODY_LIMIT, b"[", b"never read", content_type="application/json"))
+
+
+async def test_a_body_may_have_just_as_much_as_it_may_have() -> None:
+    text = "x" * (BODY_LIMIT - len('{"text":""}'))
+    read = await READER.read(request(msgspec.json.encode({"text": text}), content_type="application/json"))
+    assert read.text == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{} {}",
+        b"nonsense",
+        b'{"text": "\xff"}',
+        b'{"free": "\xed\xa0\x80"}',
+        b'{"free": "\\ud800"}',
+        b'{"free": NaN}',
+        b"\xef\xbb\xbf{}",
+        b'{"text": "\x00"}',
+        b'{"free": ' + b"[" * 100_000,
+        b'{"free": ' + b'{"a":' * MAX_DEPTH + b"1" + b"}" * MAX_DEPTH + b"}",
+    ],
+)
+def test_what_is_no_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        READER.decode(body)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"\\"[":'])
+def test_depth_counts_brackets_but_not_those_in_text(opening: bytes) -> None:
+    closing = b"]" if opening == b"[" else b"}"
+    deep = MAX_DEPTH - 1
+    assert READER.decode(b'{"free":' + opening * deep + (b"0" if closing == b"}" else b"") + closing * deep + b"}")
+    assert READER.decode(b'{"free":[' + b"[]," * MAX_DEPTH + b'0], "text": "' + b"[{" * MAX_DEPTH + b'"}')
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [(b'{"text": 1}', "/text"), (b'{"other": 1}', "/other"), (b'{"since": 5}', "/since"), (b"[]", "")],
+)
+def test_a_field_that_is_wrong_is_pointed_at(body: bytes, pointer: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        READER.decode(body)
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
+@given(st.binary(max_size=40) | st.text('[]{}",:\\0', max_size=400).map(str.encode))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    with suppress(Malformed, Invalid):
+        assert isinstance(READER.decode(body), Shape)

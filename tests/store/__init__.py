@@ -1,0 +1,1 @@
+"""What every store must do (`conformance.py`), and what each of them does besides."""
