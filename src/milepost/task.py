@@ -66,14 +66,14 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
-class JsonResult(msgspec.Struct, frozen=True, gc=False):
+class JsonResult(msgspec.Struct, frozen=True, gc=False, tag="json"):
     """A result that is a JSON value of `size` bytes; `value` is None where it is too large to carry along."""
 
     size: int
     value: msgspec.Raw | None
 
 
-class FileResult(msgspec.Struct, frozen=True, gc=False):
+class FileResult(msgspec.Struct, frozen=True, gc=False, tag="file"):
     """A result that is a file; `key` is its place in the file store and is not shown, `size` is in bytes."""
 
     key: str

@@ -1,9 +1,13 @@
 """Real commands in processes of their own, for tests."""
 
+import fcntl
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -127,3 +131,57 @@ class Server:
         self.process.stdout.close()
         self.remote.__exit__()
         return code
+
+
+class Terminal:
+    """A command on a terminal of its own, `columns` wide."""
+
+    def __init__(self, *arguments: object, url: str = "", columns: int = 100, **options: Any) -> None:
+        self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (30, columns))
+        variables = {"TERM": "xterm-256color", **({"MILEPOST_URL": url} if url else {})}
+        env = environment(**variables)
+        del env["COLUMNS"]
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=env,
+            # The terminal's own, so that what is typed there, Ctrl-C above all, reaches it.
+            preexec_fn=_take_terminal,
+            **options,
+        )
+        os.close(slave)
+        self.screen = ""
+
+    def read_until(self, pattern: str) -> str:
+        """What it has printed, once the pattern is in it. Fails when it ends before."""
+        while not re.search(pattern, self.screen):
+            data = self._read()
+            assert data, f"{pattern!r} never came, but: {self.screen}"
+        return self.screen
+
+    def _read(self) -> str:
+        try:
+            data = os.read(self._master, 1 << 16).decode(errors="replace")
+        except OSError:  # how Linux tells that the other side is closed
+            return ""
+        self.screen += data
+        return data
+
+    def type(self, keys: str) -> None:
+        """Type something."""
+        os.write(self._master, keys.encode())
+
+    def end(self) -> int:
+        """Wait for its end; its exit code. `screen` has all that it printed."""
+        while self._read():
+            pass
+        os.close(self._master)
+        return self.process.wait(PATIENCE)
+
+
+def _take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -121,9 +121,10 @@ def changed(model: dict[str, Any], part: str, place: int, **fields: Any) -> dict
             "sat_product_price: 'prodct' is not the name of one hub or link.",
         ),
         (
-            changed(ONE, "links", 0, name="customer"),
-            "sat_customer_contact: 'customer' is not the name of one hub or link.",
+            changed(changed(TWO, "links", 0, name="store"), "satellites", 2, parent="store"),
+            "sat_stock_level: 'store' is not the name of one hub or link.",
         ),
+        (changed(ONE, "links", 0, hubs=["product", "product"]), "link_purchase: Two of its columns have the same name"),
         (changed(ONE, "hubs", 1, name="customer"), "hub_customer: The model has it twice."),
         (changed(ONE, "hubs", 0, key=["source"]), "hub_customer: Two of its columns have the same name"),
         (changed(ONE, "satellites", 0, attributes={"loaded_at": "date"}), "sat_customer_contact: Two of its columns"),

@@ -194,21 +194,7 @@ async def test_a_long_log_arrives_whole(remote: httpx2.AsyncClient, tasks: Tasks
     assert [event.seq for event in told if event.name == "log"] == list(range(1, 2105))
 
 
-async def test_a_task_that_is_deleted_ends_its_stream(
-    remote: httpx2.AsyncClient, tasks: Tasks, service: Service
-) -> None:
-    task = await tasks.succeeded(trigger=Trigger(once=service.clock()))
-    repeating = await tasks.start(trigger=Trigger(every=3600 * SECOND))
-    async with following(remote, repeating) as stream:
-        await stream.until("task", repeating.version)
-        await service.cancel(LOCAL, repeating.id)
-        await service.delete(LOCAL, repeating.id)
-        await stream.rest()
-    assert (await remote.get(f"/v1/tasks/{repeating.id}/events")).status_code == 404
-    assert task.state.terminal
-
-
-async def test_a_task_that_is_gone_between_two_looks_ends_its_stream(tasks: Tasks, service: Service) -> None:
+async def test_a_task_that_is_deleted_meanwhile_ends_its_stream(tasks: Tasks, service: Service) -> None:
     class Gone(Service):
         """Deletes the task once the stream has been let in."""
 

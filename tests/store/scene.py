@@ -1,7 +1,7 @@
 """How do the tests of stores set their scenes?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -222,6 +222,3 @@ def whole(entries: Sequence[Entry]) -> bool:
     numbers = [entry.seq for entry in entries]
     versions = [entry.version for entry in entries]
     return numbers == list(range(1, len(entries) + 1)) and versions == sorted(versions)
-
-
-Stores = AsyncIterator[MakeStore]

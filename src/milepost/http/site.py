@@ -3,13 +3,15 @@
 A dialect like any other, so that one table finds everything; it also words the refusal of paths that are nobody's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from milepost import __version__
 from milepost.errors import NotFound, ServiceError
 from milepost.http.credentials import bearer
 from milepost.http.dialect import JSON, Answer, Call, Dialect, Handler, NoQuery, Operation
@@ -18,11 +20,14 @@ from milepost.http.openapi import Json, document
 from milepost.http.problems import PROBLEM_JSON, TYPES, Problem, problem_details
 from milepost.http.reference import PAGE_HEADERS, page
 
+NO_STORE: Final = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+
 
 class Live(msgspec.Struct, frozen=True):
-    """That the process lives."""
+    """That the process lives, and which Milepost it is."""
 
     live: bool
+    version: str
 
 
 class Site:
@@ -79,12 +84,12 @@ class Site:
 
     async def live(self, call: Call[NoQuery, None]) -> Response:  # noqa: ARG002 every handler's
         """Whether the process lives."""
-        return _json(Live(True))
+        return _json(Live(True, __version__))
 
     async def ready(self, call: Call[NoQuery, None]) -> Response:
         """Whether requests can be answered."""
         found = await readiness(call.service, open_mode=self._open_mode)
-        return _json(found) if found.ready else _json(found, 503)
+        return _json(found) if found.ready else _json(found, 503, {"retry-after": "1"})
 
     async def metrics(self, call: Call[NoQuery, None]) -> Response:
         """Figures for Prometheus."""
@@ -124,6 +129,5 @@ def _operation(path: str, handler: Handler, summary: str, description: str, answ
     return Operation("GET", path, handler, summary=summary, description=description, group="Server", answers=answers)
 
 
-def _json(value: object, status: int = 200) -> Response:
-    headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
-    return Response(msgspec.json.encode(value), status, headers, JSON)
+def _json(value: object, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
+    return Response(msgspec.json.encode(value), status, {**NO_STORE, **headers}, JSON)

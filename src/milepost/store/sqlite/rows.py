@@ -39,12 +39,7 @@ def _counts(counts: Counts) -> str | None:
 
 
 def _result(result: JsonResult | FileResult) -> str:
-    return _json({"size": result.size} if isinstance(result, JsonResult) else result)
-
-
-def _result_from(text: str) -> JsonResult | FileResult:
-    fields = msgspec.json.decode(text)
-    return FileResult(**fields) if "key" in fields else JsonResult(fields["size"], None)
+    return _json(JsonResult(result.size, None) if isinstance(result, JsonResult) else result)
 
 
 # What is the most frequent value is NULL in the table: rows are smaller, and need no decoding.
@@ -63,7 +58,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "trigger": msgspec.json.Decoder(Trigger).decode,
     "depends_on": msgspec.json.Decoder(tuple[str, ...]).decode,
     "blocked_by": msgspec.json.Decoder(tuple[str, ...]).decode,
-    "result": _result_from,
+    "result": msgspec.json.Decoder(JsonResult | FileResult).decode,
     "failure": msgspec.json.Decoder(Failure).decode,
 }
 _DEFAULTS: Final[Mapping[str, Any]] = {"counts": _NO_COUNTS, "depends_on": (), "blocked_by": ()}

@@ -1,0 +1,118 @@
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from milepost import __version__
+from milepost.cli.exits import Exit
+from milepost.cli.main import app
+from tests.cli.conftest import Command
+from tests.cli.processes import environment, milepost
+
+COMMANDS = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+ALL = (
+    "serve worker start watch get list logs result types cancel pause resume retry rm migrate".split()  # noqa: SIM905
+)
+
+
+def test_there_are_these_commands() -> None:
+    assert COMMANDS == ALL
+
+
+def test_version(command: Command) -> None:
+    assert command("--version") == (0, f"milepost {__version__}\n", "")
+
+
+def test_without_a_command_there_is_help(command: Command) -> None:
+    outcome = command()
+    assert outcome.code == 0
+    assert outcome.out.startswith("Usage: milepost [OPTIONS] COMMAND [ARGS]...")
+    assert outcome == command("--help")
+
+
+def options(text: str) -> set[str]:
+    """The options that a help text tells of."""
+    return set(re.findall(r"(?:^|[ ,])(--?[a-z][a-z-]*)", text))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_and_each_of_their_options_is_there(name: str, command: Command) -> None:
+    outcome = command(name, "--help")
+    assert outcome.code == 0
+    usage, found, examples = outcome.out.partition("  Examples:\n")
+    assert found
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    assert lines
+    known = {other: options(command(other, "--help").out.partition("  Examples:")[0]) for other in COMMANDS}
+    assert any(f"milepost {name} " in f"{line} " for line in lines)
+    for line in lines:
+        for part in line.partition("#")[0].split("|"):
+            words = shlex.split(part)
+            if "milepost" in words:
+                words = words[words.index("milepost") + 1 :]
+                assert words[0] in COMMANDS
+                assert {word for word in words if word.startswith("-")} <= known[words[0]]
+    assert "  --help" in usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "milepost: No such command 'nope'. See `milepost --help`.\n"),
+        (["start"], "milepost: Missing argument 'TYPE'. See `milepost start --help`.\n"),
+        (
+            ["start", "x", "--titel", "y"],
+            "milepost: No such option: --titel (Possible options: --help, --title) See `milepost start --help`.\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], message: str, command: Command) -> None:
+    assert command(*arguments) == (Exit.USAGE, "", message)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "--limit", "0"], ["list", "--state", "nowhere"], ["start", "x", "--priority", "high"]]
+)
+def test_a_wrong_value_names_its_option(arguments: list[str], command: Command) -> None:
+    outcome = command(*arguments)
+    assert outcome.code == Exit.USAGE
+    assert outcome.err.startswith(f"milepost: Invalid value for '{arguments[-2]}': ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_options_come_from_variables_too(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_URL", "nonsense")
+    assert "'nonsense' is not a URL" in command("list").err
+    assert "'else' is not a URL" in command("list", "--url", "else").err
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['rich'] = None; from milepost.cli import main; main()"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert outcome.stderr == "milepost: rich is not installed. Install it with: pip install 'milepost[cli]'\n"
+
+
+def test_other_modules_that_are_missing_are_told_as_they_are() -> None:
+    code = "import sys; sys.modules['milepost.cli.main'] = None; from milepost.cli import main; main()"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ModuleNotFoundError: import of milepost.cli.main halted" in outcome.stderr
+
+
+def test_the_entry_point_is_installed() -> None:
+    command = [sys.executable.replace("python", "milepost"), "--version"]
+    outcome = subprocess.run(
+        [f"{sys.prefix}/bin/milepost", "--version"], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert outcome.stdout == f"milepost {__version__}\n"
+    assert milepost("--version").stdout == outcome.stdout
+    assert command
+
+
+def test_the_end_of_a_pipe_is_no_error() -> None:
+    process = subprocess.run(
+        f"{sys.executable} -m milepost --help | head -c 1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (process.stdout, process.stderr) == ("U", "")

@@ -1,0 +1,283 @@
+"""Conformance: lists, logs, results, counts."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from milepost import lifecycle
+from milepost.store.protocol import EVERYTHING, Filter, Scope, Tally, TypeInfo
+from milepost.task import Entry, JsonResult, State
+from milepost.times import HOUR
+
+from .conformance_life import Life
+from .scene import ACME, ANN, BOB, OTHER, START, MakeStore, Scene, bounded, json_result, line, new_id, whole
+
+CAP = 4_000
+
+
+class Reading:
+    """Everything that is read besides single records."""
+
+    # Results.
+
+    @pytest.mark.parametrize("size", [2, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 5_000_000])
+    async def test_results_are_carried_in_the_record_up_to_64_kib(self, scene: Scene, other: Scene, size: int) -> None:
+        given = json_result("x" * (size - 2))
+        task = await scene.succeeded(given, list_id="l")
+        expected = given if size <= 64 * 1024 else JsonResult(size, None)
+        page = await other.store.log(task.id, EVERYTHING, limit=1, now=START)
+        found = await other.store.find(Filter(list_id="l"), EVERYTHING, after=None, limit=1, now=START)
+        assert page is not None
+        for seen in (task, await other.read(task), page.task, *found.tasks):
+            assert seen.result == expected
+        assert await other.store.result(task.id, EVERYTHING, now=START) == bytes(given.value or b"")
+        # A change of something else leaves it.
+        await scene.change(task, lifecycle.relabel, title="t")
+        assert await other.store.result(task.id, EVERYTHING, now=START) == bytes(given.value or b"")
+
+    async def test_there_is_no_result_before_the_end(self, scene: Scene) -> None:
+        task = await scene.run()
+        assert await scene.store.result(task.id, EVERYTHING, now=START) is None
+        assert await scene.store.result(new_id(), EVERYTHING, now=START) is None
+
+    async def test_a_result_of_null_is_a_result(self, scene: Scene) -> None:
+        task = await scene.succeeded(json_result(None))
+        assert await scene.store.result(task.id, EVERYTHING, now=START) == b"null"
+
+    async def test_many_records_are_read_in_the_order_asked_for(self, scene: Scene) -> None:
+        tasks = [await scene.start() for _ in range(100)]
+        ids = [task.id for task in tasks]
+        ids[50:50] = [new_id()]
+        found = await scene.store.get(ids, EVERYTHING, now=START)
+        assert [task and task.id for task in found] == [*ids[:50], None, *ids[51:]]
+
+    # Logs.
+
+    async def test_a_log_is_read_from_anywhere(self, scene: Scene) -> None:
+        task = await scene.run()
+        for n in range(20):
+            await scene.report(task, entries=tuple(line(f"{n}.{k}") for k in range(n % 4)), progress=n / 20)
+        entries = await scene.log(task)
+        assert whole(entries)
+        for after in range(len(entries) + 2):
+            for since in (0, 1, 2, 5, 12, 30):
+                expected = [e for e in entries if e.seq > after and e.version > since]
+                assert await scene.log(task, after=after, since_version=since) == expected
+                assert await scene.log(task, after=after, since_version=since, limit=3) == expected[:3]
+
+    async def test_p4_log_and_record_are_of_one_moment(self, scene: Scene, other: Scene) -> None:
+        task = await scene.run()
+
+        async def write() -> None:
+            for n in range(50):
+                await scene.report(task, progress=n / 50, entries=(line(str(n)),))
+            await scene.succeed(task)
+
+        async def read() -> None:
+            seen = 0
+            while True:
+                page = await other.store.log(task.id, EVERYTHING, limit=1000, now=START)
+                assert page is not None
+                assert len(page.entries) == page.task.log_seq
+                assert page.entries[-1].version <= page.task.version
+                assert page.task.version >= seen
+                seen = page.task.version
+                if page.task.state.terminal:
+                    return
+
+        await bounded(asyncio.gather(write(), read()))
+
+    async def test_p8_a_log_resumed_from_a_version_misses_nothing(self, scene: Scene) -> None:
+        task = await scene.run()
+        entries: list[Entry] = []
+        seen = 0
+        for n in range(10):
+            await scene.report(task, entries=(line(f"{n}a"), line(f"{n}b")))
+            page = await scene.store.log(task.id, EVERYTHING, since_version=seen, limit=1000, now=START)
+            assert page is not None
+            entries += page.entries
+            seen = page.task.version
+        assert entries == await scene.log(task)
+
+    async def test_a_full_log_says_so_once_and_counts(self, make_store: MakeStore) -> None:
+        scene = Scene(await make_store(max_log_bytes=CAP))
+        task = await scene.run()
+        for n in range(100):
+            await scene.report(task, entries=(line(f"row {n} " + "x" * 40, n=n), line("y" * 40)))
+        await scene.report(task, progress=0.5, message="still here")
+        done = await scene.fail(task)
+        entries = await scene.log(task)
+        assert whole(entries)
+        full = [entry for entry in entries if entry.level == "warning"]
+        assert len(full) == 1
+        assert "full" in full[0].message
+        kept = [entry for entry in entries if entry.kind == "log" and entry not in full]
+        assert entries.index(full[0]) == 2 + len(kept)
+        assert done.log_dropped == 200 - len(kept)
+        assert done.log_bytes < CAP + 1_000
+        assert [entry.kind for entry in entries[-2:]] == ["outcome", "state"]
+        assert (done.progress, done.message) == (0.5, "still here")
+
+    async def test_a_line_larger_than_the_cap_is_dropped(self, make_store: MakeStore) -> None:
+        scene = Scene(await make_store(max_log_bytes=CAP))
+        task = await scene.run()
+        told = await scene.report(task, entries=(line("small"), line("x" * CAP), line("small again")))
+        assert told.log_dropped == 2
+        assert len(await scene.log(task)) == 4
+
+    # Lists.
+
+    async def test_lists_are_newest_first_and_paged(self, scene: Scene) -> None:
+        ids = [(await scene.start(list_id=f"l{n % 2}", owner="bob" if n % 3 else "ann")).id for n in range(25)]
+        newest = list(reversed(ids))
+        for scope, asked, expected in (
+            (EVERYTHING, {}, newest),
+            (ACME, {}, newest),
+            (ACME, {"list_id": "l1"}, [id for id in newest if ids.index(id) % 2]),
+            (BOB, {"tenant": "acme"}, [id for id in newest if ids.index(id) % 3]),
+        ):
+            seen: list[str] = []
+            after = None
+            while True:
+                page = await scene.store.find(Filter(**asked), scope, after=after, limit=4, now=START)
+                seen += [task.id for task in page.tasks]
+                assert len(page.tasks) == 4 or page.next is None
+                if page.next is None:
+                    break
+                after = page.next
+            assert seen == expected
+
+    async def test_a_page_that_ends_with_the_last_task_has_no_next(self, scene: Scene) -> None:
+        for _ in range(4):
+            await scene.start()
+        page = await scene.store.find(Filter(), EVERYTHING, after=None, limit=4, now=START)
+        assert (len(page.tasks), page.next) == (4, None)
+
+    async def test_tasks_made_and_deleted_meanwhile_do_not_disturb_paging(self, scene: Scene) -> None:
+        tasks = [await scene.succeeded() for _ in range(6)]
+        first = await scene.store.find(Filter(), EVERYTHING, after=None, limit=3, now=START)
+        await scene.start()
+        await scene.delete(tasks[3])
+        second = await scene.store.find(Filter(), EVERYTHING, after=first.next, limit=3, now=START)
+        assert [task.id for task in second.tasks] == [tasks[n].id for n in (2, 1, 0)]
+
+    @pytest.mark.parametrize("after", ["", "x", "AAAA", "ÄÖ", "A" * 32, "7", "-1", "a" * 1000])
+    async def test_a_cursor_that_is_none_is_refused(self, scene: Scene, after: str) -> None:
+        await scene.start()
+        with pytest.raises(ValueError, match="cursor"):
+            await scene.store.find(Filter(), EVERYTHING, after=after, limit=3, now=START)
+
+    async def test_p6_a_cursor_tells_nothing_of_other_tenants(self, scene: Scene) -> None:
+        await scene.start()
+        await scene.start()
+        cursors = set()
+        for _ in range(3):
+            page = await scene.store.find(Filter(tenant="acme"), ACME, after=None, limit=1, now=START)
+            cursors.add(page.next)
+        assert None not in cursors
+        assert len(cursors) == 3
+
+    async def test_filters_narrow_the_list(self, scene: Scene) -> None:
+        root = await scene.succeeded(type="root")
+        tasks = {
+            "plain": await scene.start(),
+            "other tenant": await scene.start(tenant="other", list_id="l", parent=root.id),
+            "scheduled": await scene.start(run_at=START + HOUR),
+            "of ann": await scene.start(owner="ann"),
+            "for ann": await scene.start(assignee="ann"),
+            "listed": await scene.start(list_id="l", type="backup"),
+            "child": await scene.start(parent=root.id),
+            "dependent": await scene.start(depends_on=(root.id,), list_id="l"),
+            "paused": await scene.change(await scene.start(), lifecycle.pause),
+        }
+        names = {task.id: name for name, task in tasks.items()} | {root.id: "root"}
+
+        async def listed(scope: Scope = EVERYTHING, **asked: Any) -> list[str]:
+            return sorted(names[id] for id in await scene.find(scope, **asked))
+
+        assert await listed() == sorted(names.values())
+        assert await listed(tenant="other") == ["other tenant"]
+        assert await listed(OTHER) == ["other tenant"]
+        assert await listed(OTHER, tenant="acme") == []
+        assert await listed(states=(State.SCHEDULED, State.PAUSED)) == ["paused", "scheduled"]
+        assert await listed(states=(State.PAUSED, State.SUCCEEDED)) == ["paused", "root"]
+        assert await listed(ACME, states=(State.PAUSED,)) == ["paused"]
+        assert await listed(type="backup") == ["listed"]
+        assert await listed(type="backup", states=(State.RUNNING,)) == []
+        assert await listed(owner="ann") == ["of ann"]
+        assert await listed(owner="ann", tenant="acme") == ["of ann"]
+        assert await listed(BOB, owner="ann") == []
+        assert await listed(assignee="ann") == ["for ann"]
+        assert await listed(ACME, assignee="ann") == ["for ann"]
+        assert await listed(ANN) == ["for ann", "of ann"]
+        assert await listed(ANN, states=(State.QUEUED,)) == ["for ann", "of ann"]
+        assert await listed(list_id="l") == ["dependent", "listed", "other tenant"]
+        assert await listed(list_id="l", tenant="acme") == ["dependent", "listed"]
+        assert await listed(ACME, list_id="l") == ["dependent", "listed"]
+        assert await listed(list_id="l", type="backup") == ["listed"]
+        assert await listed(parent=root.id) == ["child", "other tenant"]
+        assert await listed(ACME, parent=root.id) == ["child"]
+        assert await listed(depends_on=root.id) == ["dependent"]
+        assert await listed(depends_on=root.id, list_id="x") == []
+        assert await listed(depends_on=new_id()) == []
+        assert await listed(number=root.number) == ["other tenant", "root"]
+        assert await listed(number=root.number, tenant="acme") == ["root"]
+        assert await listed(BOB, number=tasks["of ann"].number, tenant="acme") == []
+
+    async def test_lists_of_several_tenants_are_in_order(self, scene: Scene) -> None:
+        scope = Scope("bob", whole=("a", "b"), own=("c", "a"))
+        ids = [(await scene.start(tenant=tenant)).id for tenant in "abcabdabc"]
+        expected = [id for id, tenant in zip(ids, "abcabdabc", strict=True) if tenant != "d"][::-1]
+        assert await scene.find(scope) == expected
+        page = await scene.store.find(Filter(), scope, after=None, limit=5, now=START)
+        assert [task.id for task in page.tasks] == expected[:5]
+
+    # Counts and types.
+
+    async def test_tallies_count_what_the_caller_sees(self, scene: Scene) -> None:
+        await scene.start()
+        await scene.start(type="backup")
+        await scene.start(owner="ann")
+        await scene.start(run_at=START + HOUR)
+        await scene.start(tenant="other")
+
+        async def tallied(scope: Scope) -> set[Tally]:
+            return set(await scene.store.tally(scope))
+
+        assert await tallied(ACME) == {
+            Tally("export", State.QUEUED, 2),
+            Tally("export", State.SCHEDULED, 1),
+            Tally("backup", State.QUEUED, 1),
+        }
+        assert await tallied(ANN) == {Tally("export", State.QUEUED, 1)}
+        assert Tally("export", State.QUEUED, 3) in await tallied(EVERYTHING)
+
+    async def test_types_are_known_to_every_process(self, scene: Scene, other: Scene) -> None:
+        assert await scene.store.types() == []
+        export = TypeInfo("export", "loop", {"type": "object"}, "Exports.", 3, HOUR, 5, 2, 1, 2)
+        backup = TypeInfo("backup", "process", {})
+        await scene.store.publish_types([export, backup])
+        assert await other.store.types() == [backup, export]
+        newer = TypeInfo("export", "thread", {"type": "object", "title": "new"})
+        await other.store.publish_types([newer])
+        assert await scene.store.types() == [backup, newer]
+
+    async def test_the_files_that_some_record_points_to_are_known(self, scene: Scene) -> None:
+        assert await scene.store.known_files([]) == set()
+        assert await scene.store.known_files(["f/1"]) == set()
+
+    # Everything together.
+
+    @settings(
+        max_examples=20,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    @given(data=st.data())
+    async def test_p2_p4_p10_hold_whatever_happens(self, make_store: MakeStore, data: st.DataObject) -> None:
+        scene = Scene(await make_store())
+        await Life(scene, f"t{new_id()}", data).live()
+        await scene.store.close()

@@ -1,0 +1,5 @@
+from ..conformance import TaskStoreConformance
+
+
+class TestSqliteStore(TaskStoreConformance):
+    """The suite that every store runs."""
