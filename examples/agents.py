@@ -65,11 +65,12 @@ async def extract(ctx: Context, *, folder: str) -> dict[str, Any]:
     total = done["seen"] + len(left)
     for name in left:
         try:
-            text = await asyncio.to_thread(read_text, ctx.resolve(paths[name]))
+            reader = READERS[paths[name].suffix.lower()]
+            text = await asyncio.to_thread(read_text, ctx.resolve(paths[name]), reader)
             done["documents"].append({"name": name, "text": text})
-        except LookupError:
+        except KeyError:
             done["skipped"] += 1
-            ctx.log(f"{name} is no document that can be read here", "warning", file=name)
+            ctx.log(f"{name} is of no kind that can be read here", "warning", file=name)
         except (OSError, UnicodeError, TaskError) as error:
             done["failed"] += 1
             ctx.log(f"{name} can't be read: {error}", "warning", file=name)
@@ -112,9 +113,8 @@ def list_files(root: Path) -> dict[str, Path]:
     return {os.fsencode(name).decode(errors="backslashreplace"): path for name, path in paths.items()}
 
 
-def read_text(path: Path) -> str:
-    """The text of a document. Raises LookupError for one of an unknown kind, OSError, UnicodeError."""
-    reader = READERS[path.suffix.lower()]
+def read_text(path: Path, reader: Callable[[str], str]) -> str:
+    """The text of a document. Raises OSError, UnicodeError."""
     if path.stat().st_size > LARGEST:
         raise OSError(f"It is larger than {LARGEST} bytes.")
     return reader(path.read_text(encoding="utf-8-sig")).strip()

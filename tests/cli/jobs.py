@@ -79,7 +79,7 @@ async def echo(
     *,
     text: str | None = None,
     number: int | None = None,
-    items: list[int] = [],  # noqa: B006
+    items: list[int] = [],  # noqa: B006 - as its users write it
     mode: Literal["fast", "safe"] = "fast",
     size: Annotated[float, msgspec.Meta(gt=0)] = 1,
     anything: Any = None,

@@ -1,7 +1,8 @@
 """Every snippet and command of README and docs/ is executed, as it stands, in the order of its page.
 
 A Python block whose first line is `# name.py` is a file that the commands of every page find. `milepost serve` and
-`milepost worker` run in the background until the page is through. Port 8006 becomes a free one, TASK_ID the newest task.
+`milepost worker` run in the background until the page is through. Port 8006 becomes a free one, TASK_ID the id of the
+newest task.
 """
 
 import json
@@ -17,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx2
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -76,10 +76,8 @@ class Reader:
         process = subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, stderr=subprocess.PIPE)
         self.running.append(process)
         assert process.stderr is not None
-        if "serve" in command:
-            transport = httpx2.HTTPTransport(retries=8)
-            with httpx2.Client(transport=transport, timeout=30) as client:
-                assert client.get(f"{self.url}/readyz").status_code == 200
+        line = process.stderr.readline()
+        assert b"ready" in line, line + process.stderr.read()
 
     def newest(self) -> str:
         listed = subprocess.run(
@@ -91,8 +89,8 @@ class Reader:
     def leaves(self) -> None:
         for process in reversed(self.running):
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=40)
-            assert process.returncode == 0, errors.decode()
+        errors = [process.communicate(timeout=40)[1].decode() for process in self.running]
+        assert [process.returncode for process in self.running] == [0] * len(errors), "\n".join(errors)
 
 
 @pytest.fixture

@@ -45,4 +45,4 @@ async def test_all_of_it_knows_where_it_is_mounted(app: HttpApp) -> None:
 async def test_a_page_takes_no_parameters(client: httpx2.AsyncClient) -> None:
     response = await client.get("/healthz?verbose=1")
     assert response.status_code == 422
-    assert response.json()["errors"] == [{"detail": "There is no such field here.", "parameter": "verbose"}]
+    assert response.json()["errors"] == [{"detail": "There is no such parameter here.", "parameter": "verbose"}]

@@ -267,8 +267,7 @@ class Leases:
         def beat() -> None:
             heart = scene.store.heart()
             try:
-                for n in range(1, 4):
-                    answers.append(heart.beat("w1", now=START + n, until=START + LEASE + n))
+                answers.extend(heart.beat("w1", now=START + n, until=START + LEASE + n) for n in range(1, 4))
             finally:
                 heart.close()
 

@@ -1,5 +1,6 @@
 """Conformance: what holds whatever happens, and in which order."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -114,7 +115,7 @@ class Life:
             assert entries[-1].version <= task.version
             moves = [entry for entry in entries if entry.kind == "state"]
             assert moves[-1].target is task.state
-            assert all(a.target is b.source for a, b in zip(moves, moves[1:], strict=False))
+            assert all(a.target is b.source for a, b in pairwise(moves))
             assert task.version >= self.versions.get(task.id, 1)
             self.versions[task.id] = task.version
             self.check_waiting(task, records)
@@ -126,7 +127,7 @@ class Life:
             return
         assert task.blocked_by
         assert task.blocked_reason
-        for id in task.blocked_by:
-            state = records[id].state
-            assert id in task.depends_on
+        for dependency in task.blocked_by:
+            state = records[dependency].state
+            assert dependency in task.depends_on
             assert not state.terminal or (task.on_dependency_failure == "stay" and state is not State.SUCCEEDED)

@@ -133,16 +133,17 @@ class Reading:
     async def test_lists_are_newest_first_and_paged(self, scene: Scene) -> None:
         ids = [(await scene.start(list_id=f"l{n % 2}", owner="bob" if n % 3 else "ann")).id for n in range(25)]
         newest = list(reversed(ids))
-        for scope, asked, expected in (
-            (EVERYTHING, {}, newest),
-            (ACME, {}, newest),
-            (ACME, {"list_id": "l1"}, [id for id in newest if ids.index(id) % 2]),
-            (BOB, {"tenant": "acme"}, [id for id in newest if ids.index(id) % 3]),
-        ):
+        cases: list[tuple[Scope, Filter, list[str]]] = [
+            (EVERYTHING, Filter(), newest),
+            (ACME, Filter(), newest),
+            (ACME, Filter(list_id="l1"), [one for one in newest if ids.index(one) % 2]),
+            (BOB, Filter(tenant="acme"), [one for one in newest if ids.index(one) % 3]),
+        ]
+        for scope, asked, expected in cases:
             seen: list[str] = []
             after = None
             while True:
-                page = await scene.store.find(Filter(**asked), scope, after=after, limit=4, now=START)
+                page = await scene.store.find(asked, scope, after=after, limit=4, now=START)
                 seen += [task.id for task in page.tasks]
                 assert len(page.tasks) == 4 or page.next is None
                 if page.next is None:
@@ -196,7 +197,7 @@ class Reading:
         names = {task.id: name for name, task in tasks.items()} | {root.id: "root"}
 
         async def listed(scope: Scope = EVERYTHING, **asked: Any) -> list[str]:
-            return sorted(names[id] for id in await scene.find(scope, **asked))
+            return sorted(names[one] for one in await scene.find(scope, **asked))
 
         assert await listed() == sorted(names.values())
         assert await listed(tenant="other") == ["other tenant"]
@@ -230,7 +231,7 @@ class Reading:
     async def test_lists_of_several_tenants_are_in_order(self, scene: Scene) -> None:
         scope = Scope("bob", whole=("a", "b"), own=("c", "a"))
         ids = [(await scene.start(tenant=tenant)).id for tenant in "abcabdabc"]
-        expected = [id for id, tenant in zip(ids, "abcabdabc", strict=True) if tenant != "d"][::-1]
+        expected = [one for one, tenant in zip(ids, "abcabdabc", strict=True) if tenant != "d"][::-1]
         assert await scene.find(scope) == expected
         page = await scene.store.find(Filter(), scope, after=None, limit=5, now=START)
         assert [task.id for task in page.tasks] == expected[:5]

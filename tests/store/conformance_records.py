@@ -1,6 +1,8 @@
 """Conformance: how records are made and changed."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +30,10 @@ from milepost.trigger import Trigger
 from .scene import ACME, ANN, BOB, OTHER, START, MakeStore, Scene, bounded, draft, json_result, line, new_id, whole
 
 KEY = IdempotencyKey("k1", b"body one", START + DAY)
+
+
+def _apply(change: Callable[..., Step], task: Task, _: tuple[str, ...]) -> Step:
+    return change(task, now=START)
 
 
 class Records:
@@ -226,7 +232,7 @@ class Records:
     async def test_p3_a_terminal_record_takes_labels_only(self, scene: Scene) -> None:
         task = await scene.succeeded(json_result({"n": 1}))
         for change in (lifecycle.cancel, lifecycle.pause, lifecycle.resume, lifecycle.retry):
-            outcome = await scene.try_change(task, lambda t, _, change=change: change(t, now=START))
+            outcome = await scene.try_change(task, partial(_apply, change))
             assert isinstance(outcome, IllegalChange)
         assert await scene.get(task) == task
         log = await scene.log(task)
@@ -240,17 +246,17 @@ class Records:
         task = await scene.succeeded(json_result(1))
         there, absent = task.id, new_id()
         for scope in (ANN, OTHER):
-            for id in (there, absent):
-                assert await scene.get(id, scope) is None
-                assert await scene.store.cold([id], scope, now=START) == [None]
-                assert await scene.store.result(id, scope, now=START) is None
-                assert await scene.store.log(id, scope, limit=10, now=START) is None
-                edit = Edit(id, scope, lambda t, _: lifecycle.relabel(t, now=START), if_version=99)
+            for one in (there, absent):
+                assert await scene.get(one, scope) is None
+                assert await scene.store.cold([one], scope, now=START) == [None]
+                assert await scene.store.result(one, scope, now=START) is None
+                assert await scene.store.log(one, scope, limit=10, now=START) is None
+                edit = Edit(one, scope, lambda t, _: lifecycle.relabel(t, now=START), if_version=99)
                 (changed,) = await scene.store.change([edit], now=START)
-                deleted = await scene.delete(replace(task, id=id), scope=scope)
-                waiting = await scene.try_start(draft(depends_on=(id,)), scope=scope)
+                deleted = await scene.delete(replace(task, id=one), scope=scope)
+                waiting = await scene.try_start(draft(depends_on=(one,)), scope=scope)
                 assert (type(changed), type(deleted), type(waiting)) == (Missing, Missing, DependencyMissing)
-                assert await scene.find(scope, depends_on=id) == []
+                assert await scene.find(scope, depends_on=one) == []
             assert await scene.find(scope) == []
             assert await scene.store.tally(scope) == []
 
@@ -274,20 +280,19 @@ class Records:
 
     async def test_a_unique_key_is_taken_while_its_task_is_not_finished(self, scene: Scene, other: Scene) -> None:
         task = await scene.run(unique_key="u")
-        type = task.type
-        refused = await other.try_start(draft(type=type, unique_key="u"))
+        same: dict[str, Any] = {"type": task.type, "unique_key": "u"}
+        refused = await other.try_start(draft(**same))
         assert isinstance(refused, UniqueKeyTaken)
         assert refused.task_id == task.id
-        await scene.start(type=type, unique_key="u", owner="ann")
-        await scene.start(type=type, unique_key="u", tenant="other")
+        await scene.start(**same, owner="ann")
+        await scene.start(**same, tenant="other")
         await scene.start(type="other", unique_key="u")
-        await scene.start(type=type, unique_key="v")
+        await scene.start(type=task.type, unique_key="v")
         await scene.fail(task)
-        await scene.start(type=type, unique_key="u")
+        await scene.start(**same)
 
     async def test_a_unique_key_stays_taken_between_runs(self, scene: Scene) -> None:
-        repeating = {"trigger": Trigger(every=HOUR, anchor=START), "unique_key": "u", "type": "backup"}
-        await scene.succeeded(**repeating)
+        await scene.succeeded(trigger=Trigger(every=HOUR, anchor=START), unique_key="u", type="backup")
         assert isinstance(await scene.try_start(draft(type="backup", unique_key="u")), UniqueKeyTaken)
 
     async def test_a_retry_is_refused_once_another_has_the_unique_key(self, scene: Scene) -> None:

@@ -1,5 +1,7 @@
 """Conformance: what time does to tasks."""
 
+from typing import Any
+
 import pytest
 
 from milepost import lifecycle
@@ -57,8 +59,12 @@ class Time:
 
     @pytest.mark.parametrize("how", ["queued", "scheduled", "blocked"])
     async def test_what_did_not_start_in_time_fails(self, scene: Scene, how: str) -> None:
-        fields = {"queued": {}, "scheduled": {"run_at": START + 2 * HOUR}, "blocked": {"held": True}}[how]
-        task = await scene.start(start_by=START + HOUR, **fields)
+        ways: dict[str, dict[str, Any]] = {
+            "queued": {},
+            "scheduled": {"run_at": START + 2 * HOUR},
+            "blocked": {"held": True},
+        }
+        task = await scene.start(start_by=START + HOUR, **ways[how])
         assert (task.state, await scene.store.next_due(now=START)) == (State(how), START + HOUR)
         assert await scene.store.enqueue_due(now=START + HOUR - 1, limit=10) == []
         assert await scene.store.enqueue_due(now=START + HOUR, limit=10) == [task.id]
@@ -82,7 +88,7 @@ class Time:
         tasks |= {(await scene.start(start_by=START + n)).id for n in range(1, 6)}
         portions = [await scene.store.enqueue_due(now=START + HOUR, limit=4) for _ in range(4)]
         assert [len(portion) for portion in portions] == [4, 4, 2, 0]
-        assert {id for portion in portions for id in portion} == tasks
+        assert {task for portion in portions for task in portion} == tasks
 
     # Retention.
 

@@ -105,8 +105,8 @@ class Scene:
         return outcome.task
 
     async def get(self, task: Task | str, scope: Scope = EVERYTHING) -> Task | None:
-        id = task if isinstance(task, str) else task.id
-        (found,) = await self.store.get([id], scope, now=self.now)
+        task_id = task if isinstance(task, str) else task.id
+        (found,) = await self.store.get([task_id], scope, now=self.now)
         return found
 
     async def read(self, task: Task | str) -> Task:
@@ -170,10 +170,10 @@ class Scene:
 
     async def run(self, worker: str = "w1", **fields: Any) -> Task:
         """Start a task and claim it, and no other."""
-        type = fields.pop("type", f"t{new_id().replace('-', '')}")
+        task_type = fields.pop("type", f"t{new_id().replace('-', '')}")
         await self.enlist(worker)
-        task = await self.start(type=type, **fields)
-        (claimed,) = await self.claim(worker, Wanted(type))
+        task = await self.start(type=task_type, **fields)
+        (claimed,) = await self.claim(worker, Wanted(task_type))
         assert claimed.task.id == task.id
         return claimed.task
 

@@ -141,7 +141,8 @@ def _schema(name: str, struct: type[msgspec.Struct]) -> dict[str, Any]:
     try:
         (outer,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     except TypeError as error:
-        raise ValueError(f"{name}: a parameter's type can't be read from JSON: {error}") from None
+        why = str(error).splitlines()[-1]
+        raise ValueError(f"{name}: a parameter can't be read from JSON: {why}.") from None
     schema = dict(components.pop(outer["$ref"].rsplit("/", 1)[1]))
     schema.pop("title", None)
     return schema | ({"$defs": components} if components else {})

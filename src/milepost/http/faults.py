@@ -17,13 +17,13 @@ def body_fault(error: msgspec.ValidationError) -> Fault:
 
     Beneath a free-form object msgspec does not tell the key; the pointer then stops there.
     """
-    steps, detail = _read(error)
+    steps, detail = _read(error, "field")
     return Fault(detail, pointer="".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps))
 
 
 def query_fault(error: msgspec.ValidationError) -> Fault:
     """The fault in a query, with the name of the parameter."""
-    steps, detail = _read(error)
+    steps, detail = _read(error, "parameter")
     return Fault(detail, parameter=steps[0] if steps else None)
 
 
@@ -33,7 +33,7 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _read(error: msgspec.ValidationError) -> tuple[list[str], str]:
+def _read(error: msgspec.ValidationError, thing: str) -> tuple[list[str], str]:
     """The steps that lead to the fault, and what it is."""
     placed = _PLACED.fullmatch(str(error))
     what, path = placed.groups() if placed else (str(error), "")
@@ -41,5 +41,5 @@ def _read(error: msgspec.ValidationError) -> tuple[list[str], str]:
     field = _FIELD.fullmatch(what)
     if field is None:
         return steps, sentence(what)
-    detail = "This is required." if field["fault"].startswith("missing") else "There is no such field here."
+    detail = "This is required." if field["fault"].startswith("missing") else f"There is no such {thing} here."
     return [*steps, field["name"]], detail

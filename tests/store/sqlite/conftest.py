@@ -5,8 +5,7 @@ import pytest
 
 from milepost.store.protocol import TaskStore
 from milepost.store.sqlite import SqliteStore
-
-from ..scene import MakeStore, Scene
+from tests.store.scene import MakeStore, Scene
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from ..conformance import TaskStoreConformance
+from tests.store.conformance import TaskStoreConformance
 
 
 class TestSqliteStore(TaskStoreConformance):

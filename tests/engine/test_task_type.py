@@ -1,0 +1,221 @@
+"""What makes a function a task type, and its parameters an input."""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milepost import BlockingContext, Context
+from milepost.engine.task_type import Backoff, TaskType
+from milepost.times import HOUR, MINUTE, SECOND
+from tests.engine.leases import Book
+
+if TYPE_CHECKING:
+    from decimal import Decimal as Unknown
+
+
+class Range(msgspec.Struct):
+    start: int
+    stop: int = 10
+
+
+async def export(
+    ctx: Context,
+    *,
+    index: str,
+    form: Literal["csv", "json"] = "csv",
+    limit: int | None = None,
+    since: datetime | None = None,
+    part: Range | None = None,
+    tags: list[str] = ["a"],  # noqa: B006 - that it is not shared is the point
+    title: Annotated[str, msgspec.Meta(description="What it is called.", min_length=1)] = "x",
+) -> None:
+    """Export an index.
+
+    With all of its rows.
+    """
+
+
+def call(task_type: TaskType, body: bytes) -> dict[str, Any]:
+    (context,), keywords = task_type.arguments(Context(Book().lease(), place=None), body)  # type: ignore[arg-type]
+    assert isinstance(context, Context)
+    return keywords
+
+
+def test_input_is_converted_as_the_signature_says() -> None:
+    body = b'{"index":"w","form":"json","limit":5,"since":"2026-01-02T03:04:05Z","part":{"start":1},"tags":[]}'
+    assert call(TaskType(export), body) == {
+        "index": "w",
+        "form": "json",
+        "limit": 5,
+        "since": datetime.fromisoformat("2026-01-02T03:04:05+00:00"),
+        "part": Range(1, 10),
+        "tags": [],
+        "title": "x",
+    }
+
+
+def test_defaults_stand_where_nothing_is_said() -> None:
+    assert call(TaskType(export), b'{"index":"w"}') == {
+        "index": "w",
+        "form": "csv",
+        "limit": None,
+        "since": None,
+        "part": None,
+        "tags": ["a"],
+        "title": "x",
+    }
+
+
+def test_a_mutable_default_is_not_shared() -> None:
+    def work(ctx: Context, rows: list[dict[str, int]] = [{"a": 1}], part: Range = Range(1)) -> None:  # noqa: B006, B008
+        ...
+
+    task_type = TaskType(work)
+    first = call(task_type, b"{}")
+    first["rows"][0]["a"] = 2
+    first["part"].start = 2
+    assert call(task_type, b"{}") == {"rows": [{"a": 1}], "part": Range(1)}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"index":1}', "Expected `str`, got `int` - at `$.index`"),
+        (b"{}", "missing required field `index`"),
+        (b'{"index":"w","more":1}', "unknown field `more`"),
+        (b'{"index":"w","form":"xml"}', "Invalid enum value 'xml' - at `$.form`"),
+        (b'{"index":"w","part":{}}', "missing required field `start` - at `$.part`"),
+        (b'{"index":"w","title":""}', "length >= 1 - at `$.title`"),
+    ],
+)
+def test_input_that_does_not_fit_is_refused(body: bytes, message: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as refusal:
+        TaskType(export).arguments(Context(Book().lease(), place=None), body)  # type: ignore[arg-type]
+    assert message in str(refusal.value)
+
+
+def test_the_schema_says_what_may_be_sent() -> None:
+    schema = TaskType(export).info.schema
+    assert schema["required"] == ["index"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["form"] == {"enum": ["csv", "json"], "default": "csv"}
+    assert schema["properties"]["title"] == {
+        "type": "string",
+        "minLength": 1,
+        "description": "What it is called.",
+        "default": "x",
+    }
+    assert {"$ref": "#/$defs/Range"} in schema["properties"]["part"]["anyOf"]
+    assert schema["$defs"]["Range"]["required"] == ["start"]
+    assert "title" not in schema
+
+
+def test_options_are_what_is_known_of_the_type() -> None:
+    options: dict[str, Any] = {"name": "export-all", "retries": 2, "timeout": "30m", "concurrency": 3, "priority": 5}
+    info = TaskType(export, **options, keep_result="1h", keep_record=60).info
+    assert (info.name, info.runner, info.max_attempts, info.timeout) == ("export-all", "loop", 3, 30 * MINUTE)
+    assert (info.concurrency, info.priority, info.keep_result, info.keep_record) == (3, 5, HOUR, MINUTE)
+    assert info.description == "Export an index.\n\nWith all of its rows."
+
+
+def plain(ctx: BlockingContext) -> None: ...
+
+
+def without_types(ctx, a, b=1): ...  # type: ignore[no-untyped-def]
+
+
+def without_context(a: int) -> None: ...
+
+
+def test_the_context_is_known_by_its_type_or_its_name() -> None:
+    assert TaskType(export).takes_context
+    assert TaskType(plain).takes_context
+    assert TaskType(plain).info.schema["properties"] == {}
+    assert "$defs" not in TaskType(plain).info.schema
+    assert TaskType(without_types).takes_context
+    assert call(TaskType(without_types), b'{"a":[1]}') == {"a": [1], "b": 1}
+    assert not TaskType(without_context).takes_context
+    assert TaskType(without_context).arguments(Context(Book().lease(), place=None), b'{"a":1}') == ((), {"a": 1})  # type: ignore[arg-type]
+
+
+def test_a_function_runs_where_it_fits_or_where_it_is_told() -> None:
+    assert TaskType(export).runner == "loop"
+    assert TaskType(plain).runner == "thread"
+    assert TaskType(plain, runner="process").runner == "process"
+    assert TaskType(export, runner="process").is_async
+
+
+async def streaming(ctx: Context) -> AsyncIterator[int]:
+    yield 1
+
+
+def listing(ctx: BlockingContext) -> Iterator[int]:
+    yield 1
+
+
+def variadic(ctx: BlockingContext, *files: str) -> None: ...
+def open_ended(ctx: BlockingContext, **options: str) -> None: ...
+def positional(ctx: BlockingContext, file: str, /) -> None: ...
+def with_a_path(ctx: BlockingContext, file: Path) -> None: ...
+def with_a_late_context(file: str, ctx: BlockingContext) -> None: ...
+def with_an_unknown_type(ctx: BlockingContext, file: "Unknown") -> None: ...
+
+
+def test_a_closure_has_no_process_of_its_own() -> None:
+    def inner(ctx: BlockingContext) -> None: ...
+
+    assert TaskType(inner).runner == "thread"
+    with pytest.raises(ValueError, match="inner: a process can only find functions at the top of a module"):
+        TaskType(inner, runner="process")
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (plain, {"name": "Plain"}, "'Plain' can't name a task type: a lower-case letter"),
+        (plain, {"name": "a" * 65}, "can't name a task type"),
+        (plain, {"name": "tasks"}, "'tasks' can't name a task type: a path of the HTTP API needs this word"),
+        (plain, {"retries": -1}, "plain: retries must not be negative"),
+        (plain, {"concurrency": 0}, "plain: concurrency must be at least 1"),
+        (plain, {"timeout": 0}, "plain: the timeout must be more than 0"),
+        (plain, {"timeout": "soon"}, "not a duration"),
+        (plain, {"runner": "loop"}, "plain: the loop runs async functions"),
+        (export, {"runner": "thread"}, "export: an async function runs on the loop or in a process"),
+        (plain, {"runner": "moon"}, "plain: there is no runner 'moon'"),
+        (streaming, {}, "streaming: a generator can't be a task"),
+        (listing, {}, "listing: a generator can't be a task"),
+        (variadic, {}, r"variadic: the parameter \*files: str can't be filled from JSON"),
+        (open_ended, {}, r"open_ended: the parameter \*\*options: str can't be filled from JSON"),
+        (positional, {}, "positional: the parameter file: str can't be filled from JSON"),
+        (with_a_path, {}, "with_a_path: a parameter can't be read from JSON: .*Path"),
+        (with_a_late_context, {}, "with_a_late_context: a parameter can't be read from JSON: .*BlockingContext"),
+        (with_an_unknown_type, {}, "with_an_unknown_type: the types .* must be known when the program runs: .*Unknown"),
+        (functools.partial(plain), {}, "can't be a task: only a function can"),
+        (print, {}, "can't be a task: only a function can"),
+    ],
+)
+def test_what_does_not_work_is_refused_at_registration(
+    function: Callable[..., Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TaskType(function, **options)
+
+
+@given(st.integers(1, 1000), st.floats(0, 1, exclude_max=True))
+def test_backoff_doubles_up_to_its_longest_and_jitter_takes_at_most_half(attempt: int, jitter: float) -> None:
+    backoff = Backoff(first=SECOND, longest=10 * MINUTE)
+    whole = min(10 * MINUTE, SECOND * 2 ** min(attempt - 1, 60))
+    assert whole // 2 <= backoff.delay(attempt, jitter) <= whole
+    assert backoff.delay(attempt, 0) == whole // 2
+
+
+def test_backoff_is_as_the_options_say() -> None:
+    backoff = TaskType(plain, backoff="2s", backoff_max="5s").backoff
+    assert [backoff.delay(attempt, 0.5) / SECOND for attempt in (1, 2, 3)] == [1.5, 3, 3.75]
