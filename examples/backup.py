@@ -75,6 +75,7 @@ def backup(ctx: BlockingContext, *, folder: str, name: Label | None = None, tag:
     except Damaged:
         ctx.checkpoint(None)  # the next try begins again
         raise
+    ctx.progress(2 * total, 2 * total, message="Verified")
     return File(path, "-".join(filter(None, (name or root.name, tag))) + ".tar.gz", "application/gzip")
 
 
@@ -140,7 +141,8 @@ def list_folder(ctx: BlockingContext, root: Path) -> Iterator[tuple[str, int, Pa
         for path in (Path(place, name) for name in (*folders, *files)):
             size = 0
             with contextlib.suppress(OSError):  # gone already: `add` will say so
-                size = path.lstat().st_size if path.is_file() else 0
+                status = path.lstat()
+                size = status.st_size if stat.S_ISREG(status.st_mode) else 0
             yield shown(f"{root.name}/{path.relative_to(root)}"), size, path
 
 

@@ -18,13 +18,13 @@ import logging
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-from ledger import ensure_ledger
 
 from milepost import Context, File, Milepost
 
@@ -33,6 +33,7 @@ app = Milepost()
 PAGE = 5_000  # rows read, written and saved at a time: few enough to look live, enough to make the syncs cheap
 LOG_EVERY = 50_000  # rows
 NAMED_ERRORS = 20  # so many unreadable rows are named in the log; a ledger full of them must not fill it
+MAKE_LEDGER = [sys.executable, str(Path(__file__).with_name("ledger.py"))]
 AMOUNT = re.compile(r"-?\d+\.\d\d")
 
 
@@ -116,7 +117,8 @@ def find_ledger() -> Path:
     ledger = Path(os.environ.get("MILEPOST_LEDGER", "ledger.db")).absolute()
     if not ledger.exists():
         logging.getLogger(__name__).info("Making the ledger %s", ledger)  # shows in the task's log as well
-        ensure_ledger(ledger)
+        # In a process of its own: it computes for seconds, and a thread that does so slows the whole worker down.
+        subprocess.run([*MAKE_LEDGER, str(ledger)], check=True)  # noqa: S603, no shell, and no word of a caller's
     return ledger
 
 
@@ -142,8 +144,8 @@ def next_page(ledger: Path, index: Index, form: Format, partial: Path, at: Posit
         rows = cursor.fetchall()
     status, money = columns.index("status"), columns.index(index.money)
     valid = [row for row in rows if row[status] != "voided"]
-    good = [row for row in valid if AMOUNT.fullmatch(row[money])]
-    unreadable = [row[0] for row in valid if not AMOUNT.fullmatch(row[money])]
+    good = [row for row in valid if AMOUNT.fullmatch(str(row[money]))]
+    unreadable = [row[0] for row in valid if not AMOUNT.fullmatch(str(row[money]))]
     after = replace(
         at,
         row=rows[-1][0] if len(rows) == PAGE else at.last,

@@ -745,7 +745,7 @@ def test_the_engine_and_clients_keep_off_each_others_tasks() -> None:
 
 
 @pytest.mark.parametrize("noticed", [0, 1, DAY])
-def test_p4_a_result_expires_for_readers_exactly_as_a_loop_will_write_it(noticed: int) -> None:
+def test_p7_a_result_expires_for_readers_exactly_as_a_loop_will_write_it(noticed: int) -> None:
     task = lifecycle.succeed(running(), now=T, result=ROWS).task
     due = T + 7 * DAY
     assert as_of(task, due - 1) is task

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -100,3 +101,11 @@ async def crash(ctx: Context) -> str:
 def leave(ctx: BlockingContext) -> str:
     """Tries to end the worker."""
     raise SystemExit(3)
+
+
+@app.task
+async def hog(ctx: Context) -> str:
+    """Holds its first worker's event loop for good."""
+    if ctx.task.losses == 0:
+        time.sleep(3600)
+    return "freed"

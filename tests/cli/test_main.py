@@ -1,7 +1,9 @@
+import itertools
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -37,6 +39,15 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?:^|[ ,])(--?[a-z][a-z-]*)", text))
 
 
+def commands(line: str) -> Iterator[list[str]]:
+    """The words after `milepost`, wherever it stands between the pipes of a line for a shell."""
+    tokens = list(shlex.shlex(line, posix=True, punctuation_chars=True))
+    for is_pipe, words in itertools.groupby(tokens, key=lambda token: token == "|"):
+        rest = list(itertools.dropwhile(lambda word: word != "milepost", words))
+        if not is_pipe and rest:
+            yield rest[1:]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_examples_and_each_of_their_options_is_there(name: str, command: Command) -> None:
     outcome = command(name, "--help")
@@ -48,12 +59,9 @@ def test_help_has_examples_and_each_of_their_options_is_there(name: str, command
     known = {other: options(command(other, "--help").out.partition("  Examples:")[0]) for other in COMMANDS}
     assert any(f"milepost {name} " in f"{line} " for line in lines)
     for line in lines:
-        for part in line.partition("#")[0].split("|"):
-            words = shlex.split(part)
-            if "milepost" in words:
-                words = words[words.index("milepost") + 1 :]
-                assert words[0] in COMMANDS
-                assert {word for word in words if word.startswith("-")} <= known[words[0]]
+        for words in commands(line):
+            assert words[0] in COMMANDS
+            assert {word for word in words if word.startswith("-")} <= known[words[0]]
     assert "  --help" in usage
 
 
@@ -62,10 +70,7 @@ def test_help_has_examples_and_each_of_their_options_is_there(name: str, command
     [
         (["nope"], "milepost: No such command 'nope'. See `milepost --help`.\n"),
         (["start"], "milepost: Missing argument 'TYPE'. See `milepost start --help`.\n"),
-        (
-            ["start", "x", "--titel", "y"],
-            "milepost: No such option: --titel (Possible options: --help, --title) See `milepost start --help`.\n",
-        ),
+        (["start", "x", "--zzz"], "milepost: No such option: --zzz See `milepost start --help`.\n"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], message: str, command: Command) -> None:
@@ -102,13 +107,11 @@ def test_other_modules_that_are_missing_are_told_as_they_are() -> None:
 
 
 def test_the_entry_point_is_installed() -> None:
-    command = [sys.executable.replace("python", "milepost"), "--version"]
     outcome = subprocess.run(
         [f"{sys.prefix}/bin/milepost", "--version"], capture_output=True, text=True, env=environment(), check=False
     )
     assert outcome.stdout == f"milepost {__version__}\n"
     assert milepost("--version").stdout == outcome.stdout
-    assert command
 
 
 def test_the_end_of_a_pipe_is_no_error() -> None:

@@ -25,7 +25,7 @@ def test_a_record(milepost: Command, counted: str) -> None:
     fields = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
     assert fields["id"] == counted
     assert (fields["state"], fields["title"], fields["attempt"]) == ("succeeded", "A title", "1 of 1")
-    assert fields["progress"] == "100 %  500 of 500"
+    assert fields["progress"] == "100 % 500 of 500"
     assert fields["result"] == '{"counted":500,"from":0}'
     assert "failure" not in fields
     assert json.loads(milepost("get", counted, "--json").out)["id"] == counted
@@ -83,13 +83,13 @@ def test_long_lists(own_server: Server, command: Command, monkeypatch: pytest.Mo
 
 def test_a_log(milepost: Command, server: Server, counted: str) -> None:
     lines = milepost("logs", counted).out.splitlines()
-    assert len(lines) == len(server.entries(counted)) == 503
+    assert len(lines) == len(server.entries(counted)) == 504
     assert lines[0].endswith("  info      queued")
     assert lines[1].endswith("  info      queued -> running  attempt 1")
     assert milepost("logs", counted, "--after", "500").out.splitlines() == lines[500:]
     assert milepost("logs", counted, "--level", "warning").out == ""
     entries = [json.loads(line) for line in milepost("logs", counted, "--json").out.splitlines()]
-    assert [entry["seq"] for entry in entries] == list(range(1, 504))
+    assert [entry["seq"] for entry in entries] == list(range(1, 505))
     assert milepost("logs", counted, "-f").out.splitlines() == lines
     assert milepost("logs", counted, "--level", "loud") == (
         Exit.USAGE,
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_following_and_not_the_task(server: Server) -> None:
 def test_types(milepost: Command, server: Server) -> None:
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in milepost("types").out.splitlines()}
     assert rows["count"] == ["to=TO [by=10]", "Counts, and logs every so manieth number."]
-    assert rows["echo"][0] == "[text=null] [number=null] [items=[]] [mode=fast] [size=1] [anything=null]"
+    assert rows["echo"][0] == "[text=null] [number=null] [items=ITEMS] [mode=fast] [size=1] [anything=null]"
     found = json.loads(milepost("types", "--json").out)["types"]
     assert sorted(rows) == sorted(one["name"] for one in found)
     terminal = Terminal("types", url=server.url)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bench import Bench
 from milepost import Milepost
+from tests.engine.bench import Bench
 
 
 @pytest.fixture

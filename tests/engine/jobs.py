@@ -1,7 +1,182 @@
-from milepost import BlockingContext, Milepost
+"""Task types that other processes load: for the process runner, and for workers in processes of their own.
+
+What a test and a task say to each other goes through named pipes: opening one waits until the other side does.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from milepost import BlockingContext, Context, File, Milepost, TaskError
+
 app = Milepost()
+log = logging.getLogger("tests.jobs")
+
+
+class Part(msgspec.Struct):
+    start: int
+    stop: int = 10
+
+
 @app.task(runner="process")
-def mul(ctx: BlockingContext, *, a: int) -> int:
-    ctx.log("hello")
-    ctx.checkpoint(3)
-    return a * 2
+def tell(ctx: BlockingContext, *, part: Part, lines: int = 3) -> dict[str, Any]:
+    """Use everything that a context has."""
+    for number in range(lines):
+        ctx.progress(number + 1, lines, message="telling")
+        ctx.log(f"line {number}", "warning", big=10**30)
+    log.info("from logging")
+    ctx.checkpoint({"row": part.start})
+    ctx.flush()
+    (ctx.folder / "mark").write_text("x")
+    return {"saved": ctx.saved, "stop": part.stop, "pid": os.getpid(), "tried": ctx.task.attempt}
+
+
+@app.task(runner="process")
+async def tell_async(ctx: Context, *, lines: int = 3) -> int:
+    """The same from an event loop."""
+    for number in range(lines):
+        ctx.log(f"line {number}")
+    log.info("from logging")
+    await ctx.checkpoint({"row": 1})
+    return os.getpid()
+
+
+@app.task(runner="process")
+def add(ctx: BlockingContext, *, first: str, second: str) -> int:
+    """Results of two other tasks, together."""
+    return int(ctx.result_of(first) + ctx.result_of(second))
+
+
+@app.task(runner="process")
+def write(ctx: BlockingContext, *, size: int) -> File:
+    """A file."""
+    path = ctx.folder / "out.txt"
+    path.write_bytes(b"x" * size)
+    return File(path)
+
+
+@app.task(runner="process")
+def large(*, size: int) -> str:
+    """A large value."""
+    return "x" * size
+
+
+@app.task(runner="process")
+def unserialisable() -> object:
+    """A value that is none."""
+    return object()
+
+
+@app.task(runner="process", retries=1, backoff="0s")
+def fail(ctx: BlockingContext, *, how: str) -> None:
+    """Fail in the way that is asked for."""
+    log.warning("failing: %s", how)
+    match how:
+        case "error":
+            raise TaskError("no such index", code="no_index", retry=False)
+        case "exit":
+            sys.exit(3)
+        case "os._exit":
+            os._exit(4)
+        case "signal":
+            os.kill(os.getpid(), signal.SIGSEGV)
+    raise ValueError(how)
+
+
+@app.task(runner="process")
+def step(ctx: BlockingContext, *, pipe: str) -> str:
+    """Checkpoint, then wait for a word and checkpoint again, until the word is `end`."""
+    count: int = ctx.saved or 0
+    while True:
+        count += 1
+        ctx.progress(count, message=f"step {count}")
+        ctx.checkpoint(count)
+        if Path(pipe).read_text() == "end":
+            return f"{count} steps"
+
+
+@app.task(runner="process")
+def hold(ctx: BlockingContext, *, pipe: str) -> int:
+    """Hold the interpreter in one call that no signal interrupts, for some minutes."""
+    Path(pipe).write_text(str(os.getpid()))
+    return len(re.findall(r"(a*)*b", "a" * 40))
+
+
+@app.task(runner="process")
+def ignore(ctx: BlockingContext, *, pipe: str) -> int:
+    """Never look at a checkpoint, and start a process that ignores SIGTERM too."""
+    script = "import signal, sys; signal.signal(15, signal.SIG_IGN); print('here', flush=True); signal.pause()"
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    Path(pipe).write_text(f"{os.getpid()} {child.pid}")
+    threading.Event().wait()
+    return 0
+
+
+@app.task(runner="process")
+def call_a_program(ctx: BlockingContext, *, pipe: str) -> None:
+    """Wait for a program, and fail when it does."""
+    Path(pipe).write_text("here")
+    subprocess.run([sys.executable, "-c", "import signal; signal.pause()"], check=True)
+
+
+@app.task(runner="process")
+def leave_children(ctx: BlockingContext, *, pipe: str, then: str) -> int:
+    """End, in one way or another, while forked processes live on."""
+    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    child.start()
+    Path(pipe).write_text(str(child.pid))
+    if then == "die":
+        os._exit(5)
+    # What multiprocessing does at the end: wait for its children.
+    with contextlib.suppress(AttributeError):
+        multiprocessing.process._children.clear()  # type: ignore[attr-defined]
+    return 1
+
+
+@app.task(runner="process")
+def linger(ctx: BlockingContext) -> int:
+    """Return, but leave a thread behind that keeps the process from exiting."""
+    threading.Thread(target=threading.Event().wait).start()
+    return 1
+
+
+@app.task(runner="process")
+def close_the_wire(ctx: BlockingContext, *, pipe: str) -> None:
+    """Lose the way to the worker, and stay."""
+    Path(pipe).write_text(str(os.getpid()))
+    os.closerange(3, 100)
+    threading.Event().wait()
+
+
+@app.task
+async def count(ctx: Context, *, to: int, pipe: str | None = None) -> dict[str, Any]:
+    """Count on from where it was, a checkpoint a number; `pipe` is read before each of them."""
+    number: int = ctx.saved or 0
+    began = number
+    while number < to:
+        number += 1
+        ctx.progress(number, to, message=f"at {number}")
+        await ctx.checkpoint(number)
+        if pipe:
+            await __import__("asyncio").to_thread(Path(pipe).read_text)
+    return {"began": began, "pid": os.getpid(), "losses": ctx.task.losses}
+
+
+@app.task
+def block(ctx: BlockingContext, *, pipe: str) -> int:
+    """Read a pipe that nobody may ever write to."""
+    ctx.progress(0, message="blocked")
+    Path(pipe).read_text()
+    return os.getpid()

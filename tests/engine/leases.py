@@ -12,7 +12,7 @@ from milepost.engine.outcome import Parked, StopReason
 from milepost.engine.task_type import TaskType
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
-from milepost.task import Entry, Runner, State, Task
+from milepost.task import Entry, State, Task
 
 
 def running(type: str = "work", **fields: Any) -> Task:
@@ -44,6 +44,8 @@ class Book:
         self.written = asyncio.Event()
         """Set when something was written."""
         self.is_lost = False
+        self.at_once = self._writing = 0
+        """How many wrote at the same time, at most."""
 
     def lease(
         self,
@@ -59,7 +61,10 @@ class Book:
 
     async def _write(self, lease: Lease, report: Report) -> None:
         self.begun.set()
+        self._writing += 1
+        self.at_once = max(self.at_once, self._writing)
         await self.is_open.wait()
+        self._writing -= 1
         if self.is_lost:
             lease.stop(StopReason.LEASE_LOST)
             raise Parked(StopReason.LEASE_LOST)
@@ -89,4 +94,6 @@ class Book:
 
 def lease_for(book: Book, task_type: TaskType, input: Any = None, **fields: Any) -> Lease:
     """A lease of a task of this type."""
-    return book.lease(running(task_type.name, runner=task_type.runner, **fields), input=msgspec.json.encode(input or {}))
+    return book.lease(
+        running(task_type.name, runner=task_type.runner, **fields), input=msgspec.json.encode(input or {})
+    )

@@ -33,7 +33,9 @@ def test_what_json_can_not_say_fails_without_another_try(value: Any) -> None:
     raised = of_value(value)
     assert isinstance(raised, Raised)
     assert raised.failure.code == "result_not_serialisable"
-    assert raised.failure.message.startswith(f"The task returned a {type(value).__name__} that can't be written as JSON")
+    assert raised.failure.message.startswith(
+        f"The task returned a {type(value).__name__} that can't be written as JSON"
+    )
     assert not raised.retry
 
 
@@ -91,7 +93,10 @@ class Mute(Exception):
         (ValueError("bad row"), "ValueError: bad row"),
         (ValueError(), "ValueError"),
         (SystemExit(3), "SystemExit: 3"),
-        (FileNotFoundError(2, "No such file", os.fsdecode(b"caf\xe9")), "FileNotFoundError: [Errno 2] No such file: 'caf\\udce9'"),
+        (
+            FileNotFoundError(2, "No such file", os.fsdecode(b"caf\xe9")),
+            "FileNotFoundError: [Errno 2] No such file: 'caf\\udce9'",
+        ),
         (Mute(), "Mute: <Mute without a text>"),
     ],
 )

@@ -36,7 +36,9 @@ def test_closures_methods_and_what_is_typed_in_are_not_found() -> None:
 
 
 def run(*command: str, cwd: Path) -> str:
-    return subprocess.run([sys.executable, *command], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, *command], cwd=cwd, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_a_script_is_found_by_its_file_and_a_module_that_was_run_by_its_name(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def root(tmp_path: Path) -> Path:
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("any bytes")
     (folder / "out").symlink_to("/etc")
     (folder / "dangling").symlink_to("nowhere")
+    (folder / "to a file").symlink_to("harvest.csv")
     os.link(folder / "harvest.csv", folder / "second name.csv")
     return folder.parent
 
@@ -136,6 +137,7 @@ async def test_what_cannot_be_archived_is_counted_and_named(
     task, content, log = await run(tmp_path, root, folder="things")
     assert task.state is State.SUCCEEDED, task.failure
     assert (task.counts.failed, task.counts.skipped) == (2, 1)
+    assert task.counts.done == task.counts.total
     assert {(line.level, line.fields["file"]) for line in log} == {
         ("warning", "things/pipe"),
         ("warning", "things/shrinks.bin"),

@@ -113,7 +113,7 @@ async def test_log_tells_pages_and_unreadable_rows_within_bounds(
 
 async def test_ledger_is_made_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILEPOST_LEDGER", str(tmp_path / "new.db"))
-    monkeypatch.setattr(exports, "ensure_ledger", lambda path: example("ledger").ensure_ledger(path, rows=100))
+    monkeypatch.setattr(exports, "MAKE_LEDGER", [*exports.MAKE_LEDGER, "--rows", "100"])
     async with running(served(exports, tmp_path)) as app:
         task = await until_end(app, await app.start("export", {"export_index": "wallet-ledger"}))
         assert task.counts.total == 100
@@ -198,6 +198,15 @@ def test_ends_although_its_last_rows_were_deleted(ledger: Path, tmp_path: Path) 
         database.execute("delete from users where id > 10")
     at = replace(at, row=10)
     assert exports.next_page(ledger, exports.INDEXES["users"], "csv", tmp_path / "partial", at).position.row == at.last
+
+
+@pytest.mark.parametrize("amount", [None, "", "12", "1e5", "nan", "12,50", " 1.00"])
+def test_an_amount_that_is_none_is_an_error(ledger: Path, tmp_path: Path, amount: str | None) -> None:
+    with closing(sqlite3.connect(ledger)) as database, database:
+        database.execute("update users set balance = ? where id = 5", (amount,))
+    index, partial = exports.INDEXES["users"], tmp_path / "partial"
+    at = exports.begin(None, ledger, index, "csv", partial)
+    assert exports.next_page(ledger, index, "csv", partial, at).unreadable == [5, 997, 1994]
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])

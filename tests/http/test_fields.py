@@ -1,13 +1,40 @@
 import re
-from typing import Any
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost import times
 from milepost.http import fields
-from milepost.http.fields import Duration, Time
+from milepost.http.fields import Duration, Integer, Time
+
+
+class UnixMs(Integer):
+    """A dialect's own."""
+
+    schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 0}
+
+    @classmethod
+    def parse(cls, value: Any) -> int:
+        if not isinstance(value, int):
+            raise ValueError("expected milliseconds")
+        return value * 1000
+
+
+class Shape(msgspec.Struct):
+    at: UnixMs
+    until: UnixMs | None = None
+
+
+def test_a_dialect_may_bring_its_own() -> None:
+    read = msgspec.json.decode(b'{"at": 5}', type=Shape, dec_hook=fields.decode)
+    assert (read.at, type(read.at), read.until) == (5000, int, None)
+    with pytest.raises(msgspec.ValidationError, match=r"expected milliseconds - at `\$.until`"):
+        msgspec.json.decode(b'{"at": 5, "until": "x"}', type=Shape, dec_hook=fields.decode)
+    [schema], _ = msgspec.json.schema_components([UnixMs], schema_hook=fields.schema)
+    assert schema == UnixMs.schema
 
 
 def test_times_are_read_from_rfc_3339() -> None:

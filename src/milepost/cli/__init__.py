@@ -12,8 +12,9 @@ def main() -> None:
     try:
         from milepost.cli.main import run
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA:
             raise
-        sys.stderr.write(f"milepost: {error.name} is not installed. Install it with: pip install 'milepost[cli]'\n")
+        sys.stderr.write(f"milepost: {package} is not installed. Install it with: pip install 'milepost[cli]'\n")
         sys.exit(2)
     sys.exit(run(sys.argv[1:]))

@@ -50,7 +50,7 @@ def _instances(file: Path) -> list[Milepost]:
 
 def _place(file: Path, error: BaseException) -> str:
     """Where in a file an error came up when it was loaded, and which: in one line."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename:
         code = f": {error.text.strip()}" if error.text else ""
         return f"{error.filename}, line {error.lineno}: {error.msg}{on_one_line(code)}"
     lines = [

@@ -80,6 +80,7 @@ class Supervisor:
         finally:
             listening.cancel()
             self.kill()
+            await process.wait()
             self._process = None
             writer.close()
 

@@ -4,7 +4,7 @@ A field type is a class with `parse`, which makes the inner value of what JSON o
 with a sentence for people, and `schema`, which is its JSON Schema. The structs of any dialect may use such classes.
 """
 
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, ClassVar, Final, Protocol
 
 from milepost import times
 
@@ -23,20 +23,34 @@ class FieldType(Protocol):
         ...
 
 
-class Time(int):
+class _Plain(type):
+    """Makes plain integers pass as values of the type, so that what `parse` gives needs no unwrapping.
+
+    msgspec checks what was parsed, and would not write a subclass of int.
+    """
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, int)
+
+
+class Integer(int, metaclass=_Plain):
+    """The base of field types whose inner value is an integer."""
+
+
+class Time(Integer):
     """Microseconds since the Unix epoch; RFC 3339 with offset on the wire."""
 
     schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
 
     @classmethod
-    def parse(cls, value: Any) -> Self:
+    def parse(cls, value: Any) -> int:
         """See `times.from_rfc3339`."""
         if not isinstance(value, str):
             raise ValueError("expected a time as text, like 2026-04-17T14:30:02Z")
-        return cls(times.from_rfc3339(value))
+        return times.from_rfc3339(value)
 
 
-class Duration(int):
+class Duration(Integer):
     """Microseconds; on the wire a number of seconds, or text like `1h30m`."""
 
     schema: ClassVar[dict[str, Any]] = {
@@ -47,11 +61,11 @@ class Duration(int):
     }
 
     @classmethod
-    def parse(cls, value: Any) -> Self:
+    def parse(cls, value: Any) -> int:
         """See `times.parse_duration`."""
         if not isinstance(value, str | int | float):
             raise ValueError("expected a number of seconds, or text like 1h30m")
-        return cls(times.parse_duration(value))
+        return times.parse_duration(value)
 
 
 def decode(kind: type[FieldType], value: Any) -> Any:

@@ -48,8 +48,8 @@ class Doorbell:
                 self._socket.recv(1)
 
     def ring(self) -> None:
-        """Ring all other bells, without waiting for anybody; may be called in any thread."""
-        with suppress(FileNotFoundError):
+        """Ring all other bells, without waiting for anybody, in any thread. Who does not hear it has a poll."""
+        with suppress(OSError):
             for bell in self._folder.iterdir():
                 if bell.name != self._name:
                     self._ring(bell)
@@ -72,7 +72,6 @@ class Doorbell:
 
 def _folder(path: Path) -> Path:
     """The folder of the store's bells: beside it, or where its path is too long for a socket's, under a hash of it."""
-    path = Path(os.path.realpath(path))
     beside = path.with_name(f"{path.name}-bells")
     if len(os.fsencode(beside)) + 1 + 2 * _NAME_BYTES <= _LONGEST_ADDRESS:
         beside.mkdir(exist_ok=True)

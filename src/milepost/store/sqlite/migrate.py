@@ -4,6 +4,8 @@
 `application_id` tells a store from other programs' databases.
 """
 
+from collections.abc import Sequence
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -29,40 +31,34 @@ def migrations() -> list[str]:
     return [(folder / name).read_text("utf-8") for name in names]
 
 
-def migrate(path: Path, *, busy_timeout: int) -> None:
-    """Make the store at `path`, or bring it up to date, while nobody else writes.
+def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> None:
+    """Make the store at `path`, or bring it up to date with `scripts`, while nobody else writes.
 
     Raises SchemaTooNew, ForeignDatabase, and FileNotFoundError where there is no folder for it.
     """
-    gate = Gate(path)
-    try:
-        with gate:
-            connection = connect(path, busy_timeout=busy_timeout)
-            try:
-                _bring_up_to_date(connection, path)
-            finally:
-                connection.close()
-    finally:
-        gate.close()
+    if path.exists():
+        # Most often there is nothing to do; and beside a file of somebody else's no lock files are made.
+        with closing(connect(path, busy_timeout=busy_timeout)) as connection:
+            if _version(connection, path, len(scripts)) == len(scripts):
+                return
+    with (
+        closing(Gate(path)) as gate,
+        gate,
+        closing(connect(path, busy_timeout=busy_timeout)) as connection,
+    ):
+        version = _version(connection, path, len(scripts))
+        connection.pragma("journal_mode", "wal")
+        if version < len(scripts):
+            _run(connection, scripts[version:], version=len(scripts))
 
 
-def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
-    scripts = migrations()
-    version = _version(connection, path)
-    if version > len(scripts):
-        raise SchemaTooNew(
-            f"{path} has version {version} of the schema, this Milepost knows {len(scripts)}: "
-            "a newer release wrote it. Upgrade Milepost, or open another store."
-        )
-    connection.pragma("journal_mode", "wal")
-    if version == len(scripts):
-        return
+def _run(connection: apsw.Connection, scripts: Sequence[str], *, version: int) -> None:
     connection.execute(SQL["begin"])
     try:
-        for script in scripts[version:]:
+        for script in scripts:
             connection.execute(script)
         connection.pragma("application_id", APPLICATION_ID)
-        connection.pragma("user_version", len(scripts))
+        connection.pragma("user_version", version)
         connection.execute(SQL["commit"])
     except BaseException:
         if connection.in_transaction:
@@ -70,15 +66,18 @@ def _bring_up_to_date(connection: apsw.Connection, path: Path) -> None:
         raise
 
 
-def _version(connection: apsw.Connection, path: Path) -> int:
+def _version(connection: apsw.Connection, path: Path, newest: int) -> int:
     try:
         application = connection.pragma("application_id")
         version = int(connection.pragma("user_version"))
         tables = connection.execute(SQL["count_tables"]).get
     except apsw.NotADBError as error:
         raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
-    if application == APPLICATION_ID:
-        return version
-    if application or version or tables:
+    if application != APPLICATION_ID and (application or version or tables):
         raise ForeignDatabase(f"{path} is another program's database. Give the store another path.")
-    return 0
+    if version > newest:
+        raise SchemaTooNew(
+            f"{path} has version {version} of the schema, this Milepost knows {newest}: a newer release wrote it. "
+            "Upgrade Milepost, or open another store."
+        )
+    return version

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
@@ -26,6 +26,7 @@ from milepost.store.protocol import (
     Refusal,
     Request,
     Scope,
+    StoreBusy,
     Tally,
     TypeInfo,
     Wanted,
@@ -36,7 +37,7 @@ from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
 from milepost.store.sqlite.log import MAX_LOG_BYTES
-from milepost.store.sqlite.migrate import migrate
+from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.reads import Reads
 from milepost.store.sqlite.transaction import Transaction
 from milepost.store.sqlite.watch import Watch
@@ -74,7 +75,8 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, max_log_bytes: int = MAX_LOG_BYTES, busy_timeout: int = BUSY_TIMEOUT) -> None:
-        self._path = path
+        # By whatever links it was named: locks and bells have to be the same for all.
+        self._path = path.resolve()
         self._max_log_bytes = max_log_bytes
         self._busy_timeout = busy_timeout
         self._open_parts: _Parts | None = None
@@ -82,8 +84,10 @@ class SqliteStore:
 
     async def open(self) -> None:
         """See TaskStore. Also raises ForeignDatabase, and RuntimeError where SQLite is too old."""
+        if self._open_parts is not None:
+            raise RuntimeError("The store is open already.")
         check_library()
-        await asyncio.to_thread(migrate, self._path, busy_timeout=self._busy_timeout)
+        await asyncio.to_thread(migrate, self._path, busy_timeout=self._busy_timeout, scripts=migrations())
         loop = asyncio.get_running_loop()
         # What is made last is closed first: the writer, while everything that it tells of commits still stands.
         async with AsyncExitStack() as resources:
@@ -97,8 +101,8 @@ class SqliteStore:
             resources.callback(watch.close)
             bell = Doorbell(self._path)
             resources.callback(bell.close)
-            loop.add_reader(bell, self._rung, bell, watch)
-            resources.callback(loop.remove_reader, bell)
+            loop.add_reader(bell.fileno(), self._rung, bell, watch)
+            resources.callback(loop.remove_reader, bell.fileno())
             writer = Writer(
                 self._path,
                 busy_timeout=self._busy_timeout,
@@ -131,10 +135,10 @@ class SqliteStore:
         while True:
             await asyncio.sleep(POLL)
             writer.give_up()
-            version = reads.data_version()
-            if version != seen:
-                seen = version
-                watch.rung()
+            with suppress(StoreBusy):
+                if (version := reads.data_version()) != seen:
+                    seen = version
+                    watch.rung()
 
     # Callers.
 

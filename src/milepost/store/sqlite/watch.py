@@ -6,7 +6,6 @@ says only that something did: it leads to one query for all tasks that somebody 
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
@@ -35,9 +34,7 @@ class Watch:
         try:
             # Only after that: what is committed from here on wakes us, what was before is seen now.
             self._wake(id, self._versions([id]).get(id))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await woken
+            await asyncio.wait([woken], timeout=timeout)
         finally:
             waiting = self._waiting[id]
             del waiting[woken]

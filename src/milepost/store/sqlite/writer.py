@@ -85,11 +85,12 @@ class Writer:
         return future
 
     async def close(self) -> None:
-        """Carry out what was submitted, then end the thread."""
+        """Carry out what was submitted, then end the thread. Whoever still can't have the lock gets StoreBusy."""
         with self._arrival:
             self._closing = True
             self._arrival.notify()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, 2 * self._patience)
+        self.give_up()
 
     def give_up(self) -> None:
         """Answer with StoreBusy whoever waits while another process holds the lock for too long. Nothing was changed.

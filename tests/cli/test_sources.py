@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.sources import load
+from tests.cli.processes import JOBS
+
+HELLO = """
+from milepost import Context, Milepost
+
+app = Milepost()
+
+@app.task
+async def {name}(ctx: Context) -> str:
+    return "hello"
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def complaint(*files: Path, store: str | None = None, files_root: Path | None = None) -> str:
+    with pytest.raises(CommandError) as caught:
+        load(files, store=store, files_root=files_root)
+    assert caught.value.code is Exit.USAGE
+    return str(caught.value)
+
+
+def test_the_types_of_all_files(tmp_path: Path) -> None:
+    app = load([JOBS, write(tmp_path, "hello.py", HELLO.format(name="hello"))], store=str(tmp_path / "x.db"))
+    assert {"count", "hello"} <= app.types.keys()
+    assert app.path == tmp_path / "x.db"
+
+
+def test_an_instance_that_two_files_share_counts_once(tmp_path: Path) -> None:
+    write(tmp_path, "shared_hello.py", HELLO.format(name="hello"))
+    first = write(tmp_path, "one.py", "from shared_hello import app")
+    second = write(tmp_path, "two.py", "from shared_hello import app, hello\nalso = app")
+    assert list(load([first, second], store=None).types) == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "{file}: no Milepost in it. It needs `app = Milepost()`, and tasks under `@app.task`."),
+        ("a = 1\ndef f(:\n    pass", "{file}, line 2: invalid syntax: def f(:"),
+        ("a = 1\nb = a / 0", "{file}, line 2: ZeroDivisionError: division by zero"),
+        ("def f():\n    raise KeyError('x')\n\nf()", "{file}, line 2: KeyError: 'x'"),
+        ("raise SystemExit('stop')", "{file}, line 1: SystemExit: stop"),
+        (
+            "open('/no/such/thing')",
+            "{file}, line 1: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/thing'",
+        ),
+        ("import no_such_module", "{file}, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SyntaxError('odd')", "{file}, line 1: SyntaxError: odd"),
+        ("raise ValueError('two\\nlines')", "{file}, line 1: ValueError: two lines"),
+    ],
+)
+def test_a_file_that_is_of_no_use(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, "bad.py", text)
+    assert complaint(path) == message.replace("{file}", str(path))
+
+
+def test_a_file_that_imports_a_broken_one(tmp_path: Path) -> None:
+    broken = write(tmp_path, "broken_part.py", "a = (")
+    path = write(tmp_path, "whole.py", "import broken_part")
+    assert complaint(path).startswith(f"{broken}, line 1: '(' was never closed")
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    assert complaint(tmp_path / "no.py") == f"{tmp_path}/no.py: no such file."
+    assert (
+        complaint(write(tmp_path, "text.txt", ""))
+        == f"{tmp_path}/text.txt: ImportError: {tmp_path}/text.txt is not a Python file."
+    )
+
+
+def test_two_files_with_one_name(tmp_path: Path) -> None:
+    first = write(tmp_path, "one.py", HELLO.format(name="hello"))
+    second = write(tmp_path, "two.py", HELLO.format(name="hello"))
+    assert (
+        complaint(first, second)
+        == f"{first} and {second} both have a task type 'hello'; give one of them another name."
+    )
+
+
+def test_the_store_is_the_one_that_the_files_name(tmp_path: Path) -> None:
+    first = write(tmp_path, "one.py", HELLO.format(name="one").replace("Milepost()", "Milepost('one.db')"))
+    second = write(tmp_path, "two.py", HELLO.format(name="two").replace("Milepost()", "Milepost('two.db')"))
+    assert load([first], store=None).path == Path("one.db")
+    assert load([first, second], store="x.db").path == Path("x.db")
+    assert complaint(first, second) == "The files name several stores (one.db, two.db); say which with --store."
+
+
+def test_folders_and_stores_that_are_none(tmp_path: Path) -> None:
+    assert complaint(JOBS, files_root=tmp_path / "no") == f"--files-root: {tmp_path}/no is not a folder."
+    assert complaint(JOBS, store="mysql://x").startswith("--store: 'mysql://x' names no store")

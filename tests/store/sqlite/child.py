@@ -1,0 +1,75 @@
+"""What other processes do in these tests: ``python -m tests.store.sqlite.child <what> <path> …``."""
+
+import asyncio
+import mmap
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from milepost import lifecycle
+from milepost.store.sqlite import SqliteStore
+from milepost.store.sqlite.doorbell import Doorbell
+from milepost.store.sqlite.gate import Gate
+from tests.store.scene import Scene
+
+
+def say(what: str) -> None:
+    print(what, flush=True)  # noqa: T201 - it is how the test hears of it
+
+
+def hold(path: Path) -> None:
+    """Take the gate, and keep it until told."""
+    with closing(Gate(path)) as gate, gate:
+        say("held")
+        sys.stdin.readline()
+
+
+def crowd(path: Path, turns: Path) -> None:
+    """Take the gate again and again, counting the turns, until killed."""
+    with closing(Gate(path)) as gate, turns.open("r+b") as file, mmap.mmap(file.fileno(), 8) as counted:
+        say("there")
+        while True:
+            with gate:
+                counted[:] = (int.from_bytes(counted[:]) + 1).to_bytes(8)
+                time.sleep(0.001)
+
+
+def ring(path: Path) -> None:
+    """Ring all bells when told, with a bell of one's own until then."""
+    with closing(Doorbell(path)) as bell:
+        say("bound")
+        sys.stdin.readline()
+        bell.ring()
+
+
+async def start(path: Path) -> None:
+    """Start tasks, ten at a time, until killed; tell of each that was acknowledged."""
+    store = SqliteStore(path)
+    await store.open()
+    scene = Scene(store)
+
+    async def go_on() -> None:
+        while True:
+            say((await scene.start()).id)
+
+    await asyncio.gather(*(go_on() for _ in range(10)))
+
+
+async def change(path: Path) -> None:
+    """Cancel the task that is named."""
+    store = SqliteStore(path)
+    await store.open()
+    say("open")
+    task_id = await asyncio.to_thread(sys.stdin.readline)
+    scene = Scene(store)
+    await scene.change(await scene.read(task_id.strip()), lifecycle.cancel)
+    await store.close()
+    say("closed")
+
+
+if __name__ == "__main__":
+    what, *paths = sys.argv[1:]
+    outcome = globals()[what](*map(Path, paths))
+    if outcome is not None:
+        asyncio.run(outcome)

@@ -1,0 +1,150 @@
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from milepost.store.sqlite.doorbell import Doorbell
+from tests.store.scene import bounded
+
+from .processes import child
+
+
+def bells(path: Path) -> list[Path]:
+    return list(path.with_name(f"{path.name}-bells").iterdir())
+
+
+@asynccontextmanager
+async def listening(bell: Doorbell) -> AsyncIterator[asyncio.Event]:
+    rung = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(bell.fileno(), rung.set)
+    try:
+        yield rung
+    finally:
+        loop.remove_reader(bell.fileno())
+
+
+async def test_all_others_hear_a_ring(path: Path) -> None:
+    with closing(Doorbell(path)) as one, closing(Doorbell(path)) as two, closing(Doorbell(path)) as three:
+        async with listening(one) as first, listening(two) as second, listening(three) as own:
+            three.ring()
+            await bounded(first.wait())
+            await bounded(second.wait())
+            assert not own.is_set()
+
+
+async def test_another_process_hears_and_rings(path: Path) -> None:
+    with closing(Doorbell(path)) as bell:
+        async with child("ring", path) as other, listening(bell) as rung:
+            assert await other.heard() == "bound"
+            other.tell("ring")
+            await bounded(rung.wait())
+            await other.end()
+        assert len(bells(path)) == 1
+
+
+async def test_the_bell_of_a_killed_process_is_taken_away(path: Path) -> None:
+    with closing(Doorbell(path)) as bell:
+        async with child("ring", path) as other:
+            assert await other.heard() == "bound"
+            await other.kill()
+        assert len(bells(path)) == 2
+        bell.ring()
+        assert len(bells(path)) == 1
+
+
+async def test_hushing_takes_all_rings(path: Path) -> None:
+    with closing(Doorbell(path)) as one, closing(Doorbell(path)) as two:
+        for _ in range(5):
+            two.ring()
+        one.hush()
+        one.hush()
+        async with listening(one) as rung:
+            await asyncio.sleep(0)
+            assert not rung.is_set()
+            two.ring()
+            await bounded(rung.wait())
+
+
+async def test_a_bell_that_nobody_listens_to_holds_nobody_up(path: Path) -> None:
+    with closing(Doorbell(path)) as deaf, closing(Doorbell(path)) as two:
+        await bounded(asyncio.to_thread(lambda: [two.ring() for _ in range(5_000)]))
+        assert len(bells(path)) == 2
+        deaf.hush()
+
+
+def test_ringing_passes_over_what_is_no_bell(path: Path) -> None:
+    with closing(Doorbell(path)) as bell:
+        stray = bells(path)[0].with_name("stray")
+        stray.write_text("not a socket")
+        bell.ring()
+
+
+def test_ringing_without_a_folder_is_in_vain(path: Path) -> None:
+    bell = Doorbell(path)
+    bells(path)[0].unlink()
+    path.with_name(f"{path.name}-bells").rmdir()
+    bell.ring()
+    bell.close()
+
+
+def test_closing_takes_the_bell_away(path: Path) -> None:
+    bell = Doorbell(path)
+    assert len(bells(path)) == 1
+    bell.close()
+    assert bells(path) == []
+
+
+@pytest.fixture
+def long_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A path beside which no socket can be bound, and a folder for temporary files of the test's own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    return folder / "milepost.db"
+
+
+async def test_long_paths_have_their_bells_in_a_private_folder(tmp_path: Path, long_path: Path) -> None:
+    with closing(Doorbell(long_path)) as one, closing(Doorbell(long_path)) as two:
+        async with listening(one) as rung:
+            two.ring()
+            await bounded(rung.wait())
+        (folder,) = tmp_path.glob("milepost-*")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert len(list(folder.iterdir())) == 2
+        other = long_path.with_name("other.db")
+        with closing(Doorbell(other)):
+            assert len(list(tmp_path.glob("milepost-*"))) == 2
+
+
+def test_a_private_folder_that_is_none_is_refused(tmp_path: Path, long_path: Path) -> None:
+    Doorbell(long_path).close()
+    (folder,) = tmp_path.glob("milepost-*")
+    folder.rmdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder.symlink_to(elsewhere)
+    with pytest.raises(PermissionError):
+        Doorbell(long_path)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_bell_that_can_not_be_bound_leaves_nothing_open(path: Path) -> None:
+    folder = path.with_name(f"{path.name}-bells")
+    folder.write_text("in the way")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="exist"):
+        Doorbell(path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_longest_address_is_what_the_system_takes(tmp_path: Path) -> None:
+    name = "x" * (107 - len(os.fsencode(tmp_path)) - 1)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as bell:
+        bell.bind(str(tmp_path / name))
+        with pytest.raises(OSError, match="too long"), closing(socket.socket(socket.AF_UNIX)) as longer:
+            longer.bind(str(tmp_path / f"{name}y"))
