@@ -45,9 +45,9 @@ async def spin(ctx: Context) -> None:
 @app.task
 async def meet(ctx: Context, *, gate: str) -> str:
     """Waits until somebody opens the other end of a named pipe, and says so; its name is returned."""
-    ctx.progress(0.5, message="waiting")
-    ctx.log("waiting", "warning")
     await ctx.checkpoint({"waiting": True})
+    ctx.log("waiting", "warning")
+    ctx.progress(0.5, message="waiting")
     with await asyncio.to_thread(ctx.resolve(gate).open) as pipe:
         return await asyncio.to_thread(pipe.read)
 

@@ -73,11 +73,20 @@ class Reader:
         assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
 
     def starts(self, command: str) -> None:
-        process = subprocess.Popen(shlex.split(command), cwd=self.folder, env=self.environment, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            shlex.split(command),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.running.append(process)
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert b"ready" in line, line + process.stderr.read()
+        assert process.stdout is not None
+        told = b""
+        while b"ready" not in told:
+            line = process.stdout.readline()
+            assert line, told.decode()
+            told += line
 
     def newest(self) -> str:
         listed = subprocess.run(
@@ -89,8 +98,8 @@ class Reader:
     def leaves(self) -> None:
         for process in reversed(self.running):
             process.send_signal(signal.SIGTERM)
-        errors = [process.communicate(timeout=40)[1].decode() for process in self.running]
-        assert [process.returncode for process in self.running] == [0] * len(errors), "\n".join(errors)
+        told = [process.communicate(timeout=40)[0].decode() for process in self.running]
+        assert [process.returncode for process in self.running] == [0] * len(told), "\n".join(told)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 from tests.examples.running import example, running, served
 
 store, row = Path(sys.argv[1]), int(sys.argv[2])
-exports = example("exports")
+exports: Any = example("exports")
 next_page = exports.next_page
 
 

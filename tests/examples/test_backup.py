@@ -127,11 +127,14 @@ async def test_what_cannot_be_archived_is_counted_and_named(
 
     def disturbed(archive: Any, path: Path, name: str, on_bytes: Any) -> Any:
         """The folder changes while it is archived."""
+
+        def shrink(read: int) -> None:
+            os.truncate(path, 1 << 20)
+            on_bytes(read)
+
         if path.name == "vanishes.txt":
             path.unlink()
-        if path.name == "shrinks.bin":
-            return add(archive, path, name, lambda read: (os.truncate(path, 1 << 20), on_bytes(read)))
-        return add(archive, path, name, on_bytes)
+        return add(archive, path, name, shrink if path.name == "shrinks.bin" else on_bytes)
 
     monkeypatch.setattr(backup, "add", disturbed)
     task, content, log = await run(tmp_path, root, folder="things")
@@ -157,8 +160,14 @@ def tree_without_pipe(folder: Path) -> set[str]:
 async def test_pause_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
     """It carries on after the last file; from the beginning if its archive is gone."""
     monkeypatch.setattr(backup, "CHECKPOINT_EVERY", 0)
-    added, add = [], backup.add
-    monkeypatch.setattr(backup, "add", lambda a, path, *rest: (added.append(path.name), add(a, path, *rest))[1])
+    added: list[str] = []
+    add = backup.add
+
+    def noted(archive: Any, path: Path, *rest: Any) -> Any:
+        added.append(path.name)
+        return add(archive, path, *rest)
+
+    monkeypatch.setattr(backup, "add", noted)
     folder = tmp_path / "root" / "files"
     folder.mkdir(parents=True)
     for number in range(300):
@@ -203,7 +212,8 @@ async def test_cancel_takes_effect_within_a_large_file(
 
 
 async def test_a_damaged_archive_is_made_again(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tries, archive_folder = [], backup.archive_folder
+    tries: list[Any] = []
+    archive_folder = backup.archive_folder
 
     def careless(ctx: Any, folder: Path, path: Path, sums: Path) -> int:
         """The disk turns a bit, the first time."""

@@ -190,7 +190,7 @@ async def test_a_model_that_cannot_be_read(tmp_path: Path, content: str | None) 
 
 
 def test_names_may_be_words_of_sql(tmp_path: Path) -> None:
-    model = {"name": "m", "version": 1, "hubs": [{"name": "order", "key": ["group", "select"]}]}
+    model: dict[str, Any] = {"name": "m", "version": 1, "hubs": [{"name": "order", "key": ["group", "select"]}]}
     model["satellites"] = [{"name": "table", "parent": "order", "attributes": {"values": "real"}}]
     with closing(sqlite3.connect(tmp_path / "e.db", isolation_level=None)) as database:
         change(database, model)

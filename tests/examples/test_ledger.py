@@ -43,7 +43,7 @@ def test_has_rows_that_an_export_must_cope_with(tmp_path: Path) -> None:
 
 def test_is_made_from_the_command_line_and_then_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ledger.db"
-    command = [sys.executable, EXAMPLES / "ledger.py", path, "--rows", "100"]
+    command = [sys.executable, str(EXAMPLES / "ledger.py"), str(path), "--rows", "100"]
     subprocess.run(command, check=True)
     made = path.stat()
     subprocess.run([*command[:-1], "200"], check=True)
@@ -52,7 +52,7 @@ def test_is_made_from_the_command_line_and_then_left_alone(tmp_path: Path) -> No
 
 def test_made_by_two_processes_at_once_is_whole_and_alone(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    command = [sys.executable, EXAMPLES / "ledger.py", path, "--rows", "20000"]
+    command = [sys.executable, str(EXAMPLES / "ledger.py"), str(path), "--rows", "20000"]
     makers = [subprocess.Popen(command) for _ in range(2)]
     while any(maker.poll() is None for maker in makers):
         if path.exists():

@@ -117,8 +117,14 @@ async def test_a_component_without_provider_is_refused_at_the_start(tmp_path: Pa
 async def test_pause_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
     """It carries on after the last file; from the beginning if its report is gone."""
     monkeypatch.setattr(pipeline, "CHECKPOINT_EVERY", 0)
-    examined, examine = [], pipeline.examine
-    monkeypatch.setattr(pipeline, "examine", lambda path, *rest: (examined.append(path.name), examine(path, *rest))[1])
+    examined: list[str] = []
+    examine = pipeline.examine
+
+    def noted(path: Path, *rest: Any) -> Any:
+        examined.append(path.name)
+        return examine(path, *rest)
+
+    monkeypatch.setattr(pipeline, "examine", noted)
     files = tmp_path / "root" / "files"
     files.mkdir(parents=True)
     for number in range(300):

@@ -14,7 +14,7 @@ from milepost.http.dialect import Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.events import event_stream
 from milepost.service import Service
-from milepost.task import Task
+from milepost.task import JsonResult, Task
 from milepost.times import MILLISECOND, SECOND
 from milepost.trigger import Trigger
 
@@ -286,6 +286,13 @@ async def test_head_does_not_follow(client: httpx2.AsyncClient, tasks: Tasks) ->
     async with asyncio.timeout(PATIENCE):
         response = await client.head(f"/v1/tasks/{task.id}/events")
     assert response.headers["content-type"] == "text/event-stream"
+
+
+async def test_a_result_of_several_lines_is_told_on_one(remote: httpx2.AsyncClient, tasks: Tasks) -> None:
+    value = b'{\n  "a": "\\n",\r\n\r\n  "b": 1\r}'
+    done = await tasks.succeeded(JsonResult(len(value), msgspec.Raw(value)))
+    async with following(remote, done) as stream:
+        assert (await stream.rest())[-1].data["result"] == {"a": "\n", "b": 1}
 
 
 async def test_a_cancel_is_told_as_a_request_first(remote: httpx2.AsyncClient, tasks: Tasks, service: Service) -> None:

@@ -27,7 +27,6 @@ from milepost.cli.options import (
 from milepost.cli.server import run
 from milepost.cli.sockets import LOCALHOST, listen, urls
 from milepost.cli.sources import load
-from milepost.cli.supervisor import Supervisor
 from milepost.cli.tables import parameters, say_fields
 from milepost.cli.terminal import say
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE
@@ -83,7 +82,7 @@ def serve(
             run(
                 app,
                 sockets,
-                None if no_worker else Supervisor(command, grace=grace),
+                None if no_worker else command,
                 grace=grace,
                 access_log=log_level == "debug",
                 on_ready=lambda: _say_ready(app, sockets, no_worker=no_worker, no_auth=no_auth),

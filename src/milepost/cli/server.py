@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 import uvicorn
@@ -15,6 +16,8 @@ from milepost.app import Milepost
 from milepost.cli.exits import Exit
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
+from milepost.http.app import HttpApp
+from milepost.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +25,7 @@ log = structlog.get_logger(__name__)
 async def run(
     app: Milepost,
     sockets: Sequence[socket.socket],
-    supervisor: Supervisor | None,
+    worker: Sequence[str] | None,
     *,
     grace: float,
     access_log: bool,
@@ -30,51 +33,71 @@ async def run(
 ) -> None:
     """Serve `app` on these sockets until SIGTERM or SIGINT; a second SIGINT ends the process at once.
 
-    Without a supervisor this process looks after the store itself, and runs no tasks. `grace`: seconds that requests
-    have to come to their end. `on_ready` is called once they are taken.
+    `worker` is the command of the worker that is kept running meanwhile; without one this process looks after the store
+    itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. `on_ready` is called
+    once requests are taken.
     """
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
-        if supervisor is None:
-            await stack.enter_async_context(app.maintenance())
         web = app.asgi()
-        config = uvicorn.Config(
-            web,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=access_log,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=round(grace),
-        )
-        server = _Server(config, on_ready)
-
-        def stop() -> None:
-            if server.should_exit:
-                return
-            log.info("Stopping; Ctrl-C ends it at once" if supervisor else "Stopping")
-            server.should_exit = True
-            web.stop()
-            if supervisor is not None:
-                supervisor.stop()
-
-        def interrupt() -> None:
-            if server.should_exit:
-                if supervisor is not None:
-                    supervisor.kill()
-                os._exit(Exit.INTERRUPTED)
-            stop()
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+        server = _Server(_config(web, grace, access_log=access_log), on_ready)
+        supervisor = None
+        if worker is None:
+            await stack.enter_async_context(app.maintenance())
+        else:
+            supervisor = Supervisor(worker, grace=grace, on_end=partial(_end_lease, app.service))
+        _heed_signals(web, server, supervisor)
         async with asyncio.TaskGroup() as together:
             together.create_task(server.serve(list(sockets)))
             if supervisor is not None:
                 together.create_task(supervisor.run())
+
+
+def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
+    return uvicorn.Config(
+        web,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=access_log,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(grace),
+    )
+
+
+async def _end_lease(service: Service, pid: int) -> None:
+    """Queue a dead worker's tasks again at once: that its lease runs out need not be waited for."""
+    try:
+        for worker in await service.workers():
+            if worker.pid == pid and worker.host == socket.gethostname():
+                await service.store.dismiss(worker.id, now=service.clock())
+    except Exception:
+        log.exception("The lease of a worker that ended could not be ended; it runs out by itself", worker=pid)
+
+
+def _heed_signals(web: HttpApp, server: "_Server", supervisor: Supervisor | None) -> None:
+    def stop() -> None:
+        if server.should_exit:
+            return
+        log.info("Stopping; Ctrl-C ends it at once")
+        server.should_exit = True
+        web.stop()
+        if supervisor is not None:
+            supervisor.stop()
+
+    def interrupt() -> None:
+        if server.should_exit:
+            if supervisor is not None:
+                supervisor.kill()
+            os._exit(Exit.INTERRUPTED)
+        stop()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
 class _Server(uvicorn.Server):

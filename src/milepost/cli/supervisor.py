@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -29,13 +29,21 @@ log = structlog.get_logger(__name__)
 class Supervisor:
     """Runs `command`, with the descriptor of its lifeline as last argument, again and again until stopped.
 
-    `grace` is what the worker itself was told, in seconds.
+    `grace` is what the worker itself was told, in seconds. `on_end` is called with the pid of each worker that ended.
     """
 
-    def __init__(self, command: Sequence[str], *, grace: float, silence: float = SILENCE) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        grace: float,
+        silence: float = SILENCE,
+        on_end: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
         self._command = tuple(command)
         self._grace = grace
         self._silence = silence
+        self._on_end = on_end
         self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -49,7 +57,9 @@ class Supervisor:
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             began = time.monotonic()
-            code = await self._run_once()
+            pid, code = await self._run_once()
+            if self._on_end is not None:
+                await self._on_end(pid)
             if self._stopping.is_set():
                 break
             pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
@@ -59,8 +69,8 @@ class Supervisor:
                     await self._stopping.wait()
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _run_once(self) -> int:
-        """The exit code of one worker; minus the signal that killed it."""
+    async def _run_once(self) -> tuple[int, int]:
+        """The pid and the exit code of one worker; minus the signal that killed it."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = self._process = await asyncio.create_subprocess_exec(
@@ -76,7 +86,7 @@ class Supervisor:
         try:
             if self._stopping.is_set():
                 self._signal(signal.SIGTERM)
-            return await process.wait()
+            return process.pid, await process.wait()
         finally:
             listening.cancel()
             self.kill()

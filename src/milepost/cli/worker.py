@@ -62,18 +62,23 @@ async def _work(app: Milepost, concurrency: int, grace: float, lifeline: int | N
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
         engine = app.worker(concurrency=concurrency, grace=grace)
-        told_before = False
+        stopping = False
 
         def stop() -> None:
-            nonlocal told_before
-            if told_before:
-                os._exit(Exit.INTERRUPTED)
-            told_before = True
+            nonlocal stopping
+            stopping = True
+            if lifeline is None:  # else the server has said so
+                log.info("Stopping; Ctrl-C ends it at once")
             engine.stop()
 
+        def interrupt() -> None:
+            if stopping:
+                os._exit(Exit.INTERRUPTED)
+            stop()
+
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, engine.stop)
-        loop.add_signal_handler(signal.SIGINT, stop)
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
         if lifeline is not None:
             await stack.enter_async_context(held(lifeline, on_lost=engine.stop, grace=grace))
         return Exit.DONE if await engine.run() else Exit.FAILED

@@ -47,7 +47,7 @@ async def event_stream(
 ) -> Response:
     """The stream of a task from the version on that the client has seen, or 204 if that was its last.
 
-    `Last-Event-ID` goes before `since_version`. What renders gives JSON on one line. Raises NotFound, Invalid.
+    `Last-Event-ID` goes before `since_version`. What renders gives JSON. Raises NotFound, Invalid.
     """
     seen = last_event_id(call.request)
     seen = (since_version or 0) if seen is None else seen
@@ -83,10 +83,18 @@ async def _pieces(
         async with aclosing(cast("AsyncGenerator[News, None]", following)):
             async for news in following:
                 for entry in news.entries:
-                    yield b"event: log\ndata: %b\n\n" % render_entry(entry)
+                    yield b"event: log\ndata: %b\n\n" % _on_one_line(render_entry(entry))
                 if news.task is not None:
-                    yield b"event: task\nid: %d\ndata: %b\n\n" % (news.task.version, render_task(news.task))
+                    yield b"event: task\nid: %d\ndata: %b\n\n" % (
+                        news.task.version,
+                        _on_one_line(render_task(news.task)),
+                    )
                 elif not news.entries:
                     yield b":\n\n"
     except NotFound:
         return  # deleted meanwhile: who comes back is told 404
+
+
+def _on_one_line(json: bytes) -> bytes:
+    """The same JSON: a line break in it, as a result that was stored as it came may have, can only be white space."""
+    return json.replace(b"\n", b" ").replace(b"\r", b" ")

@@ -294,7 +294,10 @@ async def test_nobody_waits_for_a_finished_task(client: httpx2.AsyncClient, task
     assert (await client.get(f"/v1/tasks/{task.id}?wait=60")).json()["state"] == "succeeded"
 
 
-@pytest.mark.parametrize("query", ["wait=61", "wait=-1", "wait=x", "wait=nan", "wait=inf", "version=-1", "version=x"])
+@pytest.mark.parametrize(
+    "query",
+    ["wait=61", "wait=-1", "wait=x", "wait=nan", "wait=inf", "version=99999999999999999999", "version=-1", "version=x"],
+)
 async def test_a_wait_has_bounds(query: str, client: httpx2.AsyncClient, tasks: Tasks) -> None:
     response = await client.get(f"/v1/tasks/{(await tasks.start()).id}?{query}")
     assert response.status_code == 422
@@ -551,6 +554,8 @@ async def test_a_waiting_task_is_held_and_freed(client: httpx2.AsyncClient, task
         ({"depends_on": ["x"]}, 422),
         ({"depends_on": None}, 422),
         ({"lease_seconds": 0}, 422),
+        ({"lease_seconds": 10**18}, 422),
+        ({"counts": {"done": 10**30}}, 422),
         ({"title": "x" * 10_001}, 422),
         ([], 422),
     ],

@@ -33,7 +33,8 @@ async def test_one_at_a_time_among_threads(path: Path) -> None:
     threads = [threading.Thread(target=go) for _ in range(4)]
     for thread in threads:
         thread.start()
-    await asyncio.to_thread(lambda: [thread.join(BOUND) for thread in threads])
+    for thread in threads:
+        await asyncio.to_thread(thread.join, BOUND)
     assert most == 1
 
 

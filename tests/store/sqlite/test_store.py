@@ -1,5 +1,177 @@
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from milepost import lifecycle
+from milepost.store.protocol import EVERYTHING, Filter, StoreBusy, TaskStore
+from milepost.store.sqlite import SqliteStore
+from milepost.store.sqlite.connection import WAL_PAGES
+from milepost.times import SECOND
 from tests.store.conformance import TaskStoreConformance
+from tests.store.scene import BOUND, START, MakeStore, Scene, bounded
+
+from .processes import child
+
+LONG = 10 * BOUND * SECOND
 
 
 class TestSqliteStore(TaskStoreConformance):
     """The suite that every store runs."""
+
+
+def siblings(path: Path) -> set[str]:
+    return {file.name.removeprefix(path.name) for file in path.parent.iterdir()}
+
+
+async def test_another_process_wakes_those_who_wait(path: Path, scene: Scene) -> None:
+    task = await scene.start()
+    async with child("change", path) as other:
+        assert await other.heard() == "open"
+        waiting = asyncio.create_task(scene.store.wait(task.id, version=1, timeout=LONG))
+        await asyncio.sleep(0)
+        other.tell(task.id)
+        await bounded(waiting)
+        assert (await scene.read(task)).state.terminal
+        assert await other.heard() == "closed"
+        await other.end()
+
+
+async def test_a_lost_ring_is_made_up_for(path: Path, make_store: MakeStore, scene: Scene) -> None:
+    other = Scene(await make_store())
+    task = await scene.start()
+    for bell in path.with_name(f"{path.name}-bells").iterdir():
+        bell.unlink()
+    waiting = asyncio.create_task(scene.store.wait(task.id, version=1, timeout=LONG))
+    await asyncio.sleep(0)
+    await other.change(task, lifecycle.cancel)
+    await bounded(waiting)
+
+
+async def test_every_thread_can_have_a_store_of_its_own(path: Path, scene: Scene) -> None:
+    task = await scene.run()
+    opened = threading.Barrier(4)
+    ended: list[bool] = []
+
+    async def follow() -> None:
+        store = SqliteStore(path)
+        await store.open()
+        await asyncio.to_thread(opened.wait, BOUND)
+        theirs = Scene(store)
+        seen = await theirs.read(task)
+        while not seen.state.terminal:
+            await bounded(store.wait(task.id, version=seen.version, timeout=LONG))
+            seen = await theirs.read(task)
+        ended.append(True)
+        await store.close()
+
+    threads = [threading.Thread(target=asyncio.run, args=(follow(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    await asyncio.to_thread(opened.wait, BOUND)
+    for n in range(10):
+        await scene.report(task, progress=n / 10)
+    await scene.succeed(task)
+    for thread in threads:
+        await asyncio.to_thread(thread.join, BOUND)
+    assert ended == [True] * 3
+
+
+async def test_several_stores_in_a_process_keep_apart(tmp_path: Path, scene: Scene) -> None:
+    second = SqliteStore(tmp_path / "other.db")
+    await second.open()
+    task = await scene.start()
+    assert await Scene(second).get(task) is None
+    await second.close()
+
+
+async def test_a_link_leads_to_the_same_locks(path: Path, scene: Scene, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    store = SqliteStore(link)
+    await store.open()
+    task = await Scene(store).start()
+    assert await scene.get(task) == task
+    assert list(link.parent.iterdir()) == [link]
+    await store.close()
+
+
+async def test_closing_leaves_one_file_with_everything(path: Path, make_store: MakeStore) -> None:
+    store = await make_store()
+    for _ in range(100):
+        await Scene(store).start()
+    await store.close()
+    assert siblings(path) == {"", "-turn", "-write", "-bells"}
+    assert list(path.with_name(f"{path.name}-bells").iterdir()) == []
+
+
+async def test_the_write_ahead_log_stays_short(path: Path, scene: Scene) -> None:
+    wal = path.with_name(f"{path.name}-wal")
+    for _ in range(8):
+        await scene.start(input=b"1" * (4096 * WAL_PAGES // 2))
+    assert wal.stat().st_size < 4096 * WAL_PAGES * 2.5
+
+
+async def test_nothing_is_left_of_a_store_that_was_closed(path: Path) -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        store = SqliteStore(path)
+        await store.open()
+        await Scene(store).start()
+        await store.close()
+    # The loop's own executor may have been given threads meanwhile, the store has none.
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("milepost")]
+    assert threading.active_count() <= before + 3
+
+
+@pytest.mark.parametrize("what", ["point", "list"])
+async def test_a_database_locked_by_a_stranger_is_busy_for_readers(path: Path, what: str) -> None:
+    store = SqliteStore(path, busy_timeout=100)
+    await store.open()
+    task = await Scene(store).start()
+    reads: dict[str, Callable[[], Awaitable[object]]] = {
+        "point": lambda: store.get([task.id], EVERYTHING, now=START),
+        "list": lambda: store.find(Filter(), EVERYTHING, after=None, limit=1, now=START),
+    }
+    await store.close()
+    stranger = apsw.Connection(str(path))
+    await store.open()
+    stranger.pragma("locking_mode", "exclusive")
+    stranger.close()
+    await reads[what]()
+    await store.close()
+
+
+async def test_opening_waits_for_its_turn(path: Path) -> None:
+    store: TaskStore = SqliteStore(path)
+    async with child("hold", path) as other:
+        assert await other.heard() == "held"
+        opening = asyncio.create_task(store.open())
+        assert not (await asyncio.wait([opening], timeout=0.2))[0]
+        other.tell("let go")
+        await bounded(opening)
+    await store.close()
+
+
+async def test_a_store_that_is_up_to_date_opens_while_another_writes(path: Path, make_store: MakeStore) -> None:
+    await make_store()
+    async with child("hold", path) as other:
+        assert await other.heard() == "held"
+        await bounded(make_store())
+        other.tell("let go")
+        await other.end()
+
+
+async def test_too_many_are_read_in_the_reader_thread(scene: Scene) -> None:
+    tasks = [await scene.start() for _ in range(40)]
+    found = await scene.store.get([task.id for task in tasks], EVERYTHING, now=START)
+    assert found == tasks
+
+
+def test_busy_is_what_callers_hear_of() -> None:
+    assert issubclass(StoreBusy, Exception)

@@ -9,6 +9,7 @@ from milepost.http.fields import Duration, Time
 from milepost.http.prefer import LONGEST
 from milepost.start import MAX_TEXT
 from milepost.task import Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
+from milepost.times import LONGEST_DURATION, SECOND
 from milepost.trigger import Repeat
 
 _DATE: Final = {"format": "date-time"}
@@ -21,6 +22,9 @@ Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
 TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.")]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
+Whole = Annotated[int, Meta(ge=0, le=2**53)]
+"""A number that every reader of JSON keeps exact."""
+Lease = Annotated[int, Meta(gt=0, le=LONGEST_DURATION // SECOND)]
 Part = Literal["input", "checkpoint", "traceback"]
 
 Key = Annotated[
@@ -86,18 +90,19 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     runner: Annotated[
         Runner | None, Meta(description="`process` for a process of its own, `external` when the client drives it.")
     ] = None
-    lease_seconds: Annotated[
-        int | None, Meta(description="External tasks: queued again when their client is silent for so long.")
-    ] = None
+    lease_seconds: (
+        Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
+        | None
+    ) = None
 
 
 class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many items were dealt with; `done` includes those that failed or were skipped."""
 
-    done: Annotated[int, Meta(ge=0)] = 0
-    total: Annotated[int, Meta(ge=0)] | None = None
-    failed: Annotated[int, Meta(ge=0)] = 0
-    skipped: Annotated[int, Meta(ge=0)] = 0
+    done: Whole = 0
+    total: Whole | None = None
+    failed: Whole = 0
+    skipped: Whole = 0
 
 
 class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +131,7 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     counts: CountsBody | UnsetType = UNSET
     result: Annotated[Any, Meta(description="Any JSON; with `state` succeeded.")] = UNSET
     failure: Annotated[FailureBody | UnsetType, Meta(description="With `state` failed.")] = UNSET
-    lease_seconds: Annotated[int, Meta(gt=0)] | None | UnsetType = UNSET
+    lease_seconds: Lease | None | UnsetType = UNSET
 
 
 class ResultLink(msgspec.Struct, frozen=True):
@@ -265,7 +270,7 @@ class ReadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     include: Annotated[tuple[Part, ...], Meta(description="Parts that are otherwise left out.")] = ()
     wait: Annotated[Wait, Meta(description="Seconds to wait for a change, or the end, before answering.")] = 0
     version: (
-        Annotated[int, Meta(ge=0, description="With `wait`: the version seen last; the present one by default.")] | None
+        Annotated[Whole, Meta(description="With `wait`: the version seen last; the present one by default.")] | None
     ) = None
 
 
@@ -273,14 +278,14 @@ class FollowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where to take up a stream."""
 
     last_event_id: (
-        Annotated[int, Meta(ge=0, description="The last event's id, for clients that can't set the header.")] | None
+        Annotated[Whole, Meta(description="The last event's id, for clients that can't set the header.")] | None
     ) = None
 
 
 class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which entries to read."""
 
-    after: Annotated[int, Meta(ge=0, description="Entries behind this sequence number.")] = 0
+    after: Annotated[Whole, Meta(description="Entries behind this sequence number.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     wait: Annotated[Wait, Meta(description="Seconds to wait for an entry where there is none yet.")] = 0
 

@@ -1,0 +1,123 @@
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from milepost.store.protocol import SchemaTooNew
+from milepost.store.sqlite import SqliteStore
+from milepost.store.sqlite.migrate import APPLICATION_ID, ForeignDatabase, migrate, migrations
+from tests.store.scene import MakeStore, Scene, bounded
+
+from .processes import child
+
+
+def bring_up(path: Path, scripts: Sequence[str] | None = None) -> None:
+    migrate(path, busy_timeout=1000, scripts=migrations() if scripts is None else scripts)
+
+
+def ask(path: Path, question: str) -> Any:
+    with closing(apsw.Connection(str(path))) as connection:
+        return connection.execute(question).get
+
+
+def test_a_new_file_gets_the_newest_schema(path: Path) -> None:
+    bring_up(path)
+    assert ask(path, "PRAGMA user_version") == len(migrations())
+    assert ask(path, "PRAGMA application_id") == APPLICATION_ID
+    assert ask(path, "PRAGMA journal_mode") == "wal"
+
+
+def test_an_empty_file_is_a_new_one(path: Path) -> None:
+    path.touch()
+    bring_up(path)
+    assert ask(path, "PRAGMA user_version") == len(migrations())
+
+
+def test_once_more_changes_nothing(path: Path) -> None:
+    bring_up(path)
+    before = ask(path, "SELECT hex(cursor_key) FROM secret")
+    bring_up(path)
+    assert ask(path, "SELECT hex(cursor_key) FROM secret") == before
+
+
+async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, make_store: MakeStore) -> None:
+    store = await make_store()
+    task = await Scene(store).start()
+    await store.close()
+    newer = [
+        *migrations(),
+        "ALTER TABLE worker ADD COLUMN colour TEXT; CREATE TABLE extra (x);",
+        "INSERT INTO extra SELECT count(*) FROM task;",
+    ]
+    bring_up(path, newer)
+    assert ask(path, "PRAGMA user_version") == len(newer)
+    assert ask(path, "SELECT x FROM extra") == 1
+    assert ask(path, "SELECT id FROM task") == task.id
+
+
+def test_a_migration_that_fails_leaves_the_older_file(path: Path) -> None:
+    bring_up(path)
+    with pytest.raises(apsw.SQLError):
+        bring_up(path, [*migrations(), "CREATE TABLE extra (x);", "NONSENSE;"])
+    assert ask(path, "PRAGMA user_version") == len(migrations())
+    assert ask(path, "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'") == 0
+    bring_up(path)
+
+
+def test_a_migration_that_ends_the_transaction_is_no_disguise(path: Path) -> None:
+    with pytest.raises(apsw.SQLError):
+        bring_up(path, ["ROLLBACK; NONSENSE;"])
+    assert ask(path, "PRAGMA user_version") == 0
+
+
+async def test_a_newer_file_is_refused_with_advice(path: Path) -> None:
+    bring_up(path, [*migrations(), "CREATE TABLE extra (x);"])
+    with pytest.raises(SchemaTooNew, match=rf"{len(migrations()) + 1}.*{len(migrations())}.*Upgrade Milepost"):
+        await SqliteStore(path).open()
+
+
+@pytest.mark.parametrize(
+    "traces", ["CREATE TABLE theirs (x)", "PRAGMA application_id = 7", "PRAGMA user_version = 1"], ids=str.split
+)
+async def test_another_programs_database_is_left_alone(path: Path, tmp_path: Path, traces: str) -> None:
+    ask(path, traces)
+    before = path.read_bytes()
+    with pytest.raises(ForeignDatabase, match="another program's database"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_file_that_is_no_database_is_left_alone(path: Path, tmp_path: Path) -> None:
+    path.write_text("Dear diary, " * 1000)
+    with pytest.raises(ForeignDatabase, match="not a SQLite database"):
+        await SqliteStore(path).open()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_many_can_open_a_new_file_at_once(path: Path) -> None:
+    stores = [SqliteStore(path) for _ in range(5)]
+    async with child("start", path) as other:
+        await bounded(asyncio.gather(*(store.open() for store in stores)))
+        assert len(await other.heard()) == 36
+    tasks = [await Scene(store).start() for store in stores]
+    for store in stores:
+        assert {task.id for task in tasks} <= set(await Scene(store).find())
+        await store.close()
+
+
+async def test_an_open_that_fails_leaves_nothing_behind(path: Path) -> None:
+    path.with_name(f"{path.name}-bells").write_text("in the way")
+    store = SqliteStore(path)
+    with pytest.raises(FileExistsError):
+        await store.open()
+    await store.close()
+    path.with_name(f"{path.name}-bells").unlink()
+    await store.open()
+    with pytest.raises(RuntimeError, match="open already"):
+        await store.open()
+    await store.close()
