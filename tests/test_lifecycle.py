@@ -45,10 +45,6 @@ def running(**fields: Any) -> Task:
     return lifecycle.claim(queued(**fields), now=T, worker="w1").task
 
 
-def failed(**fields: Any) -> Task:
-    return lifecycle.fail(running(**fields), now=T, failure=BROKEN).task
-
-
 # Every change from every standing.
 
 CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
@@ -487,9 +483,20 @@ def test_a_try_that_succeeds() -> None:
 
 def test_a_report_leaves_what_it_does_not_mention() -> None:
     task = lifecycle.report(running(), now=T, report=Report(0.5, "Reading", Counts(1, 2))).task
-    step = lifecycle.report(task, now=T, report=Report(counts=Counts(2, 2), checkpoint=b"2"))
+    line = Entry(T, "log", 1, message="page read")
+    step = lifecycle.report(task, now=T, report=Report(counts=Counts(2, 2), entries=(line,), checkpoint=b"2"))
     assert (step.task.progress, step.task.message, step.task.counts) == (0.5, "Reading", Counts(2, 2))
-    assert step.checkpoint == b"2"
+    assert (step.entries, step.checkpoint) == ((line,), b"2")
+
+
+@pytest.mark.parametrize(("told", "shown"), [(-1.0, 0.0), (1.5, 1.0), (float("inf"), 1.0), (float("nan"), 0.0)])
+def test_progress_stays_between_0_and_1(told: float, shown: float) -> None:
+    assert lifecycle.report(running(), now=T, report=Report(told)).task.progress == shown
+
+
+def test_a_success_may_have_no_result() -> None:
+    task = lifecycle.succeed(running(), now=T).task
+    assert (task.result, task.result_expires_at) == (None, None)
 
 
 def test_a_failed_try_is_followed_by_another_after_its_backoff() -> None:
@@ -505,8 +512,29 @@ def test_a_failed_try_is_followed_by_another_after_its_backoff() -> None:
 
 
 def test_a_try_may_follow_at_once() -> None:
-    step = lifecycle.fail(running(max_attempts=2), now=T, failure=BROKEN, retry_in=0)
-    assert step.task.state is _S.QUEUED
+    tried = running(max_attempts=2)
+    assert lifecycle.fail(tried, now=T, failure=BROKEN, retry_in=0).task.state is _S.QUEUED
+    assert lifecycle.fail(tried, now=T, failure=BROKEN, retry_in=1).task.state is _S.SCHEDULED
+
+
+def test_no_try_follows_where_another_makes_no_sense() -> None:
+    assert lifecycle.fail(running(max_attempts=2), now=T, failure=BROKEN).task.state is _S.FAILED
+
+
+@pytest.mark.parametrize("traceback", ["Traceback", None])
+def test_a_failed_try_leaves_its_own_traceback_or_none(traceback: str | None) -> None:
+    how: dict[str, Any] = {"now": T, "failure": BROKEN, **({"traceback": traceback} if traceback else {})}
+    asked = lifecycle.cancel(running(max_attempts=2), now=T).task
+    assert lifecycle.fail(running(), **how).traceback == traceback
+    assert lifecycle.fail(running(max_attempts=2), retry_in=0, **how).traceback == traceback
+    assert lifecycle.fail(asked, retry_in=0, **how).traceback == traceback
+
+
+def test_a_try_after_one_that_was_parked_and_then_failed_is_a_new_attempt() -> None:
+    parked = lifecycle.park(running(max_attempts=2), now=T).task
+    again = lifecycle.claim(parked, now=T, worker="w1").task
+    broken = lifecycle.fail(again, now=T, failure=BROKEN, retry_in=0).task
+    assert lifecycle.claim(broken, now=T, worker="w1").task.attempt == 2
 
 
 @pytest.mark.parametrize("wish", [lifecycle.pause, lifecycle.cancel, None])
@@ -599,13 +627,22 @@ def test_p4_asking_twice_changes_nothing_the_second_time(again: Any, state: Stat
 
 
 def test_a_retry_begins_again_with_all_attempts() -> None:
-    spent = failed(max_attempts=1, run_at=T - DAY, start_by=T + 1)
+    told = Report(0.5, "Reading", Counts(1, 2))
+    started = running(max_attempts=1, run_at=T - DAY, start_by=T + 1)
+    spent = lifecycle.fail(started, now=T, failure=BROKEN, report=told).task
     step = lifecycle.retry(spent, now=T + HOUR)
     task = step.task
     assert (task.state, task.attempt, task.run_at, task.start_by) == (_S.QUEUED, 0, None, None)
     assert (task.failure, task.finished_at, task.expires_at, task.started_at) == (None, None, None, None)
+    assert (task.progress, task.message, task.counts, task.losses) == (0.0, None, Counts(), 0)
     assert (step.checkpoint, step.traceback) == (UNSET, None)
     assert lifecycle.claim(task, now=T + HOUR, worker="w1").task.attempt == 1
+
+
+def test_a_retry_of_what_was_cancelled_while_parked_is_a_first_attempt() -> None:
+    cancelled = lifecycle.cancel(lifecycle.park(running(), now=T).task, now=T).task
+    again = lifecycle.retry(cancelled, now=T).task
+    assert lifecycle.claim(again, now=T, worker="w1").task.attempt == 1
 
 
 # Repetition.
@@ -698,6 +735,11 @@ def test_a_client_that_fell_silent_may_do_so_for_ever() -> None:
         assert (task.state, task.losses, task.attempt) == (_S.QUEUED, losses, 1)
 
 
+def test_a_client_may_begin_with_running_work() -> None:
+    task = lifecycle.begin(external(), now=T, state=_S.RUNNING).task
+    assert (task.attempt, task.started_at, task.leased_until) == (1, T, T + 60 * SECOND)
+
+
 def test_a_client_without_a_lease_may_be_silent() -> None:
     task = lifecycle.begin(draft(runner="external"), now=T, state=_S.RUNNING).task
     assert (task.attempt, task.started_at, task.leased_until) == (1, T, None)
@@ -722,8 +764,12 @@ def test_what_a_client_says_of_a_task_that_waits_for_others_does_not_hold_it() -
 
 def test_a_failure_that_a_client_does_not_explain_is_an_error_in_the_log() -> None:
     task = lifecycle.begin(external(), now=T, state=_S.RUNNING).task
-    outcome, _ = lifecycle.drive(task, now=T, state=_S.FAILED).entries
-    assert (outcome.level, outcome.message) == ("error", "failure")
+    unexplained = lifecycle.drive(task, now=T, state=_S.FAILED)
+    assert (unexplained.task.result, unexplained.task.failure) == (None, None)
+    assert (unexplained.entries[0].level, unexplained.entries[0].message) == ("error", "failure")
+    explained = lifecycle.drive(task, now=T, state=_S.FAILED, failure=BROKEN)
+    assert explained.task.failure == BROKEN
+    assert explained.entries[0].message == "It broke."
 
 
 def test_a_task_that_begins_at_its_end_is_complete() -> None:

@@ -32,7 +32,7 @@ def _to(sources: Iterable[State], *targets: State) -> dict[State, frozenset[Stat
 
 LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
     "enqueue": _to([_S.SCHEDULED], _S.QUEUED),
-    "block": _to([*_WAITING, _S.PAUSED], _S.BLOCKED),
+    "block": _to(_WAITING, _S.BLOCKED),
     "unblock": _to([_S.BLOCKED], *_NOT_STARTED),
     "claim": _to([_S.QUEUED], _S.RUNNING),
     "report": _to([_S.RUNNING], _S.RUNNING),
@@ -479,7 +479,6 @@ def _ending(task: Task, state: State, now: int) -> dict[str, Any]:
         "pause_requested": False,
         "worker": None,
         "leased_until": None,
-        "continues": False,
     }
 
 

@@ -38,16 +38,16 @@ from milepost.store.protocol import (
     Deleted,
     Deletion,
     Edit,
-    Filter,
     IdempotencyKey,
-    LogPage,
     Page,
     Refusal,
     Tally,
     TaskStore,
-    TypeInfo,
     WorkerInfo,
 )
+from milepost.store.protocol import Filter as Filter  # dialects take these from here: they know no store
+from milepost.store.protocol import LogPage as LogPage
+from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task, parse_id
 from milepost.times import SECOND, Clock
 
@@ -364,6 +364,8 @@ def _updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> St
     given = {
         name: value for name in update.__struct_fields__ if not isinstance(value := getattr(update, name), UnsetType)
     }
+    if not given:
+        return Step(task)
     labels = {name: given[name] for name in LABELS if name in given}
     if task.runner == "external":
         return _driven(task, given, labels, unmet, now)
@@ -399,9 +401,11 @@ def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tu
     if given.keys() <= {*LABELS}:
         return lifecycle.relabel(task, now=now, **labels)
     raw = given.get("result")
-    lease: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "blocked_reason") if name in given}
+    standing: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "blocked_reason") if name in given}
     if unmet or "depends_on" in given:
-        lease["blocked_by"] = unmet
+        standing["blocked_by"] = unmet
+    if given.get("state") is State.BLOCKED:
+        standing["held"] = True
     return lifecycle.drive(
         msgspec.structs.replace(task, lease_seconds=given.get("lease_seconds", task.lease_seconds)),
         now=now,
@@ -410,7 +414,7 @@ def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tu
         failure=given.get("failure"),
         report=Report(given.get("progress"), given.get("message"), given.get("counts")),
         **labels,
-        **lease,
+        **standing,
     )
 
 

@@ -136,21 +136,26 @@ class Server:
 class Terminal:
     """A command on a terminal of its own, `columns` wide."""
 
-    def __init__(self, *arguments: object, url: str = "", columns: int = 100, **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        url: str = "",
+        columns: int = 100,
+        command: Sequence[str | Path] = COMMAND,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (30, columns))
-        variables = {"TERM": "xterm-256color", **({"MILEPOST_URL": url} if url else {})}
-        env = environment(**variables)
-        del env["COLUMNS"]
+        variables = dict(env or environment()) | ({"MILEPOST_URL": url} if url else {}) | {"TERM": "xterm-256color"}
+        variables.pop("COLUMNS", None)
         self.process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
+            [*command, *map(str, arguments)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=env,
+            env=variables,
             # The terminal's own, so that what is typed there, Ctrl-C above all, reaches it.
             preexec_fn=_take_terminal,
-            **options,
         )
         os.close(slave)
         self.screen = ""

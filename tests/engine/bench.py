@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from milepost import Milepost
+from milepost import Milepost, times
 from milepost.access.principal import LOCAL
 from milepost.engine.worker import Worker
 from milepost.service import Service
@@ -18,19 +18,30 @@ WITHIN: Final = 20.0
 """Seconds after which a wait has failed. Nothing waits so long unless something is wrong."""
 
 
+class Clock:
+    """The system clock, and as many µs ahead of it as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return times.now() + self.ahead
+
+
 class Bench:
     """Types are registered with `app`; `service` says what became of tasks."""
 
-    def __init__(self, app: Milepost, service: Service, folder: Path) -> None:
+    def __init__(self, app: Milepost, service: Service, folder: Path, clock: Clock) -> None:
         self.app = app
+        self.clock = clock
         self.service = service
         self.store = service.store
         self.folder = folder
 
     def worker(self, **options: Any) -> Worker:
         """A worker that is not patient."""
-        given = {"concurrency": 4, "grace": 0.2, "force_after": 0.1, "loops": self.app._loops(), **options}
-        return Worker(self.app.types, self.store, self.service.files, self.app._place(), **given)
+        given = {"concurrency": 4, "grace": 0.2, "force_after": 0.1, "loops": self.app._loops(), "clock": self.clock}
+        return Worker(self.app.types, self.store, self.service.files, self.app._place(), **{**given, **options})
 
     @contextlib.asynccontextmanager
     async def working(self, **options: Any) -> AsyncIterator[Worker]:
@@ -43,9 +54,13 @@ class Bench:
             worker.stop()
             await asyncio.wait_for(running, WITHIN)
 
+    async def publish(self) -> None:
+        """Make known what was registered since the store was opened."""
+        await self.store.publish_types([task_type.info for task_type in self.app.types.values()])
+
     async def start(self, type: str, input: Mapping[str, Any] | None = None, **options: Any) -> Task:
         """Start a task. Types that were registered since the store was opened are made known first."""
-        await self.store.publish_types([task_type.info for task_type in self.app.types.values()])
+        await self.publish()
         return await self.app.start(type, input, **options)
 
     async def get(self, task: Task) -> Task:

@@ -1,8 +1,6 @@
-"""Task types that other processes load: for the process runner, and for workers in processes of their own.
+"""Task types that other processes load: for the process runner, and for workers in processes of their own."""
 
-What a test and a task say to each other goes through named pipes: opening one waits until the other side does.
-"""
-
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -12,12 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from milepost import BlockingContext, Context, File, Milepost, TaskError
+from tests.engine.processes import hear, say
 
 app = Milepost()
 log = logging.getLogger("tests.jobs")
@@ -101,14 +99,15 @@ def step(ctx: BlockingContext, *, pipe: str) -> str:
         count += 1
         ctx.progress(count, message=f"step {count}")
         ctx.checkpoint(count)
-        if Path(pipe).read_text() == "end":
+        ctx.log(f"passed {count}")
+        if hear(pipe) == "end":
             return f"{count} steps"
 
 
 @app.task(runner="process")
 def hold(ctx: BlockingContext, *, pipe: str) -> int:
     """Hold the interpreter in one call that no signal interrupts, for some minutes."""
-    Path(pipe).write_text(str(os.getpid()))
+    say(pipe, str(os.getpid()))
     return len(re.findall(r"(a*)*b", "a" * 40))
 
 
@@ -119,7 +118,7 @@ def ignore(ctx: BlockingContext, *, pipe: str) -> int:
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
-    Path(pipe).write_text(f"{os.getpid()} {child.pid}")
+    say(pipe, f"{os.getpid()} {child.pid}")
     threading.Event().wait()
     return 0
 
@@ -127,7 +126,7 @@ def ignore(ctx: BlockingContext, *, pipe: str) -> int:
 @app.task(runner="process")
 def call_a_program(ctx: BlockingContext, *, pipe: str) -> None:
     """Wait for a program, and fail when it does."""
-    Path(pipe).write_text("here")
+    say(pipe, "here")
     subprocess.run([sys.executable, "-c", "import signal; signal.pause()"], check=True)
 
 
@@ -136,7 +135,7 @@ def leave_children(ctx: BlockingContext, *, pipe: str, then: str) -> int:
     """End, in one way or another, while forked processes live on."""
     child = multiprocessing.get_context("fork").Process(target=signal.pause)
     child.start()
-    Path(pipe).write_text(str(child.pid))
+    say(pipe, str(child.pid))
     if then == "die":
         os._exit(5)
     # What multiprocessing does at the end: wait for its children.
@@ -155,7 +154,7 @@ def linger(ctx: BlockingContext) -> int:
 @app.task(runner="process")
 def close_the_wire(ctx: BlockingContext, *, pipe: str) -> None:
     """Lose the way to the worker, and stay."""
-    Path(pipe).write_text(str(os.getpid()))
+    say(pipe, str(os.getpid()))
     os.closerange(3, 100)
     threading.Event().wait()
 
@@ -170,7 +169,7 @@ async def count(ctx: Context, *, to: int, pipe: str | None = None) -> dict[str, 
         ctx.progress(number, to, message=f"at {number}")
         await ctx.checkpoint(number)
         if pipe:
-            await __import__("asyncio").to_thread(Path(pipe).read_text)
+            await asyncio.to_thread(hear, pipe)
     return {"began": began, "pid": os.getpid(), "losses": ctx.task.losses}
 
 
@@ -178,5 +177,5 @@ async def count(ctx: Context, *, to: int, pipe: str | None = None) -> dict[str, 
 def block(ctx: BlockingContext, *, pipe: str) -> int:
     """Read a pipe that nobody may ever write to."""
     ctx.progress(0, message="blocked")
-    Path(pipe).read_text()
+    hear(pipe)
     return os.getpid()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ from milepost.engine.task_type import TaskType
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
 from milepost.task import Entry, State, Task
+
+WITHIN: Final = 20.0
+"""Seconds after which a wait has failed."""
 
 
 def running(type: str = "work", **fields: Any) -> Task:
@@ -41,8 +44,7 @@ class Book:
         self.is_open.set()
         self.begun = asyncio.Event()
         """Set when somebody begins to write."""
-        self.written = asyncio.Event()
-        """Set when something was written."""
+        self._written = asyncio.Event()
         self.is_lost = False
         self.at_once = self._writing = 0
         """How many wrote at the same time, at most."""
@@ -59,6 +61,13 @@ class Book:
         claimed = Claimed(task or running(), input, saved)
         return Lease(claimed, on_told=on_told, write=self._write, read_result=self._read)
 
+    async def until(self, arrived: Callable[["Book"], object]) -> None:
+        """Return once enough was written."""
+        async with asyncio.timeout(WITHIN):
+            while not arrived(self):
+                self._written.clear()
+                await self._written.wait()
+
     async def _write(self, lease: Lease, report: Report) -> None:
         self.begun.set()
         self._writing += 1
@@ -69,7 +78,7 @@ class Book:
             lease.stop(StopReason.LEASE_LOST)
             raise Parked(StopReason.LEASE_LOST)
         self.reports.append(report)
-        self.written.set()
+        self._written.set()
 
     async def _read(self, _: Task, id: str) -> bytes:
         if id not in self.results:

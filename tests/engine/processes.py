@@ -1,6 +1,7 @@
 """Real processes, and pipes to talk to them."""
 
 import asyncio
+import contextlib
 import os
 import select
 from pathlib import Path
@@ -11,19 +12,53 @@ WITHIN: Final = 20.0
 
 
 class Pipe:
-    """A named pipe: each side's opening waits for the other's."""
+    """A named pipe to functions in other processes, which `say` and `hear`; use it in one direction only."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
         self.path = str(path)
+        # Open for both, so that nobody's opening has to wait.
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
     async def read(self) -> str:
-        """What the other side writes."""
-        return await asyncio.wait_for(asyncio.to_thread(Path(self.path).read_text), WITHIN)
+        """The next line that another process says."""
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._descriptor, readable.set)
+        line = b""
+        try:
+            async with asyncio.timeout(WITHIN):
+                while not line.endswith(b"\n"):
+                    await readable.wait()
+                    readable.clear()
+                    with contextlib.suppress(BlockingIOError):
+                        line += os.read(self._descriptor, 1)
+        finally:
+            loop.remove_reader(self._descriptor)
+        return line.decode().rstrip("\n")
 
-    async def write(self, text: str) -> None:
-        """Let the other side go on."""
-        await asyncio.wait_for(asyncio.to_thread(Path(self.path).write_text, text), WITHIN)
+    def write(self, line: str) -> None:
+        """Say a line to whichever process hears it first."""
+        os.write(self._descriptor, line.encode() + b"\n")
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        os.close(self._descriptor)
+
+
+def say(pipe: str, line: str) -> None:
+    """Tell a test something."""
+    with Path(pipe).open("w") as file:
+        file.write(line + "\n")
+
+
+def hear(pipe: str) -> str:
+    """Wait for the next line of a test."""
+    line = b""
+    with Path(pipe).open("rb", buffering=0) as file:
+        while not line.endswith(b"\n"):
+            line += file.read(1)
+    return line.decode().rstrip("\n")
 
 
 async def gone(pid: int) -> None:

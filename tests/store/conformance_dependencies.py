@@ -153,6 +153,16 @@ class Dependencies:
         await scene.succeed(again.task)
         assert await state(scene, task) is State.QUEUED
 
+    async def test_a_second_failure_adds_nothing_to_what_a_blocked_task_says(self, scene: Scene) -> None:
+        root, second = await scene.run(), await scene.run()
+        task = await scene.start(depends_on=(root.id, second.id), on_dependency_failure="stay")
+        await scene.fail(root)
+        stays = await scene.read(task)
+        await scene.fail(second)
+        assert await scene.get(task) == stays
+        await scene.retry(root)
+        assert second.id in ((await scene.read(task)).blocked_reason or "")
+
     @pytest.mark.parametrize(
         ("wish", "expected"), [("fail", State.FAILED), ("run", State.QUEUED), ("stay", State.BLOCKED)]
     )

@@ -52,6 +52,11 @@ class Leases:
         assert await scene.claim() == []
         assert await scene.claim("w1", limit=0) == []
 
+    async def test_a_type_wanted_twice_is_wanted(self, scene: Scene) -> None:
+        await scene.enlist()
+        task = await scene.start()
+        assert ids(await scene.claim("w1", Wanted("export"), Wanted("export"))) == [task.id]
+
     async def test_a_claim_leaves_what_clients_drive(self, scene: Scene) -> None:
         await scene.enlist()
         await scene.start(runner="external", priority=9)

@@ -156,6 +156,8 @@ class Reading:
             await scene.start()
         page = await scene.store.find(Filter(), EVERYTHING, after=None, limit=4, now=START)
         assert (len(page.tasks), page.next) == (4, None)
+        page = await scene.store.find(Filter(), EVERYTHING, after=None, limit=0, now=START)
+        assert (page.tasks, page.next) == ([], None)
 
     async def test_tasks_made_and_deleted_meanwhile_do_not_disturb_paging(self, scene: Scene) -> None:
         tasks = [await scene.succeeded() for _ in range(6)]

@@ -10,6 +10,7 @@ from milepost.cli.storing import explained
 from milepost.cli.terminal import say
 from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.migrate import migrate as bring_up_to_date
+from milepost.store.sqlite.migrate import migrations
 
 EXAMPLES = examples(
     "milepost migrate --store tasks.db", "milepost migrate --store sqlite:////var/lib/milepost/tasks.db"
@@ -31,7 +32,7 @@ def migrate(store: Store = None) -> None:
     check_library()
     with explained(path):
         before = _version(path) if path.exists() else 0
-        bring_up_to_date(path, busy_timeout=BUSY_TIMEOUT)
+        bring_up_to_date(path, busy_timeout=BUSY_TIMEOUT, scripts=migrations())
         after = _version(path)
     say(f"{path}: schema {after}, nothing to do" if before == after else f"{path}: schema {before} -> {after}")
 

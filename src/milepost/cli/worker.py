@@ -79,6 +79,8 @@ async def _work(app: Milepost, concurrency: int, grace: float, lifeline: int | N
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop)
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        if lifeline is not None:
+        if lifeline is None:
+            log.info("The worker is ready", store=str(app.path.resolve()), types=sorted(app.types))
+        else:
             await stack.enter_async_context(held(lifeline, on_lost=engine.stop, grace=grace))
         return Exit.DONE if await engine.run() else Exit.FAILED

@@ -47,8 +47,7 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No query parameters."""
 
 
-@dataclass(frozen=True)
-class Call(Generic[Q, B]):
+class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """One request on its way to an operation, read and admitted."""
 
     request: Request

@@ -87,7 +87,7 @@ class Table:
     def find(self, method: str, scope: Scope) -> tuple[Route, Mapping[str, str]]:
         """The route of a request and its path's parameters. HEAD is answered as GET. Raises Unrouted."""
         segments = _segments(scope)
-        node = _walk(self._root, segments, 0)
+        node = _walk(self._root, segments)
         if node is None:
             raise Unrouted(self._owner(segments), NotFound("There is nothing at this path."))
         route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
@@ -117,16 +117,21 @@ def _is_parameter(segment: str) -> bool:
     return segment.startswith("{")
 
 
-def _walk(node: _Node, segments: list[str], index: int) -> _Node | None:
-    """The node at the end of these segments that has routes."""
-    if index == len(segments):
-        return node if node.routes else None
-    segment = segments[index]
-    literal = node.literals.get(segment)
-    found = None if literal is None else _walk(literal, segments, index + 1)
-    if found is None and node.parameter is not None and segment:
-        return _walk(node.parameter, segments, index + 1)
-    return found
+def _walk(node: _Node, segments: list[str], start: int = 0) -> _Node | None:
+    """The node at the end of the segments from `start` on that has routes."""
+    for index in range(start, len(segments)):
+        segment = segments[index]
+        literal = node.literals.get(segment)
+        if node.parameter is None or not segment:
+            if literal is None:
+                return None
+            node = literal
+        else:
+            found = None if literal is None else _walk(literal, segments, index + 1)
+            if found is not None:
+                return found
+            node = node.parameter
+    return node if node.routes else None
 
 
 _NOWHERE: Final = [""]

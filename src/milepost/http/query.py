@@ -47,7 +47,7 @@ class QueryReader:
         values: dict[str, Any] = {}
         for name, value in pairs:
             if name in self._lists:
-                values.setdefault(name, []).extend(value.split(","))
+                values.setdefault(name, []).extend(value.split(",") if value else ())
             elif name in values:
                 raise Invalid(Fault("This is given more than once.", parameter=name))
             else:

@@ -60,7 +60,9 @@ async def test_input_that_does_not_fit_is_no_reason_to_try_again() -> None:
         (GeneratorExit(), "exception", "GeneratorExit"),
     ],
 )
-async def test_whatever_it_raises_ends_the_try_and_not_the_worker(error: BaseException, code: str, message: str) -> None:
+async def test_whatever_it_raises_ends_the_try_and_not_the_worker(
+    error: BaseException, code: str, message: str
+) -> None:
     async def work(ctx: Context) -> None:
         raise error
 

@@ -51,12 +51,6 @@ def place(tmp_path: Path) -> Place:
     return Place(str(tmp_path / "folders"), str(tmp_path))
 
 
-@pytest.fixture
-def pipe(tmp_path: Path) -> Pipe:
-    """A way to talk to the process."""
-    return Pipe(tmp_path / "pipe")
-
-
 @contextlib.asynccontextmanager
 async def begun(run: Run) -> AsyncIterator["asyncio.Task[Ended]"]:
     running = run.begin()
@@ -160,37 +154,37 @@ async def test_a_module_that_does_not_load_any_more_is_said(tmp_path: Path, plac
 async def test_it_stops_at_a_checkpoint_and_a_pause_can_be_taken_back(place: Place, pipe: Pipe) -> None:
     run = Run("step", place, pipe=pipe.path)
     async with begun(run) as running:
-        await run.book.written.wait()
+        await run.book.until(lambda book: book.lines == ["passed 1"])
         run.lease.stop(StopReason.PAUSE)
         run.lease.carry_on()
-        await pipe.write("go on")
-        while run.book.checkpoints[-1] < 2:
-            run.book.written.clear()
-            await run.book.written.wait()
+        pipe.write("go on")
+        await run.book.until(lambda book: book.lines == ["passed 1", "passed 2"])
         run.lease.stop(StopReason.PAUSE)
-        await pipe.write("go on")
+        pipe.write("go on")
         assert (await running).outcome == Stopped(StopReason.PAUSE)
         assert run.book.checkpoints == [1, 2, 3]
 
 
-async def test_a_lost_lease_parks_it(place: Place, pipe: Pipe) -> None:
+async def test_a_lost_lease_ends_it(place: Place, pipe: Pipe) -> None:
     run = Run("step", place, pipe=pipe.path)
     async with begun(run) as running:
-        await run.book.written.wait()
+        await run.book.until(lambda book: book.lines == ["passed 1"])
         run.book.is_lost = True
-        await pipe.write("go on")
+        pipe.write("go on")
         assert (await running).outcome == Stopped(StopReason.LEASE_LOST)
         assert run.book.checkpoints == [1]
 
 
 @pytest.mark.parametrize("reason", [StopReason.CANCEL, StopReason.TIMEOUT])
-async def test_sigterm_reaches_it_and_it_parks_at_the_next_checkpoint(place: Place, pipe: Pipe, reason: StopReason) -> None:
+async def test_sigterm_reaches_it_and_it_parks_at_the_next_checkpoint(
+    place: Place, pipe: Pipe, reason: StopReason
+) -> None:
     run = Run("step", place, pipe=pipe.path)
     async with begun(run) as running:
-        await run.book.written.wait()
+        await run.book.until(lambda book: book.lines == ["passed 1"])
         run.lease.stop(reason)
         assert run.lease.forced
-        await pipe.write("go on")
+        pipe.write("go on")
         assert isinstance((await running).outcome, Stopped)
         assert run.book.checkpoints == [1, 2]
 
@@ -235,9 +229,7 @@ async def test_what_it_leaves_behind_ends_with_it(place: Place, pipe: Pipe, then
         await gone(child)
 
 
-async def test_a_process_that_does_not_exit_by_itself_is_killed(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_process_that_does_not_exit_by_itself_is_killed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "EXIT_WITHIN", 0.1)
     assert await Run("linger", place).outcome() == ValueReturned(b"1")
 

@@ -138,13 +138,13 @@ def test_a_private_folder_that_is_none_is_refused(tmp_path: Path, long_path: Pat
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_bell_that_can_not_be_bound_leaves_nothing_open(path: Path) -> None:
-    folder = path.with_name(f"{path.name}-bells")
-    folder.write_text("in the way")
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    with pytest.raises(OSError, match="exist"):
-        Doorbell(path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+def test_a_bell_that_can_not_be_bound_leaves_nothing_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)
+    with closing(Doorbell(path)):
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with pytest.raises(OSError, match="in use"):
+            Doorbell(path)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_longest_address_is_what_the_system_takes(tmp_path: Path) -> None:

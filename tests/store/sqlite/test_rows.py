@@ -64,7 +64,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield connection
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(task=tasks, other=tasks)
 def test_a_record_comes_back_as_it_went(connection: apsw.Connection, task: Task, other: Task) -> None:
     with connection:

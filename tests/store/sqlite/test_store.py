@@ -1,15 +1,19 @@
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Filter, StoreBusy, TaskStore
-from milepost.store.sqlite import SqliteStore
+from milepost.store.protocol import EVERYTHING, StoreBusy
+from milepost.store.sqlite import SqliteStore, records, schedule
 from milepost.store.sqlite.connection import WAL_PAGES
+from milepost.store.sqlite.reads import Reads
+from milepost.store.sqlite.rows import Stored
+from milepost.task import JsonResult
 from milepost.times import SECOND
 from tests.store.conformance import TaskStoreConformance
 from tests.store.scene import BOUND, START, MakeStore, Scene, bounded
@@ -129,33 +133,36 @@ async def test_nothing_is_left_of_a_store_that_was_closed(path: Path) -> None:
     assert threading.active_count() <= before + 3
 
 
-@pytest.mark.parametrize("what", ["point", "list"])
-async def test_a_database_locked_by_a_stranger_is_busy_for_readers(path: Path, what: str) -> None:
-    store = SqliteStore(path, busy_timeout=100)
-    await store.open()
-    task = await Scene(store).start()
-    reads: dict[str, Callable[[], Awaitable[object]]] = {
-        "point": lambda: store.get([task.id], EVERYTHING, now=START),
-        "list": lambda: store.find(Filter(), EVERYTHING, after=None, limit=1, now=START),
-    }
+async def test_a_database_that_a_stranger_has_locked_is_busy(path: Path, make_store: MakeStore) -> None:
+    store = await make_store()
     await store.close()
-    stranger = apsw.Connection(str(path))
+    with closing(apsw.Connection(str(path))) as stranger:
+        stranger.pragma("locking_mode", "exclusive")
+        stranger.execute("BEGIN IMMEDIATE; COMMIT")
+        with pytest.raises(StoreBusy):
+            await SqliteStore(path, busy_timeout=100).open()
+        with pytest.raises(StoreBusy):
+            Reads(apsw.Connection(str(path)))
     await store.open()
-    stranger.pragma("locking_mode", "exclusive")
-    stranger.close()
-    await reads[what]()
-    await store.close()
+
+
+async def test_a_result_has_to_come_with_its_value(scene: Scene) -> None:
+    task = await scene.run()
+    with pytest.raises(ValueError, match="value"):
+        await scene.succeed(task, JsonResult(5, None))
+    assert await scene.get(task) == task
 
 
 async def test_opening_waits_for_its_turn(path: Path) -> None:
-    store: TaskStore = SqliteStore(path)
+    stores = [SqliteStore(path) for _ in range(3)]
     async with child("hold", path) as other:
         assert await other.heard() == "held"
-        opening = asyncio.create_task(store.open())
-        assert not (await asyncio.wait([opening], timeout=0.2))[0]
+        opening = [asyncio.create_task(store.open()) for store in stores]
+        assert not (await asyncio.wait(opening, timeout=0.3))[0]
         other.tell("let go")
-        await bounded(opening)
-    await store.close()
+        await bounded(asyncio.gather(*opening))
+    for store in stores:
+        await store.close()
 
 
 async def test_a_store_that_is_up_to_date_opens_while_another_writes(path: Path, make_store: MakeStore) -> None:
@@ -173,5 +180,23 @@ async def test_too_many_are_read_in_the_reader_thread(scene: Scene) -> None:
     assert found == tasks
 
 
-def test_busy_is_what_callers_hear_of() -> None:
-    assert issubclass(StoreBusy, Exception)
+async def test_what_changed_since_it_was_found_is_not_told_of_its_workers(scene: Scene) -> None:
+    await scene.start()
+    gone, queued = await scene.succeeded(), await scene.start()
+    await scene.delete(gone)
+    running = await scene.run()
+    writer = scene.store._parts.writer  # type: ignore[attr-defined]
+    found = [(row, False) for row in range(1, 5)]
+    noted = await writer.submit(lambda transaction: schedule.note_unoffered(transaction, found, now=START))
+    assert set(noted) == {queued.id, (await scene.find(number=1))[0]}
+    assert await scene.get(running) == running
+
+
+async def test_a_record_that_changed_in_spite_of_the_lock_is_not_overwritten(scene: Scene) -> None:
+    task = await scene.start()
+    stale = Stored(1, replace(task, version=7))
+    writer = scene.store._parts.writer  # type: ignore[attr-defined]
+    step = lifecycle.relabel(stale.task, now=START, title="lost")
+    with pytest.raises(RuntimeError, match="write lock"):
+        await writer.submit(lambda transaction: records.write(transaction, stale, step))
+    assert await scene.get(task) == task

@@ -15,7 +15,7 @@ from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.writer import MAX_CALLS, Writer
 from milepost.task import Task
-from tests.store.scene import START, Scene, bounded, draft, line
+from tests.store.scene import BOUND, START, Scene, bounded, draft, line
 
 from .processes import child
 
@@ -70,9 +70,10 @@ async def test_concurrent_calls_need_far_fewer_commits(scene: Scene) -> None:
     assert len(counted) < 50
 
 
-async def test_a_call_that_fails_fails_alone(path: Path, scene: Scene) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, GeneratorExit])
+async def test_a_call_that_fails_fails_alone(path: Path, scene: Scene, error: type[BaseException]) -> None:
     def break_down(task: Task) -> Any:
-        raise ZeroDivisionError
+        raise error
 
     def creations(*begins: Callable[[Task], Any]) -> asyncio.Task[Any]:
         items = [Creation(draft(), b"{}", begin, EVERYTHING) for begin in begins]
@@ -86,7 +87,7 @@ async def test_a_call_that_fails_fails_alone(path: Path, scene: Scene) -> None:
             path, scene, lambda: [creations(begin), creations(begin, break_down), creations(begin, begin)]
         )
     assert len(counted) == 2
-    assert isinstance(broken, ZeroDivisionError)
+    assert isinstance(broken, error)
     assert (len(before), len(after)) == (1, 2)
     assert len(await scene.find()) == 1 + 1 + 2
 
@@ -167,6 +168,24 @@ async def test_a_commit_that_fails_fails_all_its_calls(path: Path, scene: Scene)
     assert len(await scene.find()) == 1
     await scene.start()
     assert len(await scene.find()) == 2
+
+
+async def test_a_commit_that_leaves_the_transaction_open_is_undone(path: Path, scene: Scene) -> None:
+    connection = scene.store._parts.writer._connection  # type: ignore[attr-defined]
+    connection.pragma("foreign_keys", "on")
+    connection.execute("CREATE TABLE child (parent REFERENCES absent DEFERRABLE INITIALLY DEFERRED)")
+    connection.execute("CREATE TABLE absent (x PRIMARY KEY)")
+    writer = scene.store._parts.writer  # type: ignore[attr-defined]
+
+    def starts() -> list[asyncio.Task[Any]]:
+        # SQLite looks at such a reference at the COMMIT.
+        orphan = writer.submit(lambda _: connection.execute("INSERT INTO child VALUES (1)").fetchall())
+        return [asyncio.ensure_future(orphan), asyncio.create_task(scene.start())]
+
+    results = await gathered_behind(path, scene, starts)
+    assert all(isinstance(result, apsw.ConstraintError) for result in results)
+    assert len(await scene.find()) == 1
+    assert (await scene.start()).number == 2
 
 
 # When others hold the lock.

@@ -5,7 +5,6 @@ is PARENT, and ends when that does.
 """
 
 import asyncio
-import contextlib
 import ctypes
 import itertools
 import os
@@ -18,7 +17,7 @@ import traceback
 from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
 from milepost.engine.flush import Flusher
-from milepost.engine.outcome import Outcome, Parked, Raised, StopReason
+from milepost.engine.outcome import Outcome, Raised, StopReason
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.runners.wire import Answer, Begin, FromWorker, Over, ResultOf, Stop, Told, Wire
@@ -45,13 +44,10 @@ class _Worker:
         await self.wire.drain()
         return await answer
 
-    async def write(self, lease: Lease, report: Report) -> None:
-        answer = await self._ask(Told(next(self._numbers), report))
-        if answer.stop:
-            lease.stop(StopReason.LEASE_LOST)
-            raise Parked(StopReason.LEASE_LOST)
+    async def write(self, _: Lease, report: Report) -> None:
+        await self._ask(Told(next(self._numbers), report))
 
-    async def read_result(self, task: Task, id: str) -> bytes:  # noqa: ARG002 - the worker knows which task asks
+    async def read_result(self, _: Task, id: str) -> bytes:
         answer = await self._ask(ResultOf(next(self._numbers), id))
         if answer.body is None:
             raise LookupError(answer.error)
@@ -88,8 +84,7 @@ async def _run(sock: socket.socket) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lease.stop, StopReason.CANCEL)
     background = [asyncio.create_task(worker.listen(lease)), asyncio.create_task(flusher.run())]
     outcome = await _outcome(begin, lease)
-    with contextlib.suppress(Parked):  # the lease is lost, and how this ended interests nobody
-        await lease.save()
+    await lease.save()
     wire.send(Over(outcome))
     await wire.drain()
     for task in background:

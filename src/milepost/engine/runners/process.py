@@ -10,7 +10,7 @@ from typing import Final
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
-from milepost.engine.outcome import Died, Outcome, Parked, Raised, StopReason
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Running, Stop, Told, Wire
 from milepost.engine.source import Source
@@ -57,11 +57,10 @@ async def _accompany(
     if lease.stopping is not None:  # since it was claimed
         _ask_to_stop(process, wire, lease, lease.stopping)
     outcome = await _converse(wire, lease)
-    await asyncio.wait([death], timeout=EXIT_WITHIN)
-    if outcome is None:
-        _signal(process, signal.SIGKILL)
-        outcome = _death(await death)
-    return outcome
+    if lease.stopping is not StopReason.LEASE_LOST:
+        await asyncio.wait([death], timeout=EXIT_WITHIN)
+    _signal(process, signal.SIGKILL)
+    return outcome or _death(await death)
 
 
 async def _start(theirs: socket.socket) -> Process:
@@ -75,24 +74,20 @@ async def _start(theirs: socket.socket) -> Process:
 
 
 async def _converse(wire: Wire[FromProcess], lease: Lease) -> Outcome | None:
-    """Answer the process until it says how it ended; None when it is gone without a word."""
+    """Answer the process until it says how it ended, or its lease is lost; None when it is gone without a word."""
     while (message := await wire.receive()) is not None:
         match message:
             case Over():
                 return message.outcome
             case Told():
-                wire.send(await _note(lease, message))
+                try:
+                    await lease.write(message.report)
+                except Parked as parked:
+                    return Stopped(parked.reason)
+                wire.send(Answer(message.number))
             case ResultOf():
                 wire.send(await _result(lease, message))
     return None
-
-
-async def _note(lease: Lease, told: Told) -> Answer:
-    try:
-        await lease.write(told.report)
-    except Parked:
-        return Answer(told.number, stop=True)
-    return Answer(told.number)
 
 
 async def _result(lease: Lease, asked: ResultOf) -> Answer:

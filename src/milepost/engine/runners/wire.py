@@ -46,12 +46,11 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
-    """What became of a question. `stop`: the lease is lost."""
+    """What became of a question."""
 
     number: int
     body: bytes | None = None
     error: str | None = None
-    stop: bool = False
 
 
 class Told(msgspec.Struct, frozen=True, tag="told"):

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from milepost.http.dialects.native_shapes import EntryBody, ResultLink, TaskBody, TriggerText, TypeBody
-from milepost.store.protocol import TypeInfo
+from milepost.service import TypeInfo
 from milepost.task import Entry, FileResult, JsonResult, Task
 from milepost.times import SECOND, to_rfc3339
 from milepost.trigger import Trigger

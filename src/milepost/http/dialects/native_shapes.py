@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from milepost.http.fields import Duration, Time
 from milepost.http.prefer import LONGEST
 from milepost.start import MAX_TEXT
-from milepost.task import Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
+from milepost.task import TYPE_NAME, Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
 from milepost.times import LONGEST_DURATION, SECOND
 from milepost.trigger import Repeat
 
@@ -19,7 +19,10 @@ LONGEST_KEY: Final = 255
 
 TimeText = Annotated[str, Meta(extra_json_schema=_DATE)]
 Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
-TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.")]
+_UUID: Final = {"pattern": "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"}
+
+TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.", extra_json_schema=_UUID)]
+OtherId = Annotated[str, Meta(extra_json_schema=_UUID)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
 Whole = Annotated[int, Meta(ge=0, le=2**53)]
@@ -65,7 +68,13 @@ class TriggerText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task to start."""
 
-    type: Annotated[str, Meta(description="The task type; see `GET /v1/types`.")]
+    type: Annotated[
+        str,
+        Meta(
+            description="The task type; see `GET /v1/types`.",
+            extra_json_schema={"pattern": f"^{TYPE_NAME.pattern}$"},
+        ),
+    ]
     input: Annotated[dict[str, Any], Meta(description="The arguments, checked against the type's schema.")] = {}
     title: str | None = None
     description: str | None = None
@@ -79,7 +88,7 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     priority: Annotated[int | None, Meta(description="Higher goes first.")] = None
     timeout: Annotated[Duration | None, Meta(description="For each try: seconds, or text like `30m`.")] = None
     start_by: Annotated[Time | None, Meta(description="It fails when it could not start by then.")] = None
-    depends_on: Annotated[tuple[str, ...], Meta(description="Ids of tasks that must succeed first.")] = ()
+    depends_on: Annotated[tuple[OtherId, ...], Meta(description="Ids of tasks that must succeed first.")] = ()
     on_dependency_failure: Annotated[
         DependencyFailure, Meta(description="What it does when one of them fails: fail too, run all the same, stay.")
     ] = "fail"
@@ -123,7 +132,7 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     list_id: Text | None | UnsetType = UNSET
     assignee: Text | None | UnsetType = UNSET
     metadata: dict[str, Any] | None | UnsetType = UNSET
-    depends_on: tuple[str, ...] | UnsetType = UNSET
+    depends_on: tuple[OtherId, ...] | UnsetType = UNSET
     blocked_reason: Text | None | UnsetType = UNSET
     state: State | UnsetType = UNSET
     progress: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
@@ -298,7 +307,7 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: str | None = None
     owner: str | None = None
     list: Annotated[str | None, Meta(description="Their `list_id`.")] = None
-    parent: Annotated[str | None, Meta(description="The id of their parent.")] = None
+    parent: Annotated[OtherId | None, Meta(description="The id of their parent.")] = None
     assignee: str | None = None
     after: Annotated[str | None, Meta(description="The `next` of the page before.")] = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50

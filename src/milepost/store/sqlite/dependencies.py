@@ -216,10 +216,10 @@ def _wait_less(transaction: Transaction, dependent: Stored, now: int) -> Task:
 
 
 def _explain(transaction: Transaction, dependent: Stored, now: int) -> Task:
-    """Say anew what a blocked task waits for."""
+    """Say anew what a task waits for that stays blocked."""
     task = dependent.task
     reason = _reason(transaction, dependent, task.blocked_by)
-    if reason == task.blocked_reason or task.on_dependency_failure != "stay":
+    if reason == task.blocked_reason:
         return task
     step = lifecycle.block(task, now=now, blocked_by=task.blocked_by, reason=reason, held=task.held)
     return _write(transaction, dependent, step)

@@ -65,14 +65,14 @@ def claim(
 
 def _choose(transaction: Transaction, wanted: Sequence[Wanted], limit: int) -> list[int]:
     """The rows of the queued tasks to take first, at most `limit` and as many of each type as may run at once."""
-    candidates: list[tuple[int, int]] = []
+    candidates: set[tuple[int, int]] = set()
     for want in wanted:
         room = limit
         if want.concurrency is not None:
             ((running,),) = transaction.rows("count_running", (want.type,))
             room = min(room, want.concurrency - running)
         if room > 0:
-            candidates += transaction.rows("claimable", (want.type, room))
+            candidates.update(transaction.rows("claimable", (want.type, room)))
     return [row for _, row in sorted(candidates)[:limit]]
 
 

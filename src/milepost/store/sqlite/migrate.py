@@ -4,15 +4,15 @@
 `application_id` tells a store from other programs' databases.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from milepost.store.protocol import SchemaTooNew
+from milepost.store.protocol import SchemaTooNew, StoreBusy
 from milepost.store.sqlite.connection import connect
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.statements import SQL
@@ -34,22 +34,29 @@ def migrations() -> list[str]:
 def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> None:
     """Make the store at `path`, or bring it up to date with `scripts`, while nobody else writes.
 
-    Raises SchemaTooNew, ForeignDatabase, and FileNotFoundError where there is no folder for it.
+    Raises SchemaTooNew, ForeignDatabase, StoreBusy, and FileNotFoundError where there is no folder for it.
     """
     if path.exists():
         # Most often there is nothing to do; and beside a file of somebody else's no lock files are made.
-        with closing(connect(path, busy_timeout=busy_timeout)) as connection:
+        with _connected(path, busy_timeout) as connection:
             if _version(connection, path, len(scripts)) == len(scripts):
                 return
-    with (
-        closing(Gate(path)) as gate,
-        gate,
-        closing(connect(path, busy_timeout=busy_timeout)) as connection,
-    ):
+    with closing(Gate(path)) as gate, gate, _connected(path, busy_timeout) as connection:
         version = _version(connection, path, len(scripts))
         connection.pragma("journal_mode", "wal")
         if version < len(scripts):
             _run(connection, scripts[version:], version=len(scripts))
+
+
+@contextmanager
+def _connected(path: Path, busy_timeout: int) -> Iterator[apsw.Connection]:
+    try:
+        with closing(connect(path, busy_timeout=busy_timeout)) as connection:
+            yield connection
+    except apsw.NotADBError as error:
+        raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
+    except apsw.BusyError as error:
+        raise StoreBusy(f"Another program has locked {path}.") from error
 
 
 def _run(connection: apsw.Connection, scripts: Sequence[str], *, version: int) -> None:
@@ -67,12 +74,9 @@ def _run(connection: apsw.Connection, scripts: Sequence[str], *, version: int) -
 
 
 def _version(connection: apsw.Connection, path: Path, newest: int) -> int:
-    try:
-        application = connection.pragma("application_id")
-        version = int(connection.pragma("user_version"))
-        tables = connection.execute(SQL["count_tables"]).get
-    except apsw.NotADBError as error:
-        raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
+    application = connection.pragma("application_id")
+    version = int(connection.pragma("user_version"))
+    tables = connection.execute(SQL["count_tables"]).get
     if application != APPLICATION_ID and (application or version or tables):
         raise ForeignDatabase(f"{path} is another program's database. Give the store another path.")
     if version > newest:

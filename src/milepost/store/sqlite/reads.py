@@ -5,6 +5,7 @@ change of threads, a reader thread's for everything else.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import apsw
@@ -77,7 +78,7 @@ class Reads:
             found.update(rows.record(row) for row in self._rows(statement, {**parameters, **place}))
         newest = sorted(found, reverse=True)
         page = newest[:limit]
-        more = self._cursors.seal(page[-1]) if len(newest) > limit else None
+        more = self._cursors.seal(page[-1]) if page and len(newest) > limit else None
         return Page([lifecycle.as_of(found[row], now) for row in page], more)
 
     def log(self, id: str, scope: Scope, after: int, since_version: int, limit: int, now: int) -> LogPage | None:
@@ -88,8 +89,9 @@ class Reads:
             if row is None:
                 return None
             number, task = rows.record(row)
-            told = self._connection.execute(SQL["log"], {"row": number, "after": after, "since": since_version})
-            return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
+            parameters = {"row": number, "after": after, "since": since_version}
+            with closing(self._connection.execute(SQL["log"], parameters)) as told:
+                return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
         finally:
             self._rows("commit")
 

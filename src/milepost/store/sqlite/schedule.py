@@ -42,8 +42,9 @@ def note_unoffered(transaction: Transaction, found: Iterable[tuple[int, bool]], 
     """Say of queued tasks, by their rows, whether a worker offers their type; gives the ids of those that none does."""
     noted: list[str] = []
     for row, offered in found:
-        stored = rows.record(transaction.rows("get_row", (row,))[0])
-        if _is_news(stored.task, offered):
+        current = transaction.row("get_row", (row,))
+        # It was found before this transaction, and may have gone or changed since.
+        if current is not None and _is_news((stored := rows.record(current)).task, offered):
             step = lifecycle.relabel(stored.task, now=now, message=None if offered else UNOFFERED)
             dependencies.save(transaction, stored, step, now)
             noted += [] if offered else [stored.task.id]

@@ -154,7 +154,7 @@ class Writer:
         try:
             outcomes = [self._attempt(transaction, call) for call in calls]
             transaction.run("commit")
-        except Exception as error:
+        except BaseException as error:
             # The disk is full, or worse. Whatever these calls asked for has not happened.
             if self._connection.in_transaction:
                 with suppress(apsw.Error):
@@ -166,7 +166,7 @@ class Writer:
         transaction.run("savepoint_call")
         try:
             outcome = Outcome(call.run(transaction))
-        except Exception as error:
+        except BaseException as error:
             if not self._connection.in_transaction:
                 raise  # SQLite undid all of the transaction, not only this call.
             transaction.run("undo_call")

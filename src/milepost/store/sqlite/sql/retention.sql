@@ -42,11 +42,8 @@ DELETE FROM log WHERE task IN (SELECT value FROM json_each(?))
 
 -- name: delete_edges
 -- Drops the edges from and to tasks.
-DELETE FROM edge WHERE (dependent, dependency) IN (
-    SELECT edge.dependent, edge.dependency FROM json_each(?1) AS doomed JOIN edge ON edge.dependent = doomed.value
-    UNION
-    SELECT edge.dependent, edge.dependency FROM json_each(?1) AS doomed JOIN edge ON edge.dependency = doomed.value
-)
+DELETE FROM edge
+WHERE dependent IN (SELECT value FROM json_each(?1)) OR dependency IN (SELECT value FROM json_each(?1))
 
 -- name: known_files
 -- Those of some files that a record points to.

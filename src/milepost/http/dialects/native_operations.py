@@ -1,0 +1,264 @@
+"""Which operations does the native API have, and what does its document say of each?"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from milepost.http.dialect import JSON, Answer, Operation
+from milepost.http.dialects.native_shapes import (
+    DeletedBody,
+    DeleteQuery,
+    FollowQuery,
+    IfMatch,
+    IfNoneMatch,
+    IfRange,
+    Key,
+    LastEventId,
+    ListQuery,
+    LogBody,
+    LogQuery,
+    Prefer,
+    Range,
+    ReadQuery,
+    StartBody,
+    TaskBody,
+    TaskId,
+    TaskList,
+    TypeList,
+    UpdateBody,
+)
+from milepost.http.events import EVENT_STREAM
+from milepost.http.problems import PROBLEM_JSON, Problem
+
+if TYPE_CHECKING:
+    from milepost.http.dialects.native import Native
+
+TASKS: Final = "/v1/tasks"
+TASK: Final = TASKS + "/{id}"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+_ETAG: Final = {"ETag": "Version, dialect and query of this record."}
+_RETRY: Final = {"Retry-After": "Seconds after which asking again makes sense; on records that are not finished."}
+_NO_TASK: Final = "There is no such task, or none that the caller may see."
+
+
+def _problems(refusals: Mapping[int, str]) -> dict[int, Answer]:
+    return {status: Answer(text, Problem, media_type=PROBLEM_JSON) for status, text in refusals.items()}
+
+
+_UNREADABLE: Final = _problems({400: "The query can't be read."})
+_BODY: Final = _problems(
+    {
+        400: "The body can't be read as JSON.",
+        413: "The body is too large.",
+        415: "The body is of another media type.",
+    }
+)
+
+
+def operations(native: "Native") -> list[Operation]:
+    """All of them, in the order in which they are read about."""
+    return [*_collection(native), *_record(native), *_following(native), *_actions(native), *_types(native)]
+
+
+def _collection(native: "Native") -> list[Operation]:
+    started = {"Location": "Where the record is."} | _ETAG | _RETRY | {"Preference-Applied": "The wait, if any."}
+    return [
+        Operation(
+            "POST",
+            TASKS,
+            native.start,
+            summary="Start a task",
+            description="It is durable when this answers. The answer is the record as it stands then.",
+            group="Tasks",
+            headers={"Idempotency-Key": Key, "Prefer": Prefer},
+            body=StartBody,
+            answers={
+                202: Answer("It is started.", TaskBody, headers=started),
+                200: Answer("It is finished already.", TaskBody, headers=started),
+            }
+            | _BODY
+            | _problems(
+                {
+                    403: "No right to start this here, or for this owner.",
+                    409: "An unfinished task has this unique key.",
+                    410: "The task that this Idempotency-Key stands for has been deleted.",
+                    422: "Something in the body is wrong, or the Idempotency-Key stands for another body.",
+                }
+            ),
+        ),
+        Operation(
+            "GET",
+            TASKS,
+            native.list,
+            summary="List tasks",
+            description="Newest first. `next` leads to the following page.",
+            group="Tasks",
+            query=ListQuery,
+            answers={200: Answer("A page of tasks.", TaskList)}
+            | _UNREADABLE
+            | _problems({422: "A parameter is wrong."}),
+        ),
+    ]
+
+
+def _record(native: "Native") -> list[Operation]:
+    return [
+        Operation(
+            "GET",
+            TASK,
+            native.read,
+            summary="Read a task",
+            description="With `wait`, answers as soon as the record changes, whoever changes it, or time is up.",
+            group="Tasks",
+            parameters={"id": TaskId},
+            query=ReadQuery,
+            headers={"If-None-Match": IfNoneMatch},
+            answers={
+                200: Answer("The record.", TaskBody, headers=_ETAG | _RETRY),
+                304: Answer("Nothing has changed.", media_type=None, headers=_ETAG | _RETRY),
+            }
+            | _UNREADABLE
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+        ),
+        Operation(
+            "PATCH",
+            TASK,
+            native.update,
+            summary="Change a task",
+            description=str(UpdateBody.__doc__),
+            group="Tasks",
+            parameters={"id": TaskId},
+            headers={"If-Match": IfMatch},
+            body=UpdateBody,
+            media_types=(MERGE_PATCH, JSON),
+            answers={200: Answer("The record after it.", TaskBody, headers=_ETAG | _RETRY)}
+            | _BODY
+            | _problems(
+                {
+                    404: _NO_TASK,
+                    409: "Its state, or that the engine runs it, does not allow this.",
+                    412: "It has changed since the version that If-Match names.",
+                    422: "Something in the body is wrong.",
+                }
+            ),
+        ),
+        Operation(
+            "DELETE",
+            TASK,
+            native.delete,
+            summary="Delete a finished task",
+            group="Tasks",
+            parameters={"id": TaskId},
+            query=DeleteQuery,
+            answers={200: Answer("It is gone.", DeletedBody)}
+            | _UNREADABLE
+            | _problems(
+                {
+                    403: "Only admins delete.",
+                    404: _NO_TASK,
+                    409: "It is not finished, or others depend on it.",
+                    422: "A parameter is wrong.",
+                }
+            ),
+        ),
+    ]
+
+
+def _following(native: "Native") -> list[Operation]:
+    return [
+        Operation(
+            "GET",
+            TASK + "/events",
+            native.follow,
+            summary="Follow a task",
+            description=(
+                "Server-sent events. `log` carries an `EntryBody`; `task` a `TaskBody`, with its version as id, "
+                "once all entries up to that version were sent. The stream ends when the task has; coming back "
+                "with the last id is then answered by 204."
+            ),
+            group="Progress and result",
+            parameters={"id": TaskId},
+            query=FollowQuery,
+            headers={"Last-Event-ID": LastEventId},
+            answers={
+                200: Answer("The stream.", media_type=EVENT_STREAM),
+                204: Answer("The task is finished, and its last version was seen.", media_type=None),
+            }
+            | _UNREADABLE
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+        ),
+        Operation(
+            "GET",
+            TASK + "/logs",
+            native.logs,
+            summary="Read a task's log",
+            group="Progress and result",
+            parameters={"id": TaskId},
+            query=LogQuery,
+            answers={200: Answer("Entries, in order.", LogBody)}
+            | _UNREADABLE
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+        ),
+        Operation(
+            "GET",
+            TASK + "/result",
+            native.result,
+            summary="Fetch a task's result",
+            description="With the media type that the task gave it; JSON unless it is a file.",
+            group="Progress and result",
+            parameters={"id": TaskId},
+            headers={"Range": Range, "If-Range": IfRange, "If-None-Match": IfNoneMatch},
+            answers={
+                200: Answer("The result.", media_type="*/*", headers={"ETag": "Its SHA-256."}),
+                206: Answer("The range.", media_type="*/*", headers={"Content-Range": "Which bytes these are."}),
+                304: Answer("The client has it.", media_type=None),
+            }
+            | _problems(
+                {
+                    404: _NO_TASK + " Or it ended without a result.",
+                    409: "It is not finished, or did not succeed.",
+                    410: "The result is past its retention.",
+                    416: "The range lies outside the result.",
+                }
+            ),
+        ),
+    ]
+
+
+def _actions(native: "Native") -> list[Operation]:
+    asked = "It is asked to; it still runs, and the record shows the request."
+    described = {
+        "cancel": "A running task is asked to stop at its next checkpoint; any other ends at once.",
+        "pause": "A running task is asked to stop at its next checkpoint; one that waits does not start.",
+        "resume": "A paused task goes on; a pause that was only requested is taken back.",
+        "retry": "A failed or cancelled task begins again, with all its attempts and what it saved.",
+    }
+    handlers = {"cancel": native.cancel, "pause": native.pause, "resume": native.resume, "retry": native.retry}
+    return [
+        Operation(
+            "POST",
+            f"{TASK}/{name}",
+            handlers[name],
+            summary=f"{name.capitalize()} a task",
+            description=description,
+            group="Control",
+            parameters={"id": TaskId},
+            answers={200: Answer("Done: the record after it.", TaskBody, headers=_ETAG | _RETRY)}
+            | ({202: Answer(asked, TaskBody, headers=_ETAG | _RETRY)} if name in ("cancel", "pause") else {})
+            | _problems({404: _NO_TASK, 409: "Its state does not allow this."}),
+        )
+        for name, description in described.items()
+    ]
+
+
+def _types(native: "Native") -> list[Operation]:
+    return [
+        Operation(
+            "GET",
+            "/v1/types",
+            native.types,
+            summary="List the task types",
+            group="Task types",
+            answers={200: Answer("All that can be started.", TypeList)},
+        )
+    ]

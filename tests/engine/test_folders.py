@@ -1,0 +1,78 @@
+"""When the private folders of tasks go."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from milepost import Context, TaskError
+from milepost.engine import folders
+from milepost.engine.folders import SweepFolders
+from milepost.task import State, Task
+from milepost.times import HOUR
+from tests.engine.bench import LOCAL, Bench
+
+
+@pytest.fixture
+def loop(bench: Bench) -> SweepFolders:
+    """The loop, round by round."""
+
+    @bench.app.task(retries=1, backoff="0s")
+    async def work(ctx: Context, *, how: str = "well") -> str:
+        mark = ctx.folder / "tries"
+        mark.write_text(mark.read_text() + "x" if mark.exists() else "x")
+        if how == "again" and ctx.task.attempt == 1:
+            raise ValueError(how)
+        if how == "badly":
+            raise TaskError(how, retry=False)
+        return mark.read_text()
+
+    return SweepFolders(bench.store, bench.service.files, bench.clock, bench.app._place())
+
+
+def folder(bench: Bench, task: Task) -> Path:
+    return Path(bench.app._place().folders, task.id)
+
+
+def leave(bench: Bench, task: Task) -> Path:
+    """A folder as a worker of this machine may have left it."""
+    left = folder(bench, task)
+    left.mkdir(parents=True)
+    (left / "part").write_text("x")
+    return left
+
+
+@pytest.mark.parametrize(("how", "tries"), [("well", "x"), ("again", "xx"), ("badly", None)])
+async def test_a_folder_outlives_a_try_but_not_the_task(
+    bench: Bench, loop: SweepFolders, how: str, tries: str | None
+) -> None:
+    async with bench.working(loops=()):
+        task = await bench.end(await bench.start("work", {"how": how}))
+    if tries is not None:
+        assert await bench.result(task) == tries
+    assert not folder(bench, task).exists()
+
+
+async def test_what_ended_elsewhere_is_swept_once_it_is_old(
+    bench: Bench, loop: SweepFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "PAGE", 2)
+    waiting, paused, cancelled, deleted = [await bench.start("work") for _ in range(4)]
+    left = {task.id: leave(bench, task) for task in (waiting, paused, cancelled, deleted)}
+    unknown = left[waiting.id].with_name("not a task")
+    unknown.mkdir()
+    await bench.service.pause(LOCAL, paused.id)
+    for task in (cancelled, deleted):
+        assert (await bench.service.cancel(LOCAL, task.id)).state is State.CANCELLED
+    await bench.service.delete(LOCAL, deleted.id)
+    assert await loop.round() == HOUR
+    assert all(path.exists() for path in left.values())
+    bench.clock.ahead += HOUR
+    os.utime(left[waiting.id])
+    await loop.round()
+    assert {id for id, path in left.items() if path.exists()} == {waiting.id, paused.id}
+    assert not unknown.exists()
+
+
+async def test_there_need_not_be_any_folders(loop: SweepFolders) -> None:
+    assert await loop.round() == HOUR

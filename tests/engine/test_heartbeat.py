@@ -1,0 +1,117 @@
+"""How a worker keeps its lease."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from milepost.engine.heartbeat import BEATS, LEASE, Heartbeat
+from milepost.store.protocol import Heart, WorkerInfo
+from milepost.store.sqlite.heart import SqliteHeart
+from milepost.times import MILLISECOND, SECOND, now
+from tests.engine.bench import WITHIN, Bench
+
+SHORT = 150 * MILLISECOND
+
+
+class Beaten(logging.Handler):
+    """Counts the heartbeats that fail."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.failures = threading.Semaphore(0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See Handler."""
+        self.failures.release()
+
+
+@pytest.fixture
+def beaten() -> Beaten:
+    """What goes wrong."""
+    handler = Beaten()
+    logging.getLogger("milepost.engine.heartbeat").addHandler(handler)
+    yield handler
+    logging.getLogger("milepost.engine.heartbeat").removeHandler(handler)
+
+
+class Beating:
+    """A heartbeat under observation."""
+
+    def __init__(self, heart: Callable[[], Heart], *, until: int | None = None, lease: int = SHORT) -> None:
+        self.over = threading.Event()
+        self.beats = threading.Semaphore(0)
+        self._heart = heart
+        self.heartbeat = Heartbeat(
+            self._observed,
+            "worker",
+            until=now() + lease if until is None else until,
+            clock=now,
+            on_over=self.over.set,
+            lease=lease,
+        )
+
+    def _observed(self) -> Heart:
+        heart = self._heart()
+        beat = heart.beat
+
+        def observed(worker: str, *, now: int, until: int) -> bool:
+            alive = beat(worker, now=now, until=until)
+            self.beats.release()
+            return alive
+
+        heart.beat = observed  # type: ignore[method-assign]
+        return heart
+
+    def __enter__(self) -> "Beating":
+        self.heartbeat.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.heartbeat.stop()
+
+
+async def enlist(bench: Bench) -> None:
+    await bench.store.enlist(WorkerInfo("worker", "host", 1, 1, ()), until=now() + SHORT)
+
+
+def test_two_beats_may_fail_before_a_lease_ends() -> None:
+    assert LEASE == 6 * SECOND
+    assert LEASE / BEATS == 2 * SECOND
+
+
+async def test_it_keeps_the_lease(bench: Bench) -> None:
+    await enlist(bench)
+    with Beating(bench.store.heart) as beating:
+        for _ in range(6):  # twice the length of a lease
+            assert beating.beats.acquire(timeout=WITHIN)
+        assert [worker.id for worker in await bench.store.workers(now=now())] == ["worker"]
+        assert not beating.over.is_set()
+    await bench.store.rescue(now=now() + SHORT)
+    assert await bench.store.workers(now=now()) == []
+
+
+async def test_a_lease_that_was_ended_is_over(bench: Bench) -> None:
+    await enlist(bench)
+    await bench.store.dismiss("worker", now=now())
+    with Beating(bench.store.heart) as beating:
+        assert beating.over.wait(WITHIN)
+
+
+async def test_a_beat_that_fails_is_followed_by_the_next(bench: Bench, beaten: Beaten) -> None:
+    await enlist(bench)
+    link = bench.folder / "link"
+    with Beating(lambda: SqliteHeart(link / "milepost.db", busy_timeout=1000), until=now() + 60 * SECOND) as beating:
+        assert beaten.failures.acquire(timeout=WITHIN)
+        assert beaten.failures.acquire(timeout=WITHIN)
+        link.symlink_to(bench.folder)
+        assert beating.beats.acquire(timeout=WITHIN)
+        assert not beating.over.is_set()
+
+
+def test_a_lease_is_over_when_no_beat_succeeds_in_its_time(tmp_path: Path, beaten: Beaten) -> None:
+    with Beating(lambda: SqliteHeart(tmp_path / "no" / "store", busy_timeout=1000)) as beating:
+        assert beating.over.wait(WITHIN)
+    assert beaten.failures.acquire(timeout=0)

@@ -1,0 +1,67 @@
+"""What becomes of tasks whose worker or client has fallen silent."""
+
+import logging
+
+import pytest
+
+from milepost import Context
+from milepost.engine.heartbeat import LEASE
+from milepost.engine.rescue import Rescue
+from milepost.service import Update
+from milepost.store.protocol import LeaseLost, Wanted, WorkerInfo
+from milepost.task import State
+from milepost.times import SECOND
+from tests.engine.bench import LOCAL, Bench
+
+
+@pytest.fixture
+def loop(bench: Bench) -> Rescue:
+    """The loop, round by round."""
+
+    @bench.app.task
+    async def work(ctx: Context) -> int:
+        return 1
+
+    return Rescue(bench.store, bench.service.files, bench.clock)
+
+
+async def enlist(bench: Bench, id: str) -> None:
+    await bench.store.enlist(WorkerInfo(id, "host", 1, 1, ("work",)), until=bench.clock() + LEASE)
+
+
+async def test_a_silent_workers_task_is_queued_again_and_after_three_losses_fails(
+    bench: Bench, loop: Rescue, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    task = await bench.start("work")
+    for loss in (1, 2, 3):
+        await enlist(bench, f"worker {loss}")
+        claimed = await bench.store.claim(f"worker {loss}", [Wanted("work")], limit=1, now=bench.clock())
+        assert not isinstance(claimed, LeaseLost)
+        assert await loop.round() == SECOND
+        assert (await bench.get(task)).state is State.RUNNING
+        bench.clock.ahead += LEASE
+        await loop.round()
+        found = await bench.get(task)
+        assert (found.losses, found.attempt) == (loss, 1)
+        assert found.state is (State.FAILED if loss == 3 else State.QUEUED)
+        assert caplog.messages[-1] == f"Lost and queued again or failed: {task.id}"
+    assert found.failure is not None
+    assert found.failure.code == "worker_lost"
+
+
+async def test_a_silent_clients_task_is_queued_again(bench: Bench, loop: Rescue) -> None:
+    task = await bench.start("chat", runner="external", lease_seconds=10)
+    await bench.service.update(LOCAL, task.id, Update(state=State.RUNNING))
+    bench.clock.ahead += 11 * SECOND
+    await loop.round()
+    assert (await bench.get(task)).state is State.QUEUED
+
+
+async def test_a_task_that_nobody_offers_says_so(bench: Bench, loop: Rescue) -> None:
+    task = await bench.start("work")
+    await loop.round()
+    assert (await bench.get(task)).message == "No worker that is alive offers this type of task."
+    await enlist(bench, "worker")
+    await loop.round()
+    assert (await bench.get(task)).message is None
