@@ -18,6 +18,13 @@ WITHIN: Final = 20.0
 """Seconds after which a wait has failed. Nothing waits so long unless something is wrong."""
 
 
+async def until(arrived: Callable[[], object]) -> None:
+    """Return once something in this process has come so far."""
+    async with asyncio.timeout(WITHIN):
+        while not arrived():
+            await asyncio.sleep(0)
+
+
 class Clock:
     """The system clock, and as many µs ahead of it as a test says."""
 

@@ -174,6 +174,18 @@ async def count(ctx: Context, *, to: int, pipe: str | None = None) -> dict[str, 
 
 
 @app.task
+async def tick(ctx: Context, *, to: int = 0) -> int:
+    """Count on from where it was, without end or to a number, and say where."""
+    number: int = ctx.saved or 0
+    while number < to or not to:
+        number += 1
+        ctx.log("tick", pid=os.getpid(), number=number)
+        await ctx.checkpoint(number)
+        await asyncio.sleep(0.005)
+    return number
+
+
+@app.task
 def block(ctx: BlockingContext, *, pipe: str) -> int:
     """Read a pipe that nobody may ever write to."""
     ctx.progress(0, message="blocked")

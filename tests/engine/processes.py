@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import select
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 WITHIN: Final = 20.0
 """Seconds after which a wait has failed."""
@@ -59,6 +62,20 @@ def hear(pipe: str) -> str:
         while not line.endswith(b"\n"):
             line += file.read(1)
     return line.decode().rstrip("\n")
+
+
+@contextlib.asynccontextmanager
+async def worker_process(store: Path, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker in a process of its own, which is killed at the end unless it has ended; `options` are the worker's."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.engine.worker_process", str(store), json.dumps(options)
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await asyncio.wait_for(process.wait(), WITHIN)
 
 
 async def gone(pid: int) -> None:

@@ -70,7 +70,7 @@ async def test_what_ended_elsewhere_is_swept_once_it_is_old(
     bench.clock.ahead += HOUR
     os.utime(left[waiting.id])
     await loop.round()
-    assert {id for id, path in left.items() if path.exists()} == {waiting.id, paused.id}
+    assert {task_id for task_id, path in left.items() if path.exists()} == {waiting.id, paused.id}
     assert not unknown.exists()
 
 

@@ -120,10 +120,20 @@ def test_an_unknown_method_is_told_which_there_are(method: str, path: str, allow
 
 @pytest.mark.parametrize(
     ("path", "root_path"),
-    [("/operations/tasks/1", "/operations"), ("/tasks/1", "/stripped/by/a/proxy"), ("/a/b/tasks/1", "/a/b")],
+    [
+        ("/operations/tasks/1", "/operations"),
+        ("/tasks/1", "/stripped/by/a/proxy"),
+        ("/a/b/tasks/1", "/a/b"),
+        ("/a/tasks/1", "/a/"),
+        ("/tasks/1", "/"),
+    ],
 )
 def test_what_it_is_mounted_on_is_left_out(path: str, root_path: str) -> None:
     assert found("GET", path, root_path=root_path) == ("a", "/tasks/{id}", {"id": "1"})
+
+
+def test_what_it_is_mounted_on_may_be_encoded() -> None:
+    assert found("GET", "/a%20%C3%BC/tasks/1", root_path="/a ü") == ("a", "/tasks/{id}", {"id": "1"})
 
 
 def test_a_prefix_ends_at_a_segment() -> None:

@@ -106,6 +106,10 @@ class Dependencies:
         assert edited.index == 0
         assert await scene.get(good) == good
 
+    async def test_p10_a_service_can_not_join_tenants_either(self, scene: Scene) -> None:
+        elsewhere = await scene.start(tenant="other")
+        assert isinstance(await scene.try_start(draft(depends_on=(elsewhere.id,))), DependencyMissing)
+
     # Failure.
 
     @pytest.mark.parametrize("end", ["failed", "cancelled"])

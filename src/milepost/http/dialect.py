@@ -26,6 +26,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -63,7 +64,8 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
 
     def url(self, path: str) -> str:
         """Where a path of this application is for the client: beneath whatever it is mounted on."""
-        return str(self.request.scope.get("root_path", "")) + path
+        prefix = self.request.scope.get("root_path", "")
+        return quote(prefix) + path if prefix else path
 
     async def wait(self, task_id: str, *, timeout: int, version: int | None = None, until_end: bool = False) -> Task:
         """`Service.wait`, cut short with the present record when the server stops.

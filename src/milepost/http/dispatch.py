@@ -134,7 +134,7 @@ def _walk(node: _Node, segments: list[str], start: int = 0) -> _Node | None:
     return node if node.routes else None
 
 
-_NOWHERE: Final = [""]
+_NOWHERE: Final = ["", ""]
 
 
 def _segments(scope: Mapping[str, Any]) -> list[str]:
@@ -144,12 +144,14 @@ def _segments(scope: Mapping[str, Any]) -> list[str]:
     """
     raw: bytes | None = scope.get("raw_path")
     path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
-    prefix: str = scope.get("root_path", "")
-    if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
-        path = path[len(prefix) :]
-    if raw is None or "%" not in path:
-        return split(path)
-    try:
-        return [unquote(segment, errors="strict") for segment in split(path)]
-    except UnicodeDecodeError:
-        return _NOWHERE
+    segments = path.split("/")[1:]
+    if raw is not None and "%" in path:
+        try:
+            segments = [unquote(segment, errors="strict") for segment in segments]
+        except UnicodeDecodeError:
+            return _NOWHERE
+    if scope.get("root_path"):
+        mounted = split(scope["root_path"].rstrip("/"))
+        if segments[: len(mounted)] == mounted:  # a proxy may have taken it off already
+            segments = segments[len(mounted) :]
+    return [] if segments == [""] else segments

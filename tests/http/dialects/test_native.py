@@ -687,6 +687,13 @@ async def test_urls_lead_to_where_it_is_mounted(app: HttpApp, tasks: Tasks) -> N
         assert (await client.get(record["result"]["url"])).content == b"content"
 
 
+async def test_a_url_is_written_as_a_url(app: HttpApp, tasks: Tasks) -> None:
+    async with in_memory(Starlette(routes=[Mount("/opérations de nuit", app)])) as client:
+        started = await client.post("/opérations de nuit/v1/tasks", json={"type": "export"})
+        assert started.headers["location"].startswith("/op%C3%A9rations%20de%20nuit/v1/tasks/")
+        assert (await client.get(started.headers["location"])).status_code == 200
+
+
 async def test_a_repeating_task_shows_its_next_run(client: httpx2.AsyncClient, tasks: Tasks, service: Service) -> None:
     task = await tasks.start(trigger=Trigger(every=HOUR))
     await service.store.enqueue_due(now=service.clock() + 2 * HOUR, limit=1)

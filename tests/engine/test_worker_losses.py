@@ -1,0 +1,152 @@
+"""What becomes of tasks whose worker dies, or is silent for too long."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from milepost.engine.heartbeat import LEASE
+from milepost.store.protocol import WorkerInfo
+from milepost.task import State, Task
+from milepost.times import SECOND
+from tests.engine import jobs
+from tests.engine.bench import LOCAL, WITHIN, Bench
+from tests.engine.processes import Pipe, gone, worker_process
+
+SHORT = SECOND
+
+
+@pytest.fixture(autouse=True)
+def _types(bench: Bench) -> None:
+    bench.app.include(jobs.app)
+
+
+def is_lost(task: Task) -> bool:
+    return task.losses == 1
+
+
+async def enlisted(bench: Bench, pid: int, *, besides: str = "") -> WorkerInfo:
+    """The worker of a process, once it has a lease (another than `besides`)."""
+    async with asyncio.timeout(WITHIN):
+        async for _ in bench.store.changes():
+            for worker in await bench.store.workers(now=bench.clock()):
+                if worker.pid == pid and worker.id != besides:
+                    return worker
+    raise AssertionError("the store ended")
+
+
+async def test_p2_a_killed_workers_task_runs_elsewhere_within_ten_seconds(bench: Bench) -> None:
+    task = await bench.start("count", {"to": 3, "pipe": str(bench.folder / "pipe")})
+    async with worker_process(bench.app.path, lease=LEASE) as first:
+        os.mkfifo(bench.folder / "pipe")
+        await bench.until(task, lambda found: found.message == "at 1" and found.version > 2)
+        async with bench.working():
+            first.send_signal(signal.SIGKILL)
+            async with asyncio.timeout(10):
+                await bench.until(task, lambda found: found.losses == 1 and found.state is State.RUNNING)
+            for _ in range(2):
+                with (bench.folder / "pipe").open("w") as pipe:
+                    pipe.write("go on\n")
+            ended = await bench.end(task)
+    result = await bench.result(task)
+    assert (ended.attempt, ended.losses) == (1, 1)
+    assert result["began"] == 1  # where the last checkpoint was
+    assert result["pid"] not in (first.pid, os.getpid())  # in a process of its own from now on
+    lost = [entry for entry in await bench.entries(task) if entry.message == "worker lost"]
+    assert [(entry.level, entry.fields) for entry in lost] == [("warning", {"losses": 1})]
+
+
+async def test_after_three_losses_a_task_has_failed(bench: Bench) -> None:
+    async with bench.working():
+        task = await bench.end(await bench.start("fail", {"how": "os._exit"}))
+    assert task.failure is not None
+    assert (task.state, task.failure.code, task.losses, task.attempt) == (State.FAILED, "worker_lost", 3, 1)
+    assert task.failure.message == "The worker was lost 3 times while it ran this task (exit code 4)."
+    assert [
+        entry.message for entry in await bench.entries(task) if entry.level == "warning" and entry.kind != "log"
+    ] == [
+        "exit code 4",
+        "exit code 4",
+    ]
+
+
+async def test_p2_a_worker_that_was_suspended_changes_nothing_and_begins_anew(bench: Bench) -> None:
+    task = await bench.start("tick")
+    async with worker_process(bench.app.path, lease=SHORT, loops=[]) as process:
+        await bench.until(task, lambda found: found.version > 3)
+        old = await enlisted(bench, process.pid)
+        process.send_signal(signal.SIGSTOP)
+        async with bench.working():
+            await bench.until(task, lambda found: found.losses == 1 and found.version and found.state is State.RUNNING)
+            process.send_signal(signal.SIGCONT)
+            await enlisted(bench, process.pid, besides=old.id)
+            await bench.service.cancel(LOCAL, task.id)
+            ended = await bench.end(task)
+        assert (ended.state, ended.losses) == (State.CANCELLED, 1)
+        entries = await bench.entries(task)
+        loss = next(index for index, entry in enumerate(entries) if entry.message == "worker lost")
+        writers = [
+            [(entry.fields or {}).get("pid") for entry in part if entry.message == "tick"]
+            for part in (entries[:loss], entries[loss:])
+        ]
+        assert set(writers[0]) == {process.pid}
+        assert process.pid not in writers[1]
+        numbers = [(entry.fields or {})["number"] for entry in entries if entry.message == "tick"]
+        assert numbers == sorted(numbers)
+        # Under its new lease it works on.
+        assert (await bench.end(await bench.start("tick", {"to": 3}))).state is State.SUCCEEDED
+
+
+async def test_a_task_dies_with_its_killed_worker_even_in_a_call_that_holds_the_interpreter(
+    bench: Bench, pipe: Pipe
+) -> None:
+    await bench.start("hold", {"pipe": pipe.path})
+    async with worker_process(bench.app.path) as process:
+        pid = int(await pipe.read())
+        process.send_signal(signal.SIGKILL)
+        await gone(pid)
+
+
+async def test_a_worker_whose_lease_was_ended_gives_its_tasks_up(bench: Bench) -> None:
+    async with bench.working(lease=SHORT) as worker:
+        first = worker.id
+        task = await bench.start("tick")
+        await bench.until(task, lambda found: found.version > 3)
+        await bench.store.dismiss(worker.id, now=bench.clock())
+        assert (await bench.until(task, is_lost)).worker != first
+        # The heartbeat, the next claim or the next checkpoint finds it out; then there is another lease.
+        await bench.until(task, lambda found: found.state is State.RUNNING and found.worker != first)
+        await bench.service.cancel(LOCAL, task.id)
+        assert (await bench.end(task)).state is State.CANCELLED
+        assert worker.id != first
+
+
+async def test_a_lost_task_whose_function_no_process_finds_runs_where_it_ran(bench: Bench) -> None:
+    from milepost import Context
+
+    @bench.app.task
+    async def closure(ctx: Context) -> int:
+        if not ctx.task.losses:
+            ctx.progress(0, message="here")
+            await asyncio.Event().wait()
+        return os.getpid()
+
+    async with bench.working(lease=SHORT) as worker:
+        task = await bench.start("closure")
+        await bench.told(task, "here")
+        await bench.store.dismiss(worker.id, now=bench.clock())
+        ended = await bench.end(task)
+    assert (ended.state, ended.losses) == (State.SUCCEEDED, 1)
+    assert await bench.result(task) == os.getpid()
+
+
+async def test_a_cancelled_task_that_is_lost_is_cancelled(bench: Bench, pipe: Pipe) -> None:
+    task = await bench.start("block", {"pipe": pipe.path})
+    async with worker_process(bench.app.path, lease=SHORT) as process:
+        await bench.told(task, "blocked")
+        await bench.service.cancel(LOCAL, task.id)
+        process.send_signal(signal.SIGKILL)
+        async with bench.working():
+            ended = await bench.end(task)
+    assert (ended.state, ended.losses) == (State.CANCELLED, 1)
