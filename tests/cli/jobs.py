@@ -104,6 +104,11 @@ def leave(ctx: BlockingContext) -> str:
 
 
 @app.task
+async def nothing(ctx: Context) -> None:
+    """Does nothing."""
+
+
+@app.task
 async def hog(ctx: Context) -> str:
     """Holds its first worker's event loop for good."""
     if ctx.task.losses == 0:

@@ -3,6 +3,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -13,10 +14,14 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 
 from milepost import __version__, times
+from milepost.app import Milepost
 from milepost.cli.exits import Exit
 from milepost.cli.remote import Remote
+from milepost.cli.server import end_lease
+from milepost.store.protocol import WorkerInfo
 from tests.cli import processes
 from tests.cli.conftest import Command
 from tests.cli.processes import JOBS, Server, Terminal, environment, spawn, wait_for_line
@@ -54,7 +59,7 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
         "api": f"http://127.0.0.1:{port}  http://[::1]:{port}",
         "docs": f"http://127.0.0.1:{port}/docs",
         "store": f"{tmp_path}/x.db",
-        "types": "blob, count, crash, echo, fail, hog, leave, meet, note, spin",
+        "types": "blob, count, crash, echo, fail, hog, leave, meet, note, nothing, spin",
         "access": "open, no key was made yet: everybody on this machine may do everything",
         "try": f"milepost start blob size=SIZE --watch --url http://127.0.0.1:{port}",
     }
@@ -133,6 +138,35 @@ def follow_until(descriptor: int, text: bytes) -> None:
         watch.kill()
         watch.wait()
         watch.stdout.close()
+
+
+def test_a_second_ctrl_c_ends_requests_too(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--grace", "600", "--no-worker")
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        client.sendall(b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 100")
+        server.process.send_signal(signal.SIGINT)
+        with server.log.open() as log:
+            follow_until(log.fileno(), b"Stopping")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.stop(signal.SIGINT) == Exit.INTERRUPTED
+
+
+async def test_only_the_lease_of_the_worker_that_ended_is_ended(tmp_path: Path) -> None:
+    app = Milepost(tmp_path / "tasks.db")
+    here = socket.gethostname()
+    async with app.opened() as service:
+        until = service.clock() + 60 * times.SECOND
+        for name, host, pid in (("a", here, 1), ("b", here, 2), ("c", "elsewhere", 2)):
+            await service.store.enlist(WorkerInfo(name, host, pid, 1, ()), until=until)
+        await end_lease(service, 2)
+        assert sorted(worker.id for worker in await service.workers()) == ["a", "c"]
+    with structlog.testing.capture_logs() as logs:
+        await end_lease(service, 1)
+    assert [line["event"] for line in logs] == [
+        "The lease of a worker that ended could not be ended; it runs out by itself"
+    ]
 
 
 def test_p2_kill_9_of_the_worker_costs_ten_seconds_at_most(own_server: Server) -> None:

@@ -1,5 +1,8 @@
+import contextlib
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from milepost.engine.source import load_file
 from milepost.service import Service
 from milepost.task import State
 from milepost.times import SECOND
-from tests.cli.processes import JOBS, environment, spawn, wait_for_line
+from tests.cli.processes import JOBS, environment, milepost, spawn, wait_for_line
 
 PATIENCE = 60 * SECOND
 
@@ -46,6 +49,18 @@ async def test_sigterm_parks_what_runs(tmp_path: Path) -> None:
         assert "Stopping" in err
         after = await service.get(LOCAL, task.id)
         assert (after.state, after.losses, after.attempt) == (State.QUEUED, 0, 1)
+
+
+def test_a_store_that_is_broken_is_told_in_the_log(tmp_path: Path) -> None:
+    store = tmp_path / "tasks.db"
+    assert milepost("migrate", "--store", store).returncode == 0
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        connection.execute("alter table workers rename to lost")
+    outcome = milepost("worker", JOBS, "--store", store)
+    assert outcome.returncode == Exit.FAILED
+    last = json.loads(outcome.stderr.splitlines()[-1])
+    assert last["event"] == "The worker can't go on"
+    assert "no such table" in last["exception"]
 
 
 async def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:

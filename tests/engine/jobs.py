@@ -168,6 +168,7 @@ async def count(ctx: Context, *, to: int, pipe: str | None = None) -> dict[str, 
         number += 1
         ctx.progress(number, to, message=f"at {number}")
         await ctx.checkpoint(number)
+        ctx.log(f"passed {number}")
         if pipe:
             await asyncio.to_thread(hear, pipe)
     return {"began": began, "pid": os.getpid(), "losses": ctx.task.losses}

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from milepost import Context
 from milepost.engine.heartbeat import LEASE
 from milepost.store.protocol import WorkerInfo
 from milepost.task import State, Task
@@ -36,18 +37,16 @@ async def enlisted(bench: Bench, pid: int, *, besides: str = "") -> WorkerInfo:
     raise AssertionError("the store ended")
 
 
-async def test_p2_a_killed_workers_task_runs_elsewhere_within_ten_seconds(bench: Bench) -> None:
-    task = await bench.start("count", {"to": 3, "pipe": str(bench.folder / "pipe")})
+async def test_p2_a_killed_workers_task_runs_elsewhere_within_ten_seconds(bench: Bench, pipe: Pipe) -> None:
+    task = await bench.start("count", {"to": 3, "pipe": pipe.path})
     async with worker_process(bench.app.path, lease=LEASE) as first:
-        os.mkfifo(bench.folder / "pipe")
-        await bench.until(task, lambda found: found.message == "at 1" and found.version > 2)
+        await bench.until(task, lambda found: found.log_seq >= 3)
         async with bench.working():
             first.send_signal(signal.SIGKILL)
             async with asyncio.timeout(10):
                 await bench.until(task, lambda found: found.losses == 1 and found.state is State.RUNNING)
             for _ in range(2):
-                with (bench.folder / "pipe").open("w") as pipe:
-                    pipe.write("go on\n")
+                pipe.write("go on")
             ended = await bench.end(task)
     result = await bench.result(task)
     assert (ended.attempt, ended.losses) == (1, 1)
@@ -63,12 +62,8 @@ async def test_after_three_losses_a_task_has_failed(bench: Bench) -> None:
     assert task.failure is not None
     assert (task.state, task.failure.code, task.losses, task.attempt) == (State.FAILED, "worker_lost", 3, 1)
     assert task.failure.message == "The worker was lost 3 times while it ran this task (exit code 4)."
-    assert [
-        entry.message for entry in await bench.entries(task) if entry.level == "warning" and entry.kind != "log"
-    ] == [
-        "exit code 4",
-        "exit code 4",
-    ]
+    outcomes = [entry.message for entry in await bench.entries(task) if entry.kind == "outcome"]
+    assert outcomes == ["exit code 4", "exit code 4", task.failure.message]
 
 
 async def test_p2_a_worker_that_was_suspended_changes_nothing_and_begins_anew(bench: Bench) -> None:
@@ -123,8 +118,6 @@ async def test_a_worker_whose_lease_was_ended_gives_its_tasks_up(bench: Bench) -
 
 
 async def test_a_lost_task_whose_function_no_process_finds_runs_where_it_ran(bench: Bench) -> None:
-    from milepost import Context
-
     @bench.app.task
     async def closure(ctx: Context) -> int:
         if not ctx.task.losses:

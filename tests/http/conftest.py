@@ -104,6 +104,22 @@ class Tasks:
         return await self.succeeded(FileResult(stored.key, name, media_type, stored.size, stored.sha256))
 
 
+class Watched(Service):
+    """Tells when somebody begins to wait and when nobody does any more."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.begun = asyncio.Semaphore(0)
+        self.ended = asyncio.Semaphore(0)
+
+    async def wait(self, *args: Any, **options: Any) -> Task:
+        self.begun.release()
+        try:
+            return await super().wait(*args, **options)
+        finally:
+            self.ended.release()
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The service's clock."""
@@ -111,7 +127,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Service]:
+async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Watched]:
     """A service on a fresh SQLite file, with one type and one worker that is alive."""
     store = SqliteStore(tmp_path / "milepost.db")
     await store.open()
@@ -119,7 +135,7 @@ async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Service]:
     try:
         await store.publish_types([EXPORT])
         await store.enlist(WorkerInfo(WORKER, "host", 1, 10, ("export",)), until=clock() + HOUR)
-        yield Service(store, files, clock=clock)
+        yield Watched(store, files, clock=clock)
     finally:
         await files.close()
         await store.close()

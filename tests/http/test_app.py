@@ -17,9 +17,8 @@ from milepost.http.dialects.native import Native
 from milepost.http.problems import headers_of, status_of
 from milepost.service import Service
 from milepost.store.protocol import StoreBusy
-from milepost.task import Task
 
-from .conftest import Tasks, http_app, in_memory, served
+from .conftest import Tasks, Watched, http_app, in_memory, served
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -277,25 +276,8 @@ async def test_a_websocket_is_closed(app: HttpApp) -> None:
     assert sent == [{"type": "websocket.close", "code": 1000}]
 
 
-class Watched(Service):
-    """Tells when somebody begins to wait and when nobody does any more."""
-
-    def __init__(self, service: Service) -> None:
-        super().__init__(service.store, service.files)
-        self.begun = asyncio.Semaphore(0)
-        self.ended = asyncio.Semaphore(0)
-
-    async def wait(self, *args: Any, **options: Any) -> Task:
-        self.begun.release()
-        try:
-            return await super().wait(*args, **options)
-        finally:
-            self.ended.release()
-
-
-async def test_what_waits_is_answered_when_the_server_stops(service: Service, tasks: Tasks) -> None:
-    task, watched = await tasks.start(), Watched(service)
-    app = http_app(watched)
+async def test_what_waits_is_answered_when_the_server_stops(service: Watched, app: HttpApp, tasks: Tasks) -> None:
+    task = await tasks.start()
     async with httpx2.AsyncClient(timeout=60) as client, asyncio.timeout(10):
         async with served(app, app.stop) as url:
             waits = [
@@ -303,20 +285,19 @@ async def test_what_waits_is_answered_when_the_server_stops(service: Service, ta
                 for path in (f"/v1/tasks/{task.id}?wait=60", f"/v1/tasks/{task.id}/logs?after=1&wait=60")
             ]
             for _ in waits:
-                await watched.begun.acquire()
+                await service.begun.acquire()
         record, log = [await wait for wait in waits]
     assert record.json()["state"] == "queued"
     assert log.json() == {"entries": [], "next": 1}
 
 
-async def test_a_client_that_leaves_ends_its_wait(service: Service, tasks: Tasks) -> None:
-    task, watched = await tasks.start(), Watched(service)
-    app = http_app(watched)
+async def test_a_client_that_leaves_ends_its_wait(service: Watched, app: HttpApp, tasks: Tasks) -> None:
+    task = await tasks.start()
     async with served(app, app.stop) as url, httpx2.AsyncClient() as client, asyncio.timeout(10):
         asking = asyncio.create_task(client.get(f"{url}/v1/tasks/{task.id}?wait=60"))
-        await watched.begun.acquire()
+        await service.begun.acquire()
         asking.cancel()
-        await watched.ended.acquire()
+        await service.ended.acquire()
 
 
 async def test_asking_for_what_is_not_there_names_nothing_inside(client: httpx2.AsyncClient) -> None:

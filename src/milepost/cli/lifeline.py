@@ -27,8 +27,7 @@ async def held(fd: int, *, on_lost: Callable[[], None], grace: float) -> AsyncIt
     loop = asyncio.get_running_loop()
 
     def wait() -> None:
-        while end.recv(1):
-            pass
+        end.recv(1)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end anyway
             loop.call_soon_threadsafe(on_lost)
         threading.Event().wait(grace + LAST_RESORT)

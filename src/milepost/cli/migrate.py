@@ -1,5 +1,6 @@
 """What does `milepost migrate` do?"""
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -31,15 +32,15 @@ def migrate(store: Store = None) -> None:
         raise CommandError(f"--store: {error}", Exit.USAGE) from error
     check_library()
     with explained(path):
-        before = _version(path) if path.exists() else 0
+        before = _version(path)
         bring_up_to_date(path, busy_timeout=BUSY_TIMEOUT, scripts=migrations())
         after = _version(path)
     say(f"{path}: schema {after}, nothing to do" if before == after else f"{path}: schema {before} -> {after}")
 
 
 def _version(path: Path) -> int:
-    connection = connect(path, busy_timeout=BUSY_TIMEOUT)
-    try:
-        return int(connection.pragma("user_version"))
-    finally:
-        connection.close()
+    """Of the schema; 0 where there is no store, or something else, which migrating then says in words."""
+    if path.exists():
+        with contextlib.suppress(Exception), contextlib.closing(connect(path, busy_timeout=BUSY_TIMEOUT)) as connection:
+            return int(connection.pragma("user_version"))
+    return 0

@@ -106,17 +106,19 @@ class Remote:
         if method != "GET":
             headers["content-type"] = "application/json"
         safe = method == "GET" or "idempotency-key" in headers
-        for pause in (*PAUSES, None):
+        pauses = iter(PAUSES)
+        while True:
             try:
                 response = self._client.request(method, path, params=query, content=content, headers=headers)
             except httpx2.TransportError as error:
-                if pause is None or not (safe or isinstance(error, httpx2.ConnectError)):
+                pause = next(pauses, None) if safe or isinstance(error, httpx2.ConnectError) else None
+                if pause is None:
                     raise self.unreachable(error) from error
             else:
-                if response.status_code not in _FOR_A_WHILE or pause is None:
+                pause = next(pauses, None) if safe and response.status_code in _FOR_A_WHILE else None
+                if pause is None:
                     return self._checked(response)
             self._sleep(pause)
-        raise AssertionError("the last try has no pause after it")
 
     @contextlib.contextmanager
     def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:

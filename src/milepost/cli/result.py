@@ -116,8 +116,6 @@ class Download:
                         yield piece
                 return
             except httpx2.TransportError as error:
-                if self._position == self.size:
-                    return
                 if self._clock() - heard > self._patience:
                     raise self._remote.unreachable(error) from error
             self._sleep(pause)

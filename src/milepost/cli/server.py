@@ -45,7 +45,7 @@ async def run(
         if worker is None:
             await stack.enter_async_context(app.maintenance())
         else:
-            supervisor = Supervisor(worker, grace=grace, on_end=partial(_end_lease, app.service))
+            supervisor = Supervisor(worker, grace=grace, on_end=partial(end_lease, app.service))
         _heed_signals(web, server, supervisor)
         async with asyncio.TaskGroup() as together:
             together.create_task(server.serve(list(sockets)))
@@ -68,7 +68,7 @@ def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
     )
 
 
-async def _end_lease(service: Service, pid: int) -> None:
+async def end_lease(service: Service, pid: int) -> None:
     """Queue a dead worker's tasks again at once: that its lease runs out need not be waited for."""
     try:
         for worker in await service.workers():

@@ -18,7 +18,7 @@ from milepost.store.protocol import TypeInfo
 from milepost.task import Counts, Failure, JsonResult, Task
 from milepost.times import DAY, HOUR, MINUTE, SECOND
 from milepost.trigger import Trigger
-from tests.http.conftest import Clock, Tasks, in_memory
+from tests.http.conftest import Clock, Tasks, Watched, in_memory
 
 MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 INSIDE = {
@@ -181,16 +181,16 @@ async def test_a_key_has_a_length(key: str, client: httpx2.AsyncClient) -> None:
     assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"
 
 
-async def test_a_start_can_wait_for_the_end(remote: httpx2.AsyncClient, tasks: Tasks) -> None:
+async def test_a_start_can_wait_for_the_end(remote: httpx2.AsyncClient, tasks: Tasks, service: Watched) -> None:
     waiting = asyncio.create_task(post(remote, {"type": "export"}, prefer="wait=10"))
     async with asyncio.timeout(10):
-        while not (found := (await remote.get("/v1/tasks")).json()["tasks"]):
-            pass
-    await tasks.succeed((await tasks.claim()).task, raw({"rows": 1}))
+        await service.begun.acquire()
+    running = (await tasks.claim()).task
+    await tasks.succeed(running, raw({"rows": 1}))
     response = await waiting
     assert response.status_code == 200
     assert response.headers["preference-applied"] == "wait=10"
-    assert response.headers["location"] == f"/v1/tasks/{found[0]['id']}"
+    assert response.headers["location"] == f"/v1/tasks/{running.id}"
     assert response.json()["result"] == {"rows": 1}
 
 
@@ -274,10 +274,11 @@ async def test_asking_again_makes_sense_the_later_the_longer_it_runs(
 # Waiting.
 
 
-async def test_a_wait_ends_with_the_next_change(remote: httpx2.AsyncClient, tasks: Tasks) -> None:
+async def test_a_wait_ends_with_the_next_change(remote: httpx2.AsyncClient, tasks: Tasks, service: Watched) -> None:
     running = await tasks.running()
     url = f"/v1/tasks/{running.id}?wait=30&version={running.version}"
     waiting = asyncio.create_task(remote.get(url))
+    await service.begun.acquire()
     reported = await tasks.report(running, progress=0.5)
     assert (await waiting).json()["progress"] == 0.5
     assert (await remote.get(url)).json()["version"] == reported.version, "what has changed already is told at once"
@@ -328,7 +329,7 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 
 
 async def test_a_wait_ends_with_what_another_process_changes(
-    remote: httpx2.AsyncClient, tasks: Tasks, tmp_path: Any
+    remote: httpx2.AsyncClient, tasks: Tasks, service: Watched, tmp_path: Any
 ) -> None:
     task = await tasks.start()
     other = await asyncio.create_subprocess_exec(
@@ -339,7 +340,7 @@ async def test_a_wait_ends_with_what_another_process_changes(
     async with asyncio.timeout(30):
         assert await other.stdout.readline() == b"ready\n"
         waiting = asyncio.create_task(remote.get(f"/v1/tasks/{task.id}?wait=60&version=1", timeout=30))
-        await remote.get("/healthz")  # the server has begun with what was asked before
+        await service.begun.acquire()
         other.stdin.write(b"\n")
         record = (await waiting).json()
         assert (record["state"], record["version"]) == ("cancelled", 2)
@@ -649,12 +650,13 @@ async def test_a_log_is_read_by_cursor(client: httpx2.AsyncClient, tasks: Tasks)
     assert (await client.get(f"{url}?after=9")).json() == {"entries": [], "next": 9}
 
 
-async def test_a_log_can_be_waited_for(remote: httpx2.AsyncClient, tasks: Tasks) -> None:
+async def test_a_log_can_be_waited_for(remote: httpx2.AsyncClient, tasks: Tasks, service: Watched) -> None:
     running = await tasks.running()
     url = f"/v1/tasks/{running.id}/logs?after=2&wait=30"
     waiting = asyncio.create_task(remote.get(url))
-    await remote.get("/healthz")
+    await service.begun.acquire()
     await tasks.report(running, progress=0.5)
+    await service.begun.acquire()
     await tasks.report(running, "at last")
     assert [entry["message"] for entry in (await waiting).json()["entries"]] == ["at last"]
     done = await tasks.succeed(running)

@@ -1,0 +1,159 @@
+"""How tasks wait for each other, from start to end."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from milepost import BlockingContext, Context, TaskError
+from milepost.errors import DependentsConflict
+from milepost.task import State, Task
+from tests.engine import jobs
+from tests.engine.bench import LOCAL, Bench
+
+
+class Shop:
+    """Task types `price` (which does as it is told) and `total` (of all that it waits for)."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.may_succeed = asyncio.Event()
+        self.order: list[str] = []
+
+        @bench.app.task
+        async def price(ctx: Context, *, amount: int = 1, fails: bool = False) -> int:
+            self.order.append("price")
+            if fails and not self.may_succeed.is_set():
+                raise TaskError("no price", code="no_price")
+            return amount
+
+        @bench.app.task
+        async def total(ctx: Context) -> int:
+            self.order.append("total")
+            return sum([await ctx.result_of(other) for other in ctx.task.depends_on])
+
+        @bench.app.task(name="total-in-a-thread")
+        def total_in_a_thread(ctx: BlockingContext) -> int:
+            return sum(ctx.result_of(other) for other in ctx.task.depends_on)
+
+    async def failing(self) -> Task:
+        return await self.bench.start("price", {"fails": True})
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Shop:
+    """Task types that depend on each other."""
+    return Shop(bench)
+
+
+async def test_a_task_waits_for_all_that_it_depends_on_and_reads_their_results(bench: Bench, shop: Shop) -> None:
+    first = await bench.start("price", {"amount": 2})
+    second = await bench.start("price", {"amount": 3})
+    totals = [await bench.start(name, depends_on=(first.id, second.id)) for name in ("total", "total-in-a-thread")]
+    for task in totals:
+        assert (task.state, task.blocked_by) == (State.BLOCKED, (first.id, second.id))
+        assert task.blocked_at is not None
+    async with bench.working():
+        for task in totals:
+            ended = await bench.end(task)
+            assert (ended.state, ended.blocked_by, ended.blocked_at) == (State.SUCCEEDED, (), None)
+            assert await bench.result(task) == 5
+            assert await bench.states(task) == ["blocked", "queued", "running", "succeeded"]
+    assert shop.order.index("total") > shop.order.index("price")
+
+
+async def test_results_of_others_and_of_failed_ones_can_not_be_read(bench: Bench, shop: Shop) -> None:
+    @bench.app.task
+    async def nosy(ctx: Context, *, id: str) -> Any:
+        return await ctx.result_of(id)
+
+    failing, other = await shop.failing(), await bench.start("price")
+    async with bench.working():
+        await bench.end(other)
+        foreign = await bench.end(await bench.start("nosy", {"id": other.id}))
+        without = await bench.end(
+            await bench.start("nosy", {"id": failing.id}, depends_on=(failing.id,), on_dependency_failure="run")
+        )
+    assert foreign.failure is not None
+    assert foreign.failure.message == f"LookupError: This task does not depend on {other.id}."
+    assert without.failure is not None
+    assert without.failure.message == f"LookupError: Task {failing.id} has no JSON result."
+
+
+async def test_a_process_reads_results_too(bench: Bench, shop: Shop) -> None:
+    bench.app.include(jobs.app)
+    first, second = await bench.start("price", {"amount": 2}), await bench.start("price", {"amount": 3})
+    async with bench.working():
+        task = await bench.end(
+            await bench.start("add", {"first": first.id, "second": second.id}, depends_on=(first.id, second.id))
+        )
+    assert await bench.result(task) == 5
+
+
+async def test_by_default_a_task_fails_with_what_it_waits_for_and_so_do_those_behind(bench: Bench, shop: Shop) -> None:
+    failing = await shop.failing()
+    behind = await bench.start("total", depends_on=(failing.id,))
+    last = await bench.start("total", depends_on=(behind.id,))
+    async with bench.working():
+        for task, cause in ((behind, failing), (last, behind)):
+            ended = await bench.end(task)
+            assert ended.failure is not None
+            assert (ended.state, ended.failure.code, ended.attempt) == (State.FAILED, "dependency_failed", 0)
+            assert cause.id in ended.failure.message
+    assert shop.order == ["price"]
+
+
+async def test_a_cancel_fails_dependents_too(bench: Bench, shop: Shop) -> None:
+    first = await bench.start("price")
+    behind = await bench.start("total", depends_on=(first.id,))
+    await bench.service.cancel(LOCAL, first.id)
+    ended = await bench.get(behind)
+    assert ended.failure is not None
+    assert ended.failure.message == f"Task {first.id}, which this one waits for, was cancelled."
+
+
+async def test_a_task_may_run_all_the_same(bench: Bench, shop: Shop) -> None:
+    @bench.app.task
+    async def report(ctx: Context) -> str:
+        return "written"
+
+    failing = await shop.failing()
+    behind = await bench.start("report", depends_on=(failing.id,), on_dependency_failure="run")
+    async with bench.working():
+        assert (await bench.end(behind)).state is State.SUCCEEDED
+
+
+async def test_a_task_may_stay_until_what_it_waits_for_is_retried(bench: Bench, shop: Shop) -> None:
+    failing = await shop.failing()
+    behind = await bench.start("total", depends_on=(failing.id,), on_dependency_failure="stay")
+    async with bench.working():
+        await bench.end(failing)
+        stays = await bench.get(behind)
+        assert (stays.state, stays.blocked_by) == (State.BLOCKED, (failing.id,))
+        shop.may_succeed.set()
+        await bench.service.retry(LOCAL, failing.id)
+        assert (await bench.end(behind)).state is State.SUCCEEDED
+
+
+async def test_retry_revives_the_dependents_that_failed_because_of_it(bench: Bench, shop: Shop) -> None:
+    failing = await shop.failing()
+    behind = await bench.start("total", depends_on=(failing.id,))
+    last = await bench.start("total", depends_on=(behind.id,))
+    async with bench.working():
+        assert (await bench.end(last)).state is State.FAILED
+        shop.may_succeed.set()
+        await bench.service.retry(LOCAL, failing.id)
+        ended = await bench.until(last, lambda found: found.state is State.SUCCEEDED)
+    assert ended.failure is None
+    assert await bench.states(last) == ["blocked", "failed", "blocked", "queued", "running", "succeeded"]
+
+
+async def test_what_others_depend_on_is_not_deleted_without_them(bench: Bench, shop: Shop) -> None:
+    first = await bench.start("price")
+    behind = await bench.start("total", depends_on=(first.id,))
+    async with bench.working():
+        await bench.end(behind)
+    with pytest.raises(DependentsConflict):
+        await bench.service.delete(LOCAL, first.id)
+    deleted = await bench.service.delete(LOCAL, first.id, cascade=True)
+    assert set(deleted.ids) == {first.id, behind.id}
