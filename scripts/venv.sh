@@ -8,7 +8,7 @@ stamp=$(cat requirements.lock pyproject.toml 2>/dev/null | cksum)
 if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
   echo "Installing Milepost into .venv …" >&2
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  [ -f requirements.lock ] && .venv/bin/pip install --quiet --require-hashes -r requirements.lock
-  .venv/bin/pip install --quiet --no-deps --editable .
+  [ -f requirements.lock ] && .venv/bin/pip install -qq --require-hashes -r requirements.lock
+  .venv/bin/pip install -qq --no-deps --editable .
   echo "$stamp" > .venv/stamp
 fi

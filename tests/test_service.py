@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from milepost.store.sqlite.store import SqliteStore
 
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL, Grant, Principal, Role
@@ -13,6 +12,7 @@ from milepost.files.folder import FolderFiles
 from milepost.service import News, Service, Update
 from milepost.start import Start
 from milepost.store.protocol import Claimed, Filter, LeasedEdit, TypeInfo, Wanted, WorkerInfo
+from milepost.store.sqlite.store import SqliteStore
 from milepost.task import Counts, Entry, Failure, FileResult, JsonResult, State, Task
 from milepost.times import DAY, HOUR, SECOND
 

@@ -4,7 +4,8 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -97,7 +98,7 @@ class ResultBody(NamedTuple):
     media_type: str
     size: int
     sha256: str | None
-    read: Callable[[int, int | None], AsyncIterator[bytes]]
+    read: Callable[[int, int | None], AsyncGenerator[bytes, None]]
 
 
 class Service:
@@ -220,7 +221,7 @@ class Service:
 
     async def follow(
         self, principal: Principal, task_id: str, *, since_version: int = 0, pause: int = 15 * SECOND
-    ) -> AsyncIterator[News]:
+    ) -> AsyncGenerator[News, None]:
         """Tell of a task as it changes, until its end; whatever `since_version` has not seen comes first.
 
         When nothing happens for `pause` µs, empty news say that the stream lives. Raises NotFound, also when it
@@ -276,10 +277,11 @@ class Service:
             raise Gone("The result is past its retention.")
         raise NotFound("The task ended without a result.")
 
-    async def _read_file(self, key: str, start: int, stop: int | None) -> AsyncIterator[bytes]:
+    async def _read_file(self, key: str, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
         try:
-            async for chunk in self.files.read(key, start, stop):
-                yield chunk
+            async with aclosing(self.files.read(key, start, stop)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except FileMissing as error:
             raise Gone("The result is past its retention.") from error
 
@@ -418,7 +420,7 @@ def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tu
     )
 
 
-async def _slice(body: bytes, start: int, stop: int | None) -> AsyncIterator[bytes]:
+async def _slice(body: bytes, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
     yield body[start:stop]
 
 

@@ -29,14 +29,14 @@ def drawn(bar: Bar) -> list[str]:
 @pytest.mark.parametrize(
     ("given", "start", "beneath"),
     [
-        (record("queued"), "queued ━", None),
-        (record(), "running ━", None),
-        (record(progress=0.5, message="half\nway [bold]"), "running ━", "half way [bold]"),
-        (record(counts={"done": 40, "total": 100}, progress=0.4), "running ━", None),
-        (record(counts={"done": 40}), "running ━", None),
-        (record("blocked", blocked_reason="on hold"), "blocked ━", "on hold"),
-        (record("succeeded"), "succeeded ━", None),
-        (record("failed"), "failed ━", None),
+        (record("queued"), "queued", None),
+        (record(), "running", None),
+        (record(progress=0.5, message="half\nway [bold]"), "running", "half way [bold]"),
+        (record(counts={"done": 40, "total": 100}, progress=0.4), "running", None),
+        (record(counts={"done": 40}), "running", None),
+        (record("blocked", blocked_reason="on hold"), "blocked", "on hold"),
+        (record("succeeded"), "succeeded", None),
+        (record("failed"), "failed", None),
     ],
 )
 def test_a_bar(bar: Bar, given: Record, start: str, beneath: str | None) -> None:

@@ -55,7 +55,7 @@ def test_a_store_that_is_broken_is_told_in_the_log(tmp_path: Path) -> None:
     store = tmp_path / "tasks.db"
     assert milepost("migrate", "--store", store).returncode == 0
     with contextlib.closing(sqlite3.connect(store)) as connection:
-        connection.execute("alter table workers rename to lost")
+        connection.execute("alter table worker rename to lost")
     outcome = milepost("worker", JOBS, "--store", store)
     assert outcome.returncode == Exit.FAILED
     last = json.loads(outcome.stderr.splitlines()[-1])

@@ -56,6 +56,17 @@ def add(ctx: BlockingContext, *, first: str, second: str) -> int:
 
 
 @app.task(runner="process")
+async def ask_in_vain(ctx: Context, *, id: str) -> str:
+    """Stop waiting for a result, and go on."""
+    try:
+        async with asyncio.timeout(0):
+            await ctx.result_of(id)
+    except TimeoutError:
+        await ctx.checkpoint("on")
+    return "gone on"
+
+
+@app.task(runner="process")
 def write(ctx: BlockingContext, *, size: int) -> File:
     """A file."""
     path = ctx.folder / "out.txt"

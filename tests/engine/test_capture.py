@@ -86,6 +86,11 @@ def test_an_exception_comes_along() -> None:
     assert fields["exception"].endswith("ValueError: bad row")
 
 
+def test_what_milepost_itself_says_is_not_the_tasks() -> None:
+    capture_logging()
+    assert captured(lambda: logging.getLogger("milepost.engine.worker").error("the store is busy")) == []
+
+
 def test_outside_a_task_nothing_is_captured() -> None:
     capture_logging()
     lease = Book().lease()

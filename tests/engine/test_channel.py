@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.engine.channel import Lease
@@ -110,6 +110,7 @@ async def test_lines_from_many_threads_all_arrive() -> None:
         assert [text for text in book.lines if text[0] == name] == [f"{name}{number}" for number in range(200)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(WEAK_TO_STRONG)))
 def test_the_strongest_reason_to_stop_stands(reasons: list[StopReason]) -> None:
     passed_on: list[StopReason | None] = []

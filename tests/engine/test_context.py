@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost import BlockingContext, Context, Parked, TaskError
@@ -66,6 +66,7 @@ def test_counts_that_are_not_said_again_stay() -> None:
     assert lease.take() == Report(0.7, None, Counts(7, 10, 2, 1))
 
 
+@settings(deadline=None)
 @given(st.integers(-5, 20) | st.floats(allow_nan=True), st.none() | st.integers(-5, 20))
 def test_the_record_stays_between_0_and_1_whatever_is_said(done: int | float, total: int | None) -> None:
     if isinstance(done, float) and total is not None:

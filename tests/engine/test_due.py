@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -42,8 +43,8 @@ async def test_the_pause_ends_when_the_next_is_due(bench: Bench) -> None:
     task = await bench.start("work", run_at=bench.clock() + HOUR)
     assert task.run_at is not None
     for early, pause in ((HOUR, SECOND), (SECOND // 2, SECOND // 2), (1, due.SHORTEST), (0, SECOND)):
-        now = task.run_at - early
-        assert await Due(bench.store, bench.service.files, lambda now=now: now).round() == pause
+        moment = itertools.repeat(task.run_at - early)
+        assert await Due(bench.store, bench.service.files, moment.__next__).round() == pause
     assert (await bench.get(task)).state is State.QUEUED
 
 
@@ -64,6 +65,20 @@ async def test_a_full_batch_is_followed_by_the_next_at_once(
     tasks = [await bench.start("work", run_at=bench.clock() + SECOND) for _ in range(3)]
     bench.clock.ahead += HOUR
     assert [await loop.round(), await loop.round()] == [0, SECOND]
+    assert {(await bench.get(task)).state for task in tasks} == {State.QUEUED}
+
+
+async def test_batches_follow_each_other_without_a_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due, "BATCH", 1)
+
+    @bench.app.task
+    async def work(ctx: Context) -> None: ...
+
+    tasks = [await bench.start("work", run_at=bench.clock() + HOUR) for _ in range(3)]
+    bench.clock.ahead += HOUR
+    sleep = Sleep()
+    async with running(bench, sleep):
+        await sleep.long.get()
     assert {(await bench.get(task)).state for task in tasks} == {State.QUEUED}
 
 

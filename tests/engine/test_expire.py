@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from milepost import Context, File
+from milepost.access.principal import LOCAL
 from milepost.engine import expire
 from milepost.engine.expire import Expire, Sweep
 from milepost.errors import Gone, NotFound
 from milepost.files.protocol import FileMissing
 from milepost.task import FileResult, Task
 from milepost.times import HOUR, MINUTE
-from tests.engine.bench import LOCAL, Bench
+from tests.engine.bench import Bench
 
 
 async def ended(bench: Bench, type: str) -> Task:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from milepost import Context, TaskError
+from milepost.access.principal import LOCAL
 from milepost.engine import folders
 from milepost.engine.folders import SweepFolders
 from milepost.task import State, Task
 from milepost.times import HOUR
-from tests.engine.bench import LOCAL, Bench
+from tests.engine.bench import Bench
 
 
 @pytest.fixture

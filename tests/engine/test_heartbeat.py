@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ class Beaten(logging.Handler):
 
 
 @pytest.fixture
-def beaten() -> Beaten:
+def beaten() -> Iterator[Beaten]:
     """What goes wrong."""
     handler = Beaten()
     logging.getLogger("milepost.engine.heartbeat").addHandler(handler)

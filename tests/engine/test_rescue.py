@@ -5,13 +5,14 @@ import logging
 import pytest
 
 from milepost import Context
+from milepost.access.principal import LOCAL
 from milepost.engine.heartbeat import LEASE
 from milepost.engine.rescue import Rescue
 from milepost.service import Update
 from milepost.store.protocol import LeaseLost, Wanted, WorkerInfo
 from milepost.task import State
 from milepost.times import SECOND
-from tests.engine.bench import LOCAL, Bench
+from tests.engine.bench import Bench
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ async def test_a_silent_workers_task_is_queued_again_and_after_three_losses_fail
     bench: Bench, loop: Rescue, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    task = await bench.start("work")
+    task = found = await bench.start("work")
     for loss in (1, 2, 3):
         await enlist(bench, f"worker {loss}")
         claimed = await bench.store.claim(f"worker {loss}", [Wanted("work")], limit=1, now=bench.clock())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost import BlockingContext, Context
@@ -208,6 +208,7 @@ def test_what_does_not_work_is_refused_at_registration(
         TaskType(function, **options)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1000), st.floats(0, 1, exclude_max=True))
 def test_backoff_doubles_up_to_its_longest_and_jitter_takes_at_most_half(attempt: int, jitter: float) -> None:
     backoff = Backoff(first=SECOND, longest=10 * MINUTE)

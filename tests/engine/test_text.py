@@ -4,7 +4,7 @@ import os
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.engine.text import LONGEST, keepable
@@ -15,6 +15,7 @@ class Mute:
         raise RuntimeError("no")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=50))
 def test_any_text_can_be_encoded_afterwards(text: str) -> None:
     kept = keepable(text)

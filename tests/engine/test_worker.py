@@ -9,12 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from milepost import BlockingContext, Context
+from milepost.access.principal import LOCAL
 from milepost.errors import UniqueKeyConflict
 from milepost.task import Counts, State, Task
 from milepost.times import HOUR, SECOND
 from milepost.trigger import Trigger
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, Bench
+from tests.engine.bench import Bench
 
 log = logging.getLogger("tests.worker")
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from milepost import BlockingContext, Context, TaskError
+from milepost.access.principal import LOCAL
 from milepost.errors import DependentsConflict
 from milepost.task import State, Task
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, Bench
+from tests.engine.bench import Bench
 
 
 class Shop:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from milepost import BlockingContext, Context, TaskError
+from milepost.access.principal import LOCAL
 from milepost.engine.outcome import StopReason
 from milepost.task import Failure, State
 from milepost.times import MINUTE, SECOND
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, WITHIN, Bench
+from tests.engine.bench import WITHIN, Bench
 from tests.engine.processes import Pipe, gone
 
 

@@ -7,12 +7,13 @@ import signal
 import pytest
 
 from milepost import Context
+from milepost.access.principal import LOCAL
 from milepost.engine.heartbeat import LEASE
 from milepost.store.protocol import WorkerInfo
 from milepost.task import State, Task
 from milepost.times import SECOND
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, WITHIN, Bench
+from tests.engine.bench import WITHIN, Bench
 from tests.engine.processes import Pipe, gone, worker_process
 
 SHORT = SECOND

@@ -6,14 +6,17 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from milepost import BlockingContext, Context
+from milepost.access.principal import LOCAL
 from milepost.engine.outcome import StopReason
 from milepost.task import State, Task
 from milepost.times import HOUR
 from milepost.trigger import Trigger
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, WITHIN, Bench, until
+from tests.engine.bench import WITHIN, Bench, until
+from tests.engine.leases import Book
 from tests.engine.processes import Pipe, gone
 
 
@@ -252,6 +255,24 @@ async def test_a_request_that_came_right_after_the_claim_counts(bench: Bench) ->
             asked.append(await bench.service.cancel(LOCAL, task.id))
         for task in asked:
             assert (await bench.end(task)).state is State.CANCELLED
+
+
+async def test_a_request_is_for_one_lease_only(bench: Bench, steps: Steps) -> None:
+    async with bench.working() as worker:
+        task = await bench.start("loop")
+        await bench.told(task, "step 1")
+        now = worker._leases[task.id]
+        before = Book().lease(replace(now.task, epoch=now.task.epoch - 1))
+        worker._leases[task.id] = before  # as if its end were known a little later than the next claim
+        await bench.service.cancel(LOCAL, task.id)
+        await until(lambda: not worker._may_be_asked.is_set())
+        assert before.stopping is None
+        worker._leases[task.id] = now
+        worker._may_be_asked.set()
+        await until(lambda: now.stopping is StopReason.CANCEL)
+        steps.release()
+        assert (await bench.end(task)).state is State.CANCELLED
+        assert worker._leases == {}
 
 
 async def test_cancel_ends_a_repetition_and_a_waiting_task_at_once(bench: Bench, steps: Steps) -> None:

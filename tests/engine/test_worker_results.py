@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from milepost import BlockingContext, Context, File
+from milepost.access.principal import LOCAL
 from milepost.errors import NotFound
 from milepost.task import FileResult, JsonResult, State, Task
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, Bench
+from tests.engine.bench import Bench
 
 
 @pytest.mark.parametrize("value", [None, 0, "text", [1, {"a": None}], "x" * 100_000])

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from milepost import BlockingContext, Context
+from milepost.access.principal import LOCAL
 from milepost.engine.outcome import StopReason
 from milepost.engine.worker import Worker
 from milepost.task import State, Task
 from tests.engine import jobs
-from tests.engine.bench import LOCAL, WITHIN, Bench, until
+from tests.engine.bench import WITHIN, Bench, until
 from tests.engine.processes import Pipe, worker_process
 
 

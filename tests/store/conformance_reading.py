@@ -128,6 +128,14 @@ class Reading:
         assert told.log_dropped == 2
         assert len(await scene.log(task)) == 4
 
+    async def test_a_full_log_stays_full(self, make_store: MakeStore) -> None:
+        scene = Scene(await make_store(max_log_bytes=CAP))
+        task = await scene.run()
+        await scene.report(task, entries=(line("x" * CAP), line("short")))
+        told = await scene.report(task, entries=(line("short too"),))
+        assert told.log_dropped == 3
+        assert "short" not in " ".join(entry.message for entry in await scene.log(task))
+
     # Lists.
 
     async def test_lists_are_newest_first_and_paged(self, scene: Scene) -> None:
@@ -229,6 +237,13 @@ class Reading:
         assert await listed(number=root.number) == ["other tenant", "root"]
         assert await listed(number=root.number, tenant="acme") == ["root"]
         assert await listed(BOB, number=tasks["of ann"].number, tenant="acme") == []
+
+    async def test_p6_who_depends_on_a_task_is_not_told_to_those_who_can_not_see_it(self, scene: Scene) -> None:
+        root = await scene.start()
+        dependent = await scene.start(owner="ann", depends_on=(root.id,))
+        assert await scene.find(ACME, depends_on=root.id) == [dependent.id]
+        assert await scene.get(dependent, ANN) is not None
+        assert await scene.find(ANN, depends_on=root.id) == []
 
     async def test_lists_of_several_tenants_are_in_order(self, scene: Scene) -> None:
         scope = Scope("bob", whole=("a", "b"), own=("c", "a"))

@@ -1,6 +1,7 @@
 """Who is asking, and what do their grants let them see and do?"""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -57,11 +58,16 @@ class Principal(msgspec.Struct, frozen=True):
 
     def scope(self) -> Scope:
         """What it may see, as a store filters it."""
-        if self.is_service:
-            return Scope(self.name, whole=None)
-        whole = tuple(grant.tenant for grant in self.grants if grant.role in (Role.MEMBER, Role.ADMIN))
-        own = tuple(grant.tenant for grant in self.grants if grant.role is Role.USER)
-        return Scope(self.name, whole=whole, own=own)
+        return _scope(self)
+
+
+@lru_cache(maxsize=4096)
+def _scope(principal: Principal) -> Scope:
+    if principal.is_service:
+        return Scope(principal.name, whole=None)
+    whole = tuple(grant.tenant for grant in principal.grants if grant.role in (Role.MEMBER, Role.ADMIN))
+    own = tuple(grant.tenant for grant in principal.grants if grant.role is Role.USER)
+    return Scope(principal.name, whole=whole, own=own)
 
 
 LOCAL: Final = Principal("local", "Local", (Grant(EVERY_TENANT, Role.SERVICE),))

@@ -5,9 +5,10 @@ from typing import Final, Protocol, Self
 from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from milepost import times
 from milepost.cli import wording
 from milepost.cli.events import Event
 from milepost.cli.records import LogEntry, Record
@@ -99,7 +100,7 @@ class Bar:
             TextColumn("{task.fields[amount]}"),
             _Rate(),
             _Elapsed(),
-            TimeRemainingColumn(compact=True),
+            _Left(),
             expand=True,
         )
         self._row = self._progress.add_task("", total=1, amount="", record=None)
@@ -169,6 +170,16 @@ class _Rate(ProgressColumn):
         record: Record | None = task.fields["record"]
         is_known = record is not None and record.counts.done and record.state is State.RUNNING and task.speed
         return Text(f"{task.speed:,.0f}/s" if is_known else "", "dim")
+
+
+class _Left(ProgressColumn):
+    """Time that it will still take, at this rate."""
+
+    def render(self, task: Task) -> Text:
+        record: Record | None = task.fields["record"]
+        is_known = record is not None and record.state is State.RUNNING and task.time_remaining is not None
+        seconds = round(task.time_remaining or 0)
+        return Text(f"{times.format_duration(seconds * times.SECOND)} left" if is_known else "", "cyan")
 
 
 class _Elapsed(ProgressColumn):

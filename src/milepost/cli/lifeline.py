@@ -22,24 +22,34 @@ LAST_RESORT: Final = 10.0
 
 @contextlib.asynccontextmanager
 async def held(fd: int, *, on_lost: Callable[[], None], grace: float) -> AsyncIterator[None]:
-    """Beat on the socket `fd`; when the other end is gone call `on_lost`, and end the process if that does not."""
+    """Beat on the socket `fd` while entered; when the other end is gone call `on_lost`.
+
+    What is then not left within `grace` seconds, and some, is ended with the process.
+    """
     end = socket.socket(fileno=fd)
     loop = asyncio.get_running_loop()
+    left = threading.Event()
 
     def wait() -> None:
         end.recv(1)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end anyway
+        if not left.is_set():
             loop.call_soon_threadsafe(on_lost)
-        threading.Event().wait(grace + LAST_RESORT)
-        os._exit(1)
+            if not left.wait(grace + LAST_RESORT):
+                os._exit(1)
 
-    # A thread, and one that nobody waits for: it notices while a task holds the loop.
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+    # A thread, because it has to notice while a task holds the loop.
+    thread = threading.Thread(target=wait, name="lifeline", daemon=True)
+    thread.start()
     beating = asyncio.create_task(_beat(end))
     try:
         yield
     finally:
         beating.cancel()
+        left.set()
+        with contextlib.suppress(OSError):  # the other end is closed
+            end.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        end.close()
 
 
 async def _beat(end: socket.socket) -> None:

@@ -14,12 +14,15 @@ _LEVELS: Final[tuple[tuple[int, Level], ...]] = (
 
 
 class CaptureHandler(logging.Handler):
-    """Hands records on to the task that runs where they are written; elsewhere it does nothing."""
+    """Hands records on to the task that runs where they are written; elsewhere it does nothing.
+
+    What Milepost itself says meanwhile, of the store for example, is not the task's.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record to the log of the running task, if there is one."""
         context = current.get()
-        if context is None:
+        if context is None or record.name.startswith("milepost."):
             return
         try:
             level: Level = next((name for number, name in _LEVELS if record.levelno >= number), "info")

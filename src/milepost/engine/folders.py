@@ -20,7 +20,9 @@ PAGE: Final = 500
 
 async def remove(place: Place, id: str) -> None:
     """Remove a task's private folder, if there is one, as far as that is possible."""
-    await asyncio.to_thread(shutil.rmtree, Path(place.folders, id), ignore_errors=True)
+    folder = Path(place.folders, id)
+    if folder.exists():  # most tasks have none, and looking costs less than a thread
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 class SweepFolders(BackgroundLoop):

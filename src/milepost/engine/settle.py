@@ -42,8 +42,7 @@ class Settlement:
                 return lambda task: lifecycle.park(task, now=self._clock(), report=report)
             case Died(how=how):
                 return lambda task: lifecycle.lose(task, now=self._clock(), how=how, report=report)
-            case Raised():
-                return self._failure_ending(task_type, outcome, report)
+        return self._failure_ending(task_type, outcome, report)
 
     async def _file_ending(self, task_type: TaskType, file: FileReturned, report: Report) -> Ending:
         try:

@@ -104,22 +104,26 @@ class Worker:
         try:
             async with run_together(self._loops):
                 while not self._stopping.is_set():
-                    await self._work_under_lease()
+                    until = await self._enlist()
+                    await (_wait(self._stopping) if until is None else self._work_under_lease(until))
         finally:
             for work in (flushing, *self._tries):
                 work.cancel()
         return not self._is_worn
 
-    async def _work_under_lease(self) -> None:
+    async def _enlist(self) -> int | None:
+        """Ask for a lease; until when it holds, None if there is none to be had now."""
         self.id = str(uuid_utils.uuid7())
         until = self._clock() + self._lease
         info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), self._concurrency, tuple(self._types))
         try:
             await self._store.enlist(info, until=until)
-        except Exception:
-            _log.exception("This worker could not enlist; trying again")
-            await _wait(self._stopping)
-            return
+        except Exception as error:
+            _log.error("This worker could not enlist; trying again: %r", error)
+            return None
+        return until
+
+    async def _work_under_lease(self, until: int) -> None:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         heartbeat = Heartbeat(
@@ -149,8 +153,8 @@ class Worker:
     async def _dismiss(self) -> None:
         try:
             await self._store.dismiss(self.id, now=self._clock())
-        except Exception:
-            _log.exception("The lease of this worker could not be ended; it runs out by itself")
+        except Exception as error:
+            _log.error("The lease of this worker could not be ended, it runs out by itself: %r", error)
 
     async def _listen(self) -> None:
         """Wake whoever waits for something to be committed, by any process."""
@@ -167,8 +171,8 @@ class Worker:
                 continue
             try:
                 requests = {request.id: request for request in await self._store.requests(self.id)}
-            except Exception:
-                _log.exception("Requests to cancel or pause could not be read; trying again")
+            except Exception as error:
+                _log.error("Requests to cancel or pause could not be read; trying again: %r", error)
                 continue
             for lease in tuple(self._leases.values()):
                 request = requests.get(lease.task.id)
@@ -193,8 +197,8 @@ class Worker:
         """Take tasks and begin with them; False when the lease is over."""
         try:
             claimed = await self._store.claim(self.id, self._wanted, limit=free, now=self._clock())
-        except Exception:
-            _log.exception("Tasks could not be claimed; trying again")
+        except Exception as error:
+            _log.error("Tasks could not be claimed; trying again: %r", error)
             return True
         if isinstance(claimed, LeaseLost):
             return False
@@ -305,8 +309,8 @@ class Worker:
         edits = [LeasedEdit(lease.task.id, lease.task.epoch, self._parked) for lease in leases]
         try:
             await self._store.change_leased(edits, now=self._clock())
-        except Exception:
-            _log.exception("%d tasks could not be released; they count as lost", len(edits))
+        except Exception as error:
+            _log.error("%d tasks could not be released, they count as lost: %r", len(edits), error)
 
     def _parked(self, task: Task) -> Step:
         return lifecycle.park(task, now=self._clock())
@@ -327,8 +331,8 @@ class Worker:
         while lease.stopping is not StopReason.LEASE_LOST:
             try:
                 (after,) = await self._store.change_leased([edit], now=self._clock())
-            except Exception:
-                _log.exception("Task %s could not be written; trying again", lease.task.id)
+            except Exception as error:
+                _log.error("Task %s could not be written; trying again: %r", lease.task.id, error)
                 await asyncio.sleep(POLL)
             else:
                 return None if isinstance(after, LeaseLost) else after

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from milepost.errors import ServiceError, Unavailable
 from milepost.http.dialect import Authenticator, Call, Dialect
-from milepost.http.dispatch import Route, Table, Unrouted
+from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import Internal
 from milepost.http.open_mode import OpenMode
 from milepost.http.site import Site
@@ -75,9 +75,13 @@ class HttpApp:
             route, path = self._table.find(request.method, request.scope)
         except Unrouted as unrouted:
             return unrouted.dialect.problem(unrouted.error, request)
-        dialect = route.dialect
+        dialect, operation = route.dialect, route.operation
         try:
-            return await self._carry_out(request, route, path)
+            principal = await self._authenticator(request, operation, dialect.credentials(request))
+            query = route.query.read(request.scope["query_string"])
+            body = None if route.body is None else await route.body.read(request)
+            call = Call(request, self._service(), principal, path, query, body, self.stopping)
+            return await operation.handler(call)
         except ClientDisconnect:
             raise
         except ServiceError as error:
@@ -85,15 +89,8 @@ class HttpApp:
         except StoreBusy:
             return dialect.problem(Unavailable("The store is busy; nothing was changed."), request)
         except Exception:
-            logger.exception("%s %s failed", request.method, route.operation.path)
+            logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)
-
-    async def _carry_out(self, request: Request, route: Route, path: Mapping[str, str]) -> Response:
-        operation = route.operation
-        principal = await self._authenticator(request, operation, route.dialect.credentials(request))
-        query = route.query.read(request.scope["query_string"])
-        body = None if route.body is None else await route.body.read(request)
-        return await operation.handler(Call(request, self._service(), principal, path, query, body, self.stopping))
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

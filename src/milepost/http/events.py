@@ -8,7 +8,7 @@ then comes back once and is told by a 204 that there is nothing more.
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from milepost.access.principal import Principal
 from milepost.errors import Fault, Invalid, NotFound
 from milepost.http.dialect import Call
 from milepost.http.stream import Stream
-from milepost.service import News, Service
+from milepost.service import Service
 from milepost.task import Entry, Task
 from milepost.times import SECOND
 
@@ -80,7 +80,7 @@ async def _pieces(
     yield _RETRY
     try:
         following = service.follow(principal, task_id, since_version=seen, pause=heartbeat)
-        async with aclosing(cast("AsyncGenerator[News, None]", following)):
+        async with aclosing(following):
             async for news in following:
                 for entry in news.entries:
                     yield b"event: log\ndata: %b\n\n" % _on_one_line(render_entry(entry))

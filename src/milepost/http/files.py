@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -48,7 +48,7 @@ async def result_response(request: Request, result: ResultBody) -> Response:
         return Response(headers=headers)
     if wanted is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{result.size}"
-    pieces = _announced(cast("AsyncGenerator[bytes, None]", result.read(start, stop)))
+    pieces = _announced(result.read(start, stop))
     await anext(pieces)
     return Stream(pieces, 200 if wanted is None else 206, headers)
 

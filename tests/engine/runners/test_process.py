@@ -98,6 +98,12 @@ async def test_it_finds_what_was_saved_and_asks_for_results(place: Place) -> Non
     assert outcome.failure.message == "LookupError: Task b has no JSON result."
 
 
+async def test_a_question_may_be_given_up(place: Place) -> None:
+    run = Run("ask_in_vain", place, id="a")
+    assert await run.outcome() == ValueReturned(b'"gone on"')
+    assert run.book.checkpoints == ["on"]
+
+
 async def test_it_returns_files_and_large_values(place: Place) -> None:
     run = Run("write", place, size=10)
     assert await run.outcome() == FileReturned(

@@ -190,6 +190,8 @@ async def test_what_changed_since_it_was_found_is_not_told_of_its_workers(scene:
     noted = await writer.submit(lambda transaction: schedule.note_unoffered(transaction, found, now=START))
     assert set(noted) == {queued.id, (await scene.find(number=1))[0]}
     assert await scene.get(running) == running
+    again = await writer.submit(lambda transaction: schedule.note_unoffered(transaction, found, now=START))
+    assert again == []
 
 
 async def test_a_record_that_changed_in_spite_of_the_lock_is_not_overwritten(scene: Scene) -> None:

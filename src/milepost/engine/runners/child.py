@@ -61,18 +61,18 @@ class _Worker:
                     asked = self._asked.pop(message.number)
                     if not asked.done():  # else the function stopped waiting
                         asked.set_result(message)
-                case Stop() if message.reason is None:
+                case Stop(reason=None):
                     lease.carry_on()
-                case Stop(reason=StopReason() as reason):
+                case Stop(reason=StopReason() as reason):  # pragma: no branch - a second Begin does not come
                     lease.stop(reason)
-        os._exit(1)
+        os._exit(1)  # pragma: no cover - nothing is left that could tell
 
 
 async def _run(sock: socket.socket) -> None:
     wire = await Wire[FromWorker].over(sock, FromWorker)
     begin = await wire.receive()
     if not isinstance(begin, Begin):
-        os._exit(1)
+        return
     worker = _Worker(wire)
     flusher = Flusher()
     lease = Lease(
@@ -111,7 +111,7 @@ def _die_with(parent: int) -> None:
     else:  # pragma: no cover - there is no other system to test it on
         threading.Thread(target=_watch, args=(parent,), name="parent watch", daemon=True).start()
     if os.getppid() != parent:
-        os._exit(1)
+        sys.exit("The worker is gone.")
 
 
 def _watch(parent: int) -> None:  # pragma: no cover - see above

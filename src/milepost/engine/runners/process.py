@@ -12,7 +12,7 @@ from milepost.engine.channel import Lease
 from milepost.engine.context import Place
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.runners.protocol import Ended
-from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Running, Stop, Told, Wire
+from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Running, Stop, Wire
 from milepost.engine.source import Source
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
@@ -76,17 +76,16 @@ async def _start(theirs: socket.socket) -> Process:
 async def _converse(wire: Wire[FromProcess], lease: Lease) -> Outcome | None:
     """Answer the process until it says how it ended, or its lease is lost; None when it is gone without a word."""
     while (message := await wire.receive()) is not None:
-        match message:
-            case Over():
-                return message.outcome
-            case Told():
-                try:
-                    await lease.write(message.report)
-                except Parked as parked:
-                    return Stopped(parked.reason)
-                wire.send(Answer(message.number))
-            case ResultOf():
-                wire.send(await _result(lease, message))
+        if isinstance(message, Over):
+            return message.outcome
+        if isinstance(message, ResultOf):
+            wire.send(await _result(lease, message))
+            continue
+        try:
+            await lease.write(message.report)
+        except Parked as parked:
+            return Stopped(parked.reason)
+        wire.send(Answer(message.number))
     return None
 
 
