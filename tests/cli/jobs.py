@@ -103,6 +103,12 @@ def leave(ctx: BlockingContext) -> str:
     raise SystemExit(3)
 
 
+@app.task(runner="thread", timeout=0.1)
+def stick(ctx: BlockingContext, *, gate: str) -> None:
+    """Waits for somebody who never comes, and hears nothing."""
+    ctx.resolve(gate).read_text()
+
+
 @app.task
 async def nothing(ctx: Context) -> None:
     """Does nothing."""

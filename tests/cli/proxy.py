@@ -17,6 +17,8 @@ class Proxy:
         self._cuts = list(cuts)
         self._refuse = refuse
         self.connections = 0
+        self._passed = bytearray()
+        self._news = threading.Condition()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -43,20 +45,27 @@ class Proxy:
                     continue
                 cut = self._cuts.pop(0) if self._cuts else None
                 server = socket.create_connection(("127.0.0.1", self._target))
-                threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
-                threading.Thread(target=_pump, args=(server, client, cut), daemon=True).start()
+                threading.Thread(target=self._pump, args=(client, server, None), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, cut), daemon=True).start()
 
+    def wait_for(self, text: bytes) -> None:
+        """Wait until `text` has been sent, by whomever."""
+        with self._news:
+            assert self._news.wait_for(lambda: text in self._passed, 60)
 
-def _pump(source: socket.socket, sink: socket.socket, cut: int | None) -> None:
-    """Forward until either side closes, or `cut` bytes have passed; then break both off."""
-    passed = 0
-    with source, sink, suppress(OSError):
-        while data := source.recv(1 << 16):
-            data = data if cut is None else data[: cut - passed]
-            passed += len(data)
-            sink.sendall(data)
-            if passed == cut:
-                break
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def _pump(self, source: socket.socket, sink: socket.socket, cut: int | None) -> None:
+        """Forward until either side closes, or `cut` bytes have passed; then break both off."""
+        passed = 0
+        with source, sink, suppress(OSError):
+            while data := source.recv(1 << 16):
+                data = data if cut is None else data[: cut - passed]
+                passed += len(data)
+                sink.sendall(data)
+                with self._news:
+                    self._passed += data
+                    self._news.notify_all()
+                if passed == cut:
+                    break
+            for end in (source, sink):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)

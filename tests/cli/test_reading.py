@@ -7,6 +7,7 @@ import pytest
 from milepost.cli.exits import Exit
 from tests.cli.conftest import Command
 from tests.cli.processes import Server, Terminal, environment, spawn, wait_for_line
+from tests.cli.proxy import Proxy
 from tests.cli.test_watch import meeting
 
 NOBODY = "0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40"
@@ -100,10 +101,12 @@ def test_a_log(milepost: Command, server: Server, counted: str) -> None:
 
 def test_a_log_is_followed_to_its_end(server: Server) -> None:
     task_id, gate = meeting(server, "followed")
-    process = spawn("logs", task_id, "-f", "--json", "--url", server.url, env=environment())
-    first = [json.loads(wait_for_line(process.stdout, "waiting"))["seq"]]
-    gate.write_text("on")
-    out, _ = process.communicate(timeout=60)
+    with Proxy(server.port) as proxy:
+        process = spawn("logs", task_id, "-f", "--json", "--url", proxy.url, env=environment())
+        first = [json.loads(wait_for_line(process.stdout, "waiting"))["seq"]]
+        proxy.wait_for(b"text/event-stream")
+        gate.write_text("on")
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     seqs = first + [json.loads(line)["seq"] for line in out.splitlines()]
     assert seqs == [entry["seq"] for entry in server.entries(task_id)][first[0] - 1 :]

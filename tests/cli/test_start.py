@@ -115,8 +115,8 @@ def test_what_is_wrong_is_named(milepost: Command, arguments: list[str], message
 
 
 def test_a_type_that_is_not_there(milepost: Command) -> None:
-    outcome = milepost("start", "nothing", "a=1")
-    assert outcome == (Exit.USAGE, "", "milepost: /type: There is no task type 'nothing' here.\n")
+    outcome = milepost("start", "no-such-type", "a=1")
+    assert outcome == (Exit.USAGE, "", "milepost: /type: There is no task type 'no-such-type' here.\n")
 
 
 def test_no_server(command: Command) -> None:

@@ -1,8 +1,5 @@
-import contextlib
-import json
 import os
 import signal
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from milepost.engine.source import load_file
 from milepost.service import Service
 from milepost.task import State
 from milepost.times import SECOND
-from tests.cli.processes import JOBS, environment, milepost, spawn, wait_for_line
+from tests.cli.processes import JOBS, environment, spawn, wait_for_line
 
 PATIENCE = 60 * SECOND
 
@@ -51,16 +48,18 @@ async def test_sigterm_parks_what_runs(tmp_path: Path) -> None:
         assert (after.state, after.losses, after.attempt) == (State.QUEUED, 0, 1)
 
 
-def test_a_store_that_is_broken_is_told_in_the_log(tmp_path: Path) -> None:
-    store = tmp_path / "tasks.db"
-    assert milepost("migrate", "--store", store).returncode == 0
-    with contextlib.closing(sqlite3.connect(store)) as connection:
-        connection.execute("alter table worker rename to lost")
-    outcome = milepost("worker", JOBS, "--store", store)
-    assert outcome.returncode == Exit.FAILED
-    last = json.loads(outcome.stderr.splitlines()[-1])
-    assert last["event"] == "The worker can't go on"
-    assert "no such table" in last["exception"]
+async def test_a_worker_that_is_stuck_makes_way(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    app = application(tmp_path)
+    async with app.opened() as service:
+        task = await app.start("stick", {"gate": "gate"})
+        process = worker(tmp_path, "--concurrency", "1", "--grace", "0")
+        ended = await service.wait(LOCAL, task.id, timeout=PATIENCE, until_end=True)
+        assert ended.failure is not None
+        assert ended.failure.code == "timeout"
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == Exit.FAILED
+        assert "makes way for a fresh one" in err
 
 
 async def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:

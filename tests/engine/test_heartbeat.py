@@ -9,6 +9,7 @@ import pytest
 
 from milepost.engine.heartbeat import BEATS, LEASE, Heartbeat
 from milepost.store.protocol import Heart, WorkerInfo
+from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.heart import SqliteHeart
 from milepost.times import MILLISECOND, SECOND, now
 from tests.engine.bench import WITHIN, Bench
@@ -109,6 +110,19 @@ async def test_a_beat_that_fails_is_followed_by_the_next(bench: Bench, beaten: B
         link.symlink_to(bench.folder)
         assert beating.beats.acquire(timeout=WITHIN)
         assert not beating.over.is_set()
+
+
+async def test_it_can_be_stopped_while_a_beat_waits_for_the_store(bench: Bench) -> None:
+    await enlist(bench)
+    gate = Gate(bench.app.path)
+    waiting = Beating(bench.store.heart)
+    with gate:
+        with waiting as beating:
+            assert not beating.beats.acquire(timeout=SHORT / SECOND)
+        assert waiting.heartbeat._thread.is_alive()
+    waiting.heartbeat._thread.join(WITHIN)
+    assert not waiting.heartbeat._thread.is_alive()
+    gate.close()
 
 
 def test_a_lease_is_over_when_no_beat_succeeds_in_its_time(tmp_path: Path, beaten: Beaten) -> None:

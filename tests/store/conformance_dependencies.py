@@ -246,6 +246,12 @@ class Dependencies:
         assert second.id in again.failure.message  # type: ignore[union-attr]
         await scene.retry(second)
         assert (await scene.read(task)).blocked_by == (root.id, second.id)
+        # That it failed because of the first one once is forgotten.
+        await scene.fail((await scene.claim("w1", Wanted(second.type)))[0].task)
+        failed = await scene.read(task)
+        await scene.fail((await scene.claim("w1", Wanted(root.type)))[0].task)
+        await scene.retry(root)
+        assert await scene.get(task) == failed
 
     async def test_a_retry_of_the_dependent_alone_does_not_help_it(self, scene: Scene) -> None:
         root = await scene.failed()

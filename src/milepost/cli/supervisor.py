@@ -72,27 +72,33 @@ class Supervisor:
     async def _run_once(self) -> tuple[int, int]:
         """The pid and the exit code of one worker; minus the signal that killed it."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the server, who passes it on once
-            )
-        log.info("The worker has started", worker=process.pid)
         reader, writer = await asyncio.open_connection(sock=ours)
-        listening = asyncio.create_task(self._listen(reader, process.pid))
         try:
+            with theirs:
+                process = self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    str(theirs.fileno()),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,  # a Ctrl-C in the terminal is for the server, who passes it on once
+                )
+            log.info("The worker has started", worker=process.pid)
             if self._stopping.is_set():
                 self._signal(signal.SIGTERM)
-            return process.pid, await process.wait()
+            return process.pid, await self._ended(process, reader)
+        finally:
+            self._process = None
+            writer.close()
+
+    async def _ended(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader) -> int:
+        """The exit code of a worker that ends by itself, or is killed because it fell silent or this was cancelled."""
+        listening = asyncio.create_task(self._listen(reader, process.pid))
+        try:
+            return await process.wait()
         finally:
             listening.cancel()
             self.kill()
             await process.wait()
-            self._process = None
-            writer.close()
 
     async def _listen(self, reader: asyncio.StreamReader, pid: int) -> None:
         """Kill the worker when its event loop falls silent; loading its files may take any time."""

@@ -13,7 +13,7 @@ import uvloop
 
 from milepost.app import Milepost
 from milepost.cli import logging
-from milepost.cli.exits import CommandError, Exit
+from milepost.cli.exits import Exit
 from milepost.cli.lifeline import held
 from milepost.cli.options import Concurrency, Files, FilesFolder, FilesRoot, Grace, LogLevel, Store, examples
 from milepost.cli.sources import load
@@ -45,13 +45,7 @@ def worker(
     logging.configure(log_level)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            code = runner.run(_work(app, concurrency, grace, lifeline))
-        except CommandError:
-            raise
-        except Exception:
-            log.exception("The worker can't go on")
-            code = Exit.FAILED
+        code = runner.run(_work(app, concurrency, grace, lifeline))
         # At once: a thread that a task left behind would keep the process from ending.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -11,7 +11,7 @@ BATCH = 500
 class Expire(BackgroundLoop):
     """Retention, applied well within a minute; readers check it again themselves."""
 
-    every: ClassVar[int] = 20 * SECOND
+    every: ClassVar[int] = 5 * SECOND
 
     async def round(self) -> int:
         """See BackgroundLoop."""

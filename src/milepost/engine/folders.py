@@ -21,7 +21,7 @@ PAGE: Final = 500
 async def remove(place: Place, id: str) -> None:
     """Remove a task's private folder, if there is one, as far as that is possible."""
     folder = Path(place.folders, id)
-    if folder.exists():  # most tasks have none, and looking costs less than a thread
+    if folder.exists():  # noqa: ASYNC240 - most tasks have none, and looking costs less than a change of threads
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 

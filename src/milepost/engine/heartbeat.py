@@ -48,9 +48,9 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating; the lease then ends by itself."""
+        """Stop beating; the lease then ends by itself. A beat that still waits for the store is not waited for."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(self._lease / SECOND)
 
     def _run(self) -> None:
         heart = None

@@ -295,10 +295,8 @@ class Worker:
         for lease in tuple(self._leases.values()):
             lease.force(StopReason.SHUTDOWN)
         await self._wait_for_tries(self._force_after)
-        left = tuple(self._leases.values())
-        for lease in left:
-            self._give_up(lease)
-        await self._release(left)
+        if left := tuple(self._leases.values()):
+            await self._release(left)
 
     async def _wait_for_tries(self, timeout: float) -> None:
         if self._tries:
@@ -306,6 +304,8 @@ class Worker:
 
     async def _release(self, leases: Sequence[Lease]) -> None:
         """Queue tasks again that could not be stopped: they end with this process."""
+        for lease in leases:
+            self._give_up(lease)
         edits = [LeasedEdit(lease.task.id, lease.task.epoch, self._parked) for lease in leases]
         try:
             await self._store.change_leased(edits, now=self._clock())

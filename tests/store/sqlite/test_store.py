@@ -16,7 +16,7 @@ from milepost.store.sqlite.rows import Stored
 from milepost.task import JsonResult
 from milepost.times import SECOND
 from tests.store.conformance import TaskStoreConformance
-from tests.store.scene import BOUND, START, MakeStore, Scene, bounded
+from tests.store.scene import BOUND, FAILURE, START, MakeStore, Scene, bounded, json_result, line
 
 from .processes import child
 
@@ -144,6 +144,19 @@ async def test_a_database_that_a_stranger_has_locked_is_busy(path: Path, make_st
         with pytest.raises(StoreBusy):
             Reads(apsw.Connection(str(path)))
     await store.open()
+
+
+async def test_nothing_is_left_of_a_record_that_was_deleted(path: Path, scene: Scene) -> None:
+    root = await scene.failed()
+    task = await scene.run(depends_on=(root.id,), on_dependency_failure="run")
+    await scene.report(task, checkpoint=b"1", entries=(line("x"),))
+    await scene.settle(task, lifecycle.fail, failure=FAILURE, traceback="Traceback …", retry_in=0)
+    await scene.delete(await scene.succeeded(json_result(1)))
+    await scene.delete(root, cascade=True)
+    assert await scene.find() == []
+    with closing(apsw.Connection(str(path))) as connection:
+        for table in ("task", "input", "checkpoint", "result", "traceback", "log", "edge"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").get == 0
 
 
 async def test_a_result_has_to_come_with_its_value(scene: Scene) -> None:
