@@ -9,12 +9,13 @@ import pytest
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.files.folder import FolderFiles
-from milepost.service import News, Service, Update
+from milepost.service import News, Service
 from milepost.start import Start
 from milepost.store.protocol import Claimed, Filter, LeasedEdit, TypeInfo, Wanted, WorkerInfo
 from milepost.store.sqlite.store import SqliteStore
 from milepost.task import Counts, Entry, Failure, FileResult, JsonResult, State, Task
 from milepost.times import DAY, HOUR, SECOND
+from milepost.update import Update
 
 NOW = 1_767_225_600_000_000
 ONE = JsonResult(1, msgspec.Raw(b"1"))
@@ -400,3 +401,12 @@ async def test_what_there_is(hands: Hands) -> None:
 async def test_an_id_that_is_none_is_not_found(hands: Hands) -> None:
     with pytest.raises(errors.NotFound):
         await hands.service.get(LOCAL, "../etc/passwd")
+
+
+async def test_an_update_names_every_field_that_is_wrong(hands: Hands) -> None:
+    task = await hands.start()
+    with pytest.raises(errors.Invalid) as refused:
+        update = Update(title="x" * 10_001, depends_on=("no id", *[task.id] * 1000))
+        await hands.service.update(LOCAL, task.id, update)
+    assert [fault.pointer for fault in refused.value.faults] == ["/title", "/depends_on/0", "/depends_on"]
+    assert await hands.service.update(LOCAL, task.id, Update()) == task

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import uuid_utils
-from msgspec import UNSET, UnsetType
 
 from milepost import lifecycle, times
 from milepost.access.principal import Principal, Role
@@ -29,7 +28,7 @@ from milepost.errors import (
     UniqueKeyConflict,
 )
 from milepost.files.protocol import FileMissing, FileStore
-from milepost.lifecycle import IllegalChange, Report, Step
+from milepost.lifecycle import IllegalChange, Step
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
 from milepost.store import protocol as stored
 from milepost.store.protocol import (
@@ -49,39 +48,15 @@ from milepost.store.protocol import (
 from milepost.store.protocol import Filter as Filter  # dialects take these from here: they know no store
 from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
-from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task, parse_id
+from milepost.task import FileResult, JsonResult, State, Task, parse_id
 from milepost.times import SECOND, Clock
+from milepost.update import Update, checked, updated
 
 DEFAULT_TENANT = "default"
 LOG_PAGE = 1000
 """Log entries that a stream reads at once."""
 
 T = TypeVar("T")
-
-
-class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish to change a task: labels of any task, and where an external one is. UNSET leaves as it is.
-
-    `state` blocked or queued also holds and frees a waiting task that the engine runs.
-    """
-
-    title: str | None | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
-    list_id: str | None | UnsetType = UNSET
-    assignee: str | None | UnsetType = UNSET
-    metadata: dict[str, Any] | None | UnsetType = UNSET
-    depends_on: tuple[str, ...] | UnsetType = UNSET
-    blocked_reason: str | None | UnsetType = UNSET
-    state: State | UnsetType = UNSET
-    progress: float | UnsetType = UNSET
-    message: str | UnsetType = UNSET
-    counts: Counts | UnsetType = UNSET
-    result: msgspec.Raw | UnsetType = UNSET
-    failure: Failure | UnsetType = UNSET
-    lease_seconds: int | None | UnsetType = UNSET
-
-
-LABELS = ("title", "description", "list_id", "assignee", "metadata")
 
 
 class News(NamedTuple):
@@ -309,18 +284,12 @@ class Service:
         self, principal: Principal, task_id: str, update: Update, *, if_version: int | None = None
     ) -> Task:
         """Change labels, and drive an external task. Raises NotFound, Invalid, Conflict, PreconditionFailed."""
-        depends_on = None
-        if not isinstance(update.depends_on, UnsetType):
-            parsed = [parse_id(text) for text in update.depends_on]
-            faults = [Fault("Not a task id.", f"/depends_on/{i}") for i, d in enumerate(parsed) if d is None]
-            if faults:
-                raise Invalid(*faults)
-            depends_on = tuple(d for d in parsed if d is not None)
+        depends_on = checked(update)
         now = self.clock()
         return await self._change(
             principal,
             task_id,
-            lambda task, unmet: _updated(task, update, unmet, now),
+            lambda task, unmet: updated(task, update, unmet, now),
             if_version=if_version,
             depends_on=depends_on,
         )
@@ -360,64 +329,6 @@ class Service:
     async def tally(self, principal: Principal) -> list[Tally]:
         """How many tasks there are that the caller may see, by type and state."""
         return await self.store.tally(principal.scope())
-
-
-def _updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Step:
-    given = {
-        name: value for name in update.__struct_fields__ if not isinstance(value := getattr(update, name), UnsetType)
-    }
-    if not given:
-        return Step(task)
-    labels = {name: given[name] for name in LABELS if name in given}
-    if task.runner == "external":
-        return _driven(task, given, labels, unmet, now)
-    foreign = given.keys() - {*LABELS, "depends_on", "state", "blocked_reason"}
-    if foreign:
-        raise IllegalChange("drive", task, f"The engine runs this task; {', '.join(sorted(foreign))} can't be set.")
-    return _regulated(lifecycle.relabel(task, now=now, **labels).task, given, unmet, now, task)
-
-
-def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], now: int, task: Task) -> Step:
-    """Hold, free or re-order a waiting task that the engine runs; `labelled` is `task` with its new labels."""
-    state = given.get("state", task.state)
-    waits_anew = "depends_on" in given or state is State.BLOCKED or "blocked_reason" in given
-    if state is State.QUEUED and task.state is State.BLOCKED and not unmet:
-        return lifecycle.unblock(_at(labelled, task), now=now)
-    if state is not State.BLOCKED and state is not task.state:
-        raise IllegalChange("drive", task, f"The engine runs this task; a client can't make it {state}.")
-    if not waits_anew:
-        return Step(labelled)
-    held = state is State.BLOCKED if "state" in given else task.held
-    if not (held or unmet):
-        return Step(labelled) if task.state is not State.BLOCKED else lifecycle.unblock(_at(labelled, task), now=now)
-    reason = given.get("blocked_reason", task.blocked_reason)
-    return lifecycle.block(_at(labelled, task), now=now, blocked_by=unmet, reason=reason, held=held)
-
-
-def _at(labelled: Task, task: Task) -> Task:
-    """The labelled record at the version of before, for a change that raises it once for both."""
-    return msgspec.structs.replace(labelled, version=task.version)
-
-
-def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tuple[str, ...], now: int) -> Step:
-    if given.keys() <= {*LABELS}:
-        return lifecycle.relabel(task, now=now, **labels)
-    raw = given.get("result")
-    standing: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "blocked_reason") if name in given}
-    if unmet or "depends_on" in given:
-        standing["blocked_by"] = unmet
-    if given.get("state") is State.BLOCKED:
-        standing["held"] = True
-    return lifecycle.drive(
-        msgspec.structs.replace(task, lease_seconds=given.get("lease_seconds", task.lease_seconds)),
-        now=now,
-        state=given.get("state", task.state),
-        result=None if raw is None else JsonResult(len(bytes(raw)), raw),
-        failure=given.get("failure"),
-        report=Report(given.get("progress"), given.get("message"), given.get("counts")),
-        **labels,
-        **standing,
-    )
 
 
 async def _slice(body: bytes, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:

@@ -36,7 +36,7 @@ def record(state: str = "running", **fields: Any) -> Record:
         (record(counts={"done": 1200}), "running  1,200"),
         (
             record(progress=0.5, counts={"done": 5, "total": 10, "failed": 1, "skipped": 2}, message="Reading\n\x1b"),
-            r"running  50 %  5 of 10, 1 failed, 2 skipped  Reading \x1b",
+            r"running  50 %  5 of 10  1 failed, 2 skipped  Reading \x1b",
         ),
         (record(cancel_requested=True, pause_requested=True), "running, cancel requested"),
         (record(pause_requested=True), "running, pause requested"),

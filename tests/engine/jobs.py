@@ -137,8 +137,8 @@ def ignore(ctx: BlockingContext, *, pipe: str) -> int:
 @app.task(runner="process")
 def call_a_program(ctx: BlockingContext, *, pipe: str) -> None:
     """Wait for a program, and fail when it does."""
-    say(pipe, "here")
-    subprocess.run([sys.executable, "-c", "import signal; signal.pause()"], check=True)
+    script = "import signal, sys; open(sys.argv[1], 'w').write('here\\n'); signal.pause()"
+    subprocess.run([sys.executable, "-c", script, pipe], check=True)
 
 
 @app.task(runner="process")

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import select
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -76,6 +78,30 @@ async def worker_process(store: Path, **options: Any) -> AsyncIterator[asyncio.s
         if process.returncode is None:
             process.kill()
         await asyncio.wait_for(process.wait(), WITHIN)
+
+
+async def suspend(process: asyncio.subprocess.Process, store: Path) -> None:
+    """Suspend a process at a moment at which it does not hold the store's gate: all others would have to wait."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+                await asyncio.sleep(0)
+            if _is_free(store):
+                return
+            process.send_signal(signal.SIGCONT)
+            await asyncio.sleep(0)
+
+
+def _is_free(store: Path) -> bool:
+    """Whether nobody holds the gate for long."""
+    for lock in ("turn", "write"):
+        with Path(f"{store}-{lock}").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+    return True
 
 
 async def gone(pid: int) -> None:

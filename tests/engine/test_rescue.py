@@ -8,10 +8,10 @@ from milepost import Context
 from milepost.access.principal import LOCAL
 from milepost.engine.heartbeat import LEASE
 from milepost.engine.rescue import Rescue
-from milepost.service import Update
 from milepost.store.protocol import LeaseLost, Wanted, WorkerInfo
 from milepost.task import State
 from milepost.times import SECOND
+from milepost.update import Update
 from tests.engine.bench import Bench
 
 

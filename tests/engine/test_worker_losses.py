@@ -14,7 +14,7 @@ from milepost.task import State, Task
 from milepost.times import SECOND
 from tests.engine import jobs
 from tests.engine.bench import WITHIN, Bench
-from tests.engine.processes import Pipe, gone, worker_process
+from tests.engine.processes import Pipe, gone, suspend, worker_process
 
 SHORT = SECOND
 
@@ -72,7 +72,7 @@ async def test_p2_a_worker_that_was_suspended_changes_nothing_and_begins_anew(be
     async with worker_process(bench.app.path, lease=SHORT, loops=[]) as process:
         await bench.until(task, lambda found: found.version > 3)
         old = await enlisted(bench, process.pid)
-        process.send_signal(signal.SIGSTOP)
+        await suspend(process, bench.app.path)
         async with bench.working():
             await bench.until(task, lambda found: found.losses == 1 and found.version and found.state is State.RUNNING)
             process.send_signal(signal.SIGCONT)

@@ -6,6 +6,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from milepost import times
@@ -97,10 +98,10 @@ class Bar:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[amount]}"),
-            _Rate(),
-            _Elapsed(),
-            _Left(),
+            TextColumn("{task.fields[amount]}", table_column=Column(no_wrap=True)),
+            _Rate(table_column=Column(no_wrap=True)),
+            _Elapsed(table_column=Column(no_wrap=True)),
+            _Left(table_column=Column(no_wrap=True)),
             expand=True,
         )
         self._row = self._progress.add_task("", total=1, amount="", record=None)
@@ -131,7 +132,8 @@ class Bar:
         if done < self._done:
             self._progress.reset(self._row)  # a new try, or run: the rate of the last one says nothing
         self._done = done
-        self._beneath = Text(on_one_line(record.message or wording.waits_for(record)), "dim", no_wrap=True)
+        beneath = (wording.shortfall(record), record.message or wording.waits_for(record))
+        self._beneath = Text("  ".join(on_one_line(part) for part in beneath if part), "dim", no_wrap=True)
         style = _STATE_STYLES.get(record.state, "bold")
         self._progress.update(
             self._row,

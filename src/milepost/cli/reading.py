@@ -54,6 +54,7 @@ def _fields(record: Record) -> dict[str, str]:
         "state": wording.state(record),
         "waits": wording.waits_for(record),
         "progress": wording.progress(record),
+        "of these": wording.shortfall(record),
         "message": record.message,
         "attempt": f"{record.attempt} of {record.max_attempts}" if record.attempt else "",
         "run": str(record.run) if record.run > 1 or record.next_run_at else "",

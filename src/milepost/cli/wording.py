@@ -22,7 +22,7 @@ def state(record: Record) -> str:
 
 def progress(record: Record) -> str:
     """How far it is, such as `45 %  450,000 of 1,000,000`; empty where nothing is known."""
-    return "  ".join(part for part in (_percent(record), amount(record)) if part)
+    return "  ".join(part for part in (_percent(record), _amount(record)) if part)
 
 
 def _percent(record: Record) -> str:
@@ -31,14 +31,17 @@ def _percent(record: Record) -> str:
     return f"{int(round(record.progress * 100, 6))} %" if known else ""
 
 
-def amount(record: Record) -> str:
-    """How many items it has dealt with, such as `450,000 of 1,000,000, 3 failed`."""
+def _amount(record: Record) -> str:
     counts = record.counts
     if not counts.done and counts.total is None:
         return ""
-    text = f"{counts.done:,}" if counts.total is None else f"{counts.done:,} of {counts.total:,}"
-    extra = [f"{n:,} {name}" for n, name in ((counts.failed, "failed"), (counts.skipped, "skipped")) if n]
-    return ", ".join([text, *extra])
+    return f"{counts.done:,}" if counts.total is None else f"{counts.done:,} of {counts.total:,}"
+
+
+def shortfall(record: Record) -> str:
+    """How many of the items did not go well, such as `3 failed, 20 skipped`."""
+    counts = record.counts
+    return ", ".join(f"{n:,} {name}" for n, name in ((counts.failed, "failed"), (counts.skipped, "skipped")) if n)
 
 
 def waits_for(record: Record) -> str:
@@ -52,8 +55,8 @@ def waits_for(record: Record) -> str:
 
 def status_line(record: Record) -> str:
     """The whole of it in one line."""
-    message = on_one_line(record.message or "")
-    return "  ".join(part for part in (state(record), progress(record), waits_for(record), message) if part)
+    parts = (state(record), progress(record), shortfall(record), waits_for(record), on_one_line(record.message or ""))
+    return "  ".join(part for part in parts if part)
 
 
 def log_line(entry: LogEntry) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import mmap
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -25,14 +24,14 @@ def hold(path: Path) -> None:
         sys.stdin.readline()
 
 
-def crowd(path: Path, turns: Path) -> None:
-    """Take the gate again and again, counting the turns, until killed."""
+def insist(path: Path, turns: Path) -> None:
+    """Take the gate, keep it until told, and take it again at once, counting the turns, until killed."""
     with closing(Gate(path)) as gate, turns.open("r+b") as file, mmap.mmap(file.fileno(), 8) as counted:
-        say("there")
         while True:
             with gate:
                 counted[:] = (int.from_bytes(counted[:]) + 1).to_bytes(8)
-                time.sleep(0.001)
+                say("held")
+                sys.stdin.readline()
 
 
 def ring(path: Path) -> None:

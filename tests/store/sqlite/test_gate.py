@@ -1,7 +1,6 @@
 import asyncio
-import mmap
+import fcntl
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -58,28 +57,35 @@ async def test_the_gate_is_free_when_its_holder_is_killed(path: Path) -> None:
         await bounded(passing)
 
 
-async def test_a_small_writer_is_not_starved_by_busy_ones(path: Path, tmp_path: Path) -> None:
+async def test_who_waits_comes_before_who_asks_again(path: Path, tmp_path: Path) -> None:
     turns = tmp_path / "turns"
     turns.write_bytes(bytes(8))
 
-    def visit() -> list[int]:
-        """How many turns of the others passed by each time until it was ours."""
-        passed = []
-        with closing(Gate(path)) as gate, turns.open("r+b") as file, mmap.mmap(file.fileno(), 8) as counted:
-            for _ in range(100):
-                before = int.from_bytes(counted[:])
-                with gate:
-                    passed.append(int.from_bytes(counted[:]) - before)
-                time.sleep(0.002)  # Who writes seldom is the one that starves.
-        return passed
+    def visit() -> int:
+        """How many turns the other has had when it is ours."""
+        with closing(Gate(path)) as gate, gate:
+            return int.from_bytes(turns.read_bytes())
 
-    crowd = [child("crowd", path, turns) for _ in range(3)]
-    async with crowd[0] as one, crowd[1] as two, crowd[2] as three:
-        for other in (one, two, three):
-            assert await other.heard() == "there"
-        passed = await bounded(asyncio.to_thread(visit))
-    # About one turn of each. With one lock alone it would be dozens, and hundreds at worst.
-    assert sorted(passed)[95] <= 12
+    async with child("insist", path, turns) as other:
+        for turn in range(1, 21):
+            assert await other.heard() == "held"
+            ours = asyncio.create_task(asyncio.to_thread(visit))
+            await bounded(taken(path.with_name(f"{path.name}-turn")))
+            other.tell("let go")
+            # With one lock alone it would most often have it again before we have woken up.
+            assert await bounded(ours) == turn
+
+
+async def taken(lock: Path) -> None:
+    """Return once somebody has the lock; nothing tells of that."""
+    with lock.open("rb") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)
+            await asyncio.sleep(0.001)
 
 
 async def test_the_gate_is_let_go_after_an_error(path: Path) -> None:

@@ -6,10 +6,10 @@ from msgspec import UNSET, UnsetType
 from milepost.errors import Fault, Invalid
 from milepost.http.dialects.native_shapes import StartBody, TriggerBody, UpdateBody
 from milepost.http.faults import sentence
-from milepost.service import Update
 from milepost.start import Start
 from milepost.task import Counts, Failure
 from milepost.trigger import Trigger
+from milepost.update import Update
 
 
 def wish(body: StartBody) -> Start:

@@ -31,6 +31,5 @@ class SqliteHeart:
 
     def close(self) -> None:
         """Give the connection back."""
-        with self._gate:
-            self._connection.close()
+        self._connection.close()
         self._gate.close()

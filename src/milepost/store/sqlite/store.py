@@ -131,7 +131,7 @@ class SqliteStore:
 
     @staticmethod
     async def _poll(reads: Reads, watch: Watch, writer: Writer) -> None:
-        seen = reads.data_version()
+        seen = None
         while True:
             await asyncio.sleep(POLL)
             writer.give_up()
