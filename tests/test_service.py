@@ -405,8 +405,8 @@ async def test_an_id_that_is_none_is_not_found(hands: Hands) -> None:
 
 async def test_an_update_names_every_field_that_is_wrong(hands: Hands) -> None:
     task = await hands.start()
+    update = Update(title="x" * 10_001, depends_on=("no id", *[task.id] * 1000))
     with pytest.raises(errors.Invalid) as refused:
-        update = Update(title="x" * 10_001, depends_on=("no id", *[task.id] * 1000))
         await hands.service.update(LOCAL, task.id, update)
     assert [fault.pointer for fault in refused.value.faults] == ["/title", "/depends_on/0", "/depends_on"]
     assert await hands.service.update(LOCAL, task.id, Update()) == task

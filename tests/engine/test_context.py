@@ -57,6 +57,10 @@ def test_whole_numbers_are_counts() -> None:
     assert told(lambda ctx: ctx.progress(0, 0)) == Report(None, None, Counts(0, 0))
 
 
+def test_a_message_may_come_alone() -> None:
+    assert told(lambda ctx: ctx.progress(message="waiting")) == Report(None, "waiting")
+
+
 def test_counts_that_are_not_said_again_stay() -> None:
     lease = Book().lease(running(counts=Counts(5, 10, 1)))
     ctx = context_of(lease)
@@ -64,6 +68,8 @@ def test_counts_that_are_not_said_again_stay() -> None:
     assert lease.take() == Report(0.6, None, Counts(6, 10, 1, 1))
     ctx.progress(7, failed=2)
     assert lease.take() == Report(0.7, None, Counts(7, 10, 2, 1))
+    ctx.progress(failed=3)
+    assert lease.take() == Report(0.7, None, Counts(7, 10, 3, 1))
 
 
 @settings(deadline=None)
@@ -179,7 +185,7 @@ async def test_results_of_other_tasks_can_be_read() -> None:
     book.results["a"] = b"[1]"
     ctx = context_of(book.lease())
     assert await ctx.result_of("a") == [1]
-    with pytest.raises(LookupError, match="Task b has no JSON result"):
+    with pytest.raises(TaskError, match="Task b has no JSON result"):
         await ctx.result_of("b")
 
 
@@ -200,7 +206,7 @@ async def test_plain_functions_have_the_same_names_and_wait() -> None:
         ctx.checkpoint(2)
         assert (book.checkpoints, ctx.saved) == ([2], 2)
         assert ctx.result_of("a") == [1]
-        with pytest.raises(LookupError):
+        with pytest.raises(TaskError):
             ctx.result_of("b")
         lease.stop(StopReason.PAUSE)
         with pytest.raises(Parked):

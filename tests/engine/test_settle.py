@@ -48,6 +48,7 @@ async def test_a_value_succeeds_with_what_was_told_last(files: FolderFiles) -> N
     ("name", "given", "media_type"),
     [
         ("a.csv", None, "text/csv"),
+        ("a.csv.gz", None, "application/gzip"),
         ("a", None, "application/octet-stream"),
         ("a.csv", "text/plain", "text/plain"),
     ],

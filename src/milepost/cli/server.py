@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 import uvicorn
+import uvloop
 
 from milepost.app import Milepost
 from milepost.cli.exits import Exit
@@ -22,7 +23,7 @@ from milepost.service import Service
 log = structlog.get_logger(__name__)
 
 
-async def run(
+def run(
     app: Milepost,
     sockets: Sequence[socket.socket],
     worker: Sequence[str] | None,
@@ -35,8 +36,21 @@ async def run(
 
     `worker` is the command of the worker that is kept running meanwhile; without one this process looks after the store
     itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. `on_ready` is called
-    once requests are taken.
+    once requests are taken. Raises CommandError when the store can't be opened.
     """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(app, sockets, worker, grace, access_log=access_log, on_ready=on_ready))
+
+
+async def _run(
+    app: Milepost,
+    sockets: Sequence[socket.socket],
+    worker: Sequence[str] | None,
+    grace: float,
+    *,
+    access_log: bool,
+    on_ready: Callable[[], None],
+) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
         web = app.asgi()

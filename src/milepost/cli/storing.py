@@ -1,26 +1,48 @@
-"""What is said when a store can't be opened?"""
+"""How is a store opened or brought up to date, and what is said when that does not work?"""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 from milepost.store.protocol import SchemaTooNew, StoreBusy
-from milepost.store.sqlite.migrate import ForeignDatabase
+from milepost.store.sqlite.connection import check_library, connect
+from milepost.store.sqlite.migrate import ForeignDatabase, migrate, migrations
+
+BUSY_TIMEOUT: Final = 30_000
+"""Milliseconds to wait for others who write."""
 
 
 @contextlib.asynccontextmanager
 async def opened(app: Milepost) -> AsyncIterator[None]:
     """The application with its store open. Raises CommandError when that does not work."""
     async with contextlib.AsyncExitStack() as stack:
-        with explained(app.path):
+        with _explained(app.path):
             await stack.enter_async_context(app.opened())
         yield
 
 
+def bring_up_to_date(path: Path) -> tuple[int, int]:
+    """Give the store at `path` the schema of this release; the versions before and after. Raises CommandError."""
+    check_library()
+    with _explained(path):
+        before = _version(path)
+        migrate(path, busy_timeout=BUSY_TIMEOUT, scripts=migrations())
+        return before, _version(path)
+
+
+def _version(path: Path) -> int:
+    """Of the schema; 0 where there is no store, or something else, which migrating then says in words."""
+    if path.exists():
+        with contextlib.suppress(Exception), contextlib.closing(connect(path, busy_timeout=BUSY_TIMEOUT)) as connection:
+            return int(connection.pragma("user_version"))
+    return 0
+
+
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     """Turns what opening the store at `path` raises into a CommandError."""
     try:
         yield

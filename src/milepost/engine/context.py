@@ -13,7 +13,7 @@ from milepost import times
 from milepost.engine.channel import Channel
 from milepost.engine.outcome import Parked, StopReason, TaskError
 from milepost.engine.text import keepable
-from milepost.task import Counts, Entry, Level, Task
+from milepost.task import Counts, Entry, Level, Task, parse_id
 
 T = TypeVar("T")
 
@@ -79,30 +79,30 @@ class _Face:
 
     def progress(
         self,
-        done: int | float,
+        done: int | float | None = None,
         total: int | None = None,
         *,
         message: str | None = None,
         failed: int | None = None,
         skipped: int | None = None,
     ) -> None:
-        """Say how far the task is: a fraction (`0.25`), or items done, of a total where it is known.
+        """Say how far the task is: a fraction (`0.25`), or items done, of a total where it is known; or just a message.
 
         `failed` and `skipped` say how many of the done items did not go well. Cheap: it is written at most ten times
         a second.
         """
         message = None if message is None else keepable(message)
-        if isinstance(done, float) and total is None:
+        if total is None and failed is None and skipped is None and not isinstance(done, int):
             self._channel.tell(progress=done, message=message)
             return
         before = self._counts
         self._counts = counts = Counts(
-            int(done),
+            before.done if done is None else int(done),
             before.total if total is None else total,
             before.failed if failed is None else failed,
             before.skipped if skipped is None else skipped,
         )
-        fraction = done / counts.total if counts.total else None
+        fraction = counts.done / counts.total if counts.total else None
         self._channel.tell(progress=fraction, message=message, counts=counts)
 
     def log(self, message: str, level: Level = "info", **fields: Any) -> None:
@@ -123,6 +123,10 @@ class _Face:
 
 def _refused(path: str | os.PathLike[str], why: str) -> TaskError:
     return TaskError(f"The path {str(path)!r} {why}.", code="path_refused", retry=False)
+
+
+def _no_result(error: LookupError) -> TaskError:
+    return TaskError(str(error.args[0]), code="no_result", retry=False)
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -153,8 +157,11 @@ class Context(_Face):
         await self._channel.save()
 
     async def result_of(self, id: str) -> Any:
-        """The JSON result of a task that this one depends on. Raises LookupError."""
-        return msgspec.json.decode(await self._channel.result_of(id))
+        """The JSON result of a task that this one depends on. Raises TaskError (code `no_result`, no retry)."""
+        try:
+            return msgspec.json.decode(await self._channel.result_of(parse_id(id) or id))
+        except LookupError as error:
+            raise _no_result(error) from error
 
 
 class BlockingContext(_Face):
@@ -184,7 +191,10 @@ class BlockingContext(_Face):
 
     def result_of(self, id: str) -> Any:
         """See Context.result_of."""
-        return msgspec.json.decode(self._wait(self._channel.result_of(id)))
+        try:
+            return msgspec.json.decode(self._wait(self._channel.result_of(parse_id(id) or id)))
+        except LookupError as error:
+            raise _no_result(error) from error
 
 
 current: contextvars.ContextVar[Context | BlockingContext | None] = contextvars.ContextVar(

@@ -17,7 +17,7 @@ class Expire(BackgroundLoop):
         """See BackgroundLoop."""
         gone = await self.store.expire(now=self.clock(), limit=BATCH)
         await self.files.delete(gone.file_keys)
-        return 0 if len(gone.ids) >= BATCH else self.every
+        return 0 if gone.more else self.every
 
 
 class Sweep(BackgroundLoop):

@@ -52,8 +52,9 @@ class Settlement:
             why = f"The file {file.name} could not be stored: {error.strerror or error}."
             raised = Raised(Failure("result_not_stored", why), retry=not gone)
             return self._failure_ending(task_type, raised, report)
-        media_type = file.media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        result = FileResult(stored.key, file.name, media_type, stored.size, stored.sha256)
+        result = FileResult(
+            stored.key, file.name, file.media_type or _media_type(file.name), stored.size, stored.sha256
+        )
         return lambda task: lifecycle.succeed(task, now=self._clock(), result=result, report=report)
 
     def _failure_ending(self, task_type: TaskType, raised: Raised, report: Report) -> Ending:
@@ -75,3 +76,10 @@ class Settlement:
         if raised.retry_in is not None:
             return raised.retry_in
         return task_type.backoff.delay(task.attempt, self._jitter())
+
+
+def _media_type(name: str) -> str:
+    kind, compression = mimetypes.guess_type(name)
+    if compression is not None:
+        kind = f"application/{compression}"
+    return kind or "application/octet-stream"

@@ -162,10 +162,14 @@ class Deletion(msgspec.Struct, frozen=True):
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """What was deleted, and the keys of files that nobody knows any more."""
+    """What was deleted, and the keys of files that nobody knows any more.
+
+    `more`: `expire` came to its limit, so that there may be more to do.
+    """
 
     ids: tuple[str, ...]
     file_keys: tuple[str, ...] = ()
+    more: bool = False
 
 
 class Claimed(msgspec.Struct, frozen=True):

@@ -95,7 +95,7 @@ async def test_it_finds_what_was_saved_and_asks_for_results(place: Place) -> Non
     run.book.results = {"a": b"1"}
     outcome = await run.outcome()
     assert isinstance(outcome, Raised)
-    assert outcome.failure.message == "LookupError: Task b has no JSON result."
+    assert outcome.failure.message == "Task b has no JSON result."
 
 
 async def test_a_question_may_be_given_up(place: Place) -> None:

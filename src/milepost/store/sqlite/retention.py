@@ -57,15 +57,11 @@ def expire(transaction: Transaction, *, now: int, limit: int) -> Deleted:
     gone = _remove(
         transaction, dict(map(rows.record, transaction.rows("expired_records", {"now": now, "limit": limit})))
     )
-    files = [*gone.file_keys, *_expire_results(transaction, now, limit)]
-    return Deleted(gone.ids, _forgotten(transaction, files))
-
-
-def _expire_results(transaction: Transaction, now: int, limit: int) -> list[str]:
     expired = [rows.record(row) for row in transaction.rows("expired_results", (now, limit))]
     for stored in expired:
         dependencies.save(transaction, stored, lifecycle.expire_result(stored.task), now)
-    return _file_keys(stored.task for stored in expired)
+    files = [*gone.file_keys, *_file_keys(stored.task for stored in expired)]
+    return Deleted(gone.ids, _forgotten(transaction, files), more=limit in (len(gone.ids), len(expired)))
 
 
 def _remove(transaction: Transaction, doomed: dict[int, Task]) -> Deleted:
