@@ -8,7 +8,7 @@ from typing import Final
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 from milepost.store.protocol import SchemaTooNew, StoreBusy
-from milepost.store.sqlite.connection import check_library, connect
+from milepost.store.sqlite.connection import check_library
 from milepost.store.sqlite.migrate import ForeignDatabase, migrate, migrations
 
 BUSY_TIMEOUT: Final = 30_000
@@ -28,17 +28,7 @@ def bring_up_to_date(path: Path) -> tuple[int, int]:
     """Give the store at `path` the schema of this release; the versions before and after. Raises CommandError."""
     check_library()
     with _explained(path):
-        before = _version(path)
-        migrate(path, busy_timeout=BUSY_TIMEOUT, scripts=migrations())
-        return before, _version(path)
-
-
-def _version(path: Path) -> int:
-    """Of the schema; 0 where there is no store, or something else, which migrating then says in words."""
-    if path.exists():
-        with contextlib.suppress(Exception), contextlib.closing(connect(path, busy_timeout=BUSY_TIMEOUT)) as connection:
-            return int(connection.pragma("user_version"))
-    return 0
+        return migrate(path, busy_timeout=BUSY_TIMEOUT, scripts=migrations())
 
 
 @contextlib.contextmanager

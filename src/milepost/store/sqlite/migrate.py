@@ -31,21 +31,22 @@ def migrations() -> list[str]:
     return [(folder / name).read_text("utf-8") for name in names]
 
 
-def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> None:
+def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> tuple[int, int]:
     """Make the store at `path`, or bring it up to date with `scripts`, while nobody else writes.
 
-    Raises SchemaTooNew, ForeignDatabase, StoreBusy, and FileNotFoundError where there is no folder for it.
+    Returns the versions before and after; 0 for a store that was not there. Raises SchemaTooNew, ForeignDatabase, StoreBusy, and FileNotFoundError where there is no folder for it.
     """
     if path.exists():
         # Most often there is nothing to do; and beside a file of somebody else's no lock files are made.
         with _connected(path, busy_timeout) as connection:
             if _version(connection, path, len(scripts)) == len(scripts):
-                return
+                return len(scripts), len(scripts)
     with closing(Gate(path)) as gate, gate, _connected(path, busy_timeout) as connection:
         version = _version(connection, path, len(scripts))
         connection.pragma("journal_mode", "wal")
         if version < len(scripts):
             _run(connection, scripts[version:], version=len(scripts))
+    return version, len(scripts)
 
 
 @contextmanager
