@@ -34,7 +34,8 @@ def migrations() -> list[str]:
 def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> tuple[int, int]:
     """Make the store at `path`, or bring it up to date with `scripts`, while nobody else writes.
 
-    Returns the versions before and after; 0 for a store that was not there. Raises SchemaTooNew, ForeignDatabase, StoreBusy, and FileNotFoundError where there is no folder for it.
+    Returns the versions before and after; 0 for a store that was not there.
+    Raises SchemaTooNew, ForeignDatabase, StoreBusy, and FileNotFoundError where there is no folder for it.
     """
     if path.exists():
         # Most often there is nothing to do; and beside a file of somebody else's no lock files are made.
