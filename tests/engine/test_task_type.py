@@ -73,6 +73,11 @@ def test_defaults_stand_where_nothing_is_said() -> None:
     }
 
 
+def test_a_whole_number_may_be_written_as_json_may_write_it() -> None:
+    assert call(TaskType(export), b'{"index":"5","limit":5.0}')["limit"] == 5
+    assert call(TaskType(export), b'{"index":"5","limit":5.0}')["index"] == "5"
+
+
 def test_a_mutable_default_is_not_shared() -> None:
     def work(ctx: Context, rows: list[dict[str, int]] = [{"a": 1}], part: Range = Range(1)) -> None:  # noqa: B006, B008
         ...

@@ -59,7 +59,8 @@ class TaskType:
         self._check(retries, concurrency)
         self.backoff = Backoff(parse_duration(backoff), parse_duration(backoff_max))
         self.takes_context, self.input = _input_struct(self.name, function)
-        self.decode = msgspec.json.Decoder(self.input).decode
+        # The schema has had its say at the start; to it, as to JSON, 1.0 is a whole number.
+        self.decode = msgspec.json.Decoder(self.input, strict=False).decode
         self.info = TypeInfo(
             name=self.name,
             runner=self.runner,
