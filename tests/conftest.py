@@ -1,5 +1,6 @@
-"""A test that is skipped, or expected to fail, shows nothing: it fails."""
+"""A test that is skipped, or expected to fail, shows nothing: it fails. And none leaves traces in the root logger."""
 
+import logging
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -23,3 +24,13 @@ def _failed_if_skipped(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"Nothing is skipped here: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Generator[None, None, None]:
+    """A worker that runs in this process has logging captured, from INFO on."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers

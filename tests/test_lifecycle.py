@@ -443,7 +443,7 @@ def test_what_waits_for_a_task_that_failed_fails_and_runs_again_only_when_it_is_
     waiting = queued(blocked_by=("a",), trigger=DAILY)
     task = lifecycle.fail_dependency(waiting, now=T, dependency="a", why="failed").task
     assert task.state is _S.FAILED
-    assert task.failure == Failure("dependency_failed", "Task a, which this one waits for, was failed.")
+    assert task.failure == Failure("dependency_failed", "Task a, which this one waits for, failed.")
     assert task.next_run_at is None
     revived = lifecycle.retry(task, now=T, unmet=("a",)).task
     assert (revived.state, revived.blocked_by, revived.blocked_at) == (_S.BLOCKED, ("a",), T)

@@ -255,7 +255,8 @@ def fail(
 
 def fail_dependency(task: Task, *, now: int, dependency: str, why: str) -> Step:
     """A task that it waits for ended without success (`why`: failed, cancelled, deleted)."""
-    failure = Failure("dependency_failed", f"Task {dependency}, which this one waits for, was {why}.")
+    ended = why if why == "failed" else f"was {why}"
+    failure = Failure("dependency_failed", f"Task {dependency}, which this one waits for, {ended}.")
     return _end("fail_dependency", task, now, State.FAILED, failure=failure, **_FREE)
 
 
@@ -331,7 +332,8 @@ def next_run(task: Task, *, now: int) -> Step:
     """A repeating task's next run is due: the record of the last one makes room."""
     if task.next_run_at is None or task.next_run_at > now:
         raise IllegalChange("next_run", task, "The task has no run that is due.")
-    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=task.next_run_at)
+    # Each run may fill the log anew; what the last ones wrote stays.
+    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=task.next_run_at, log_bytes=0, log_dropped=0)
     return _step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
 
 
@@ -485,7 +487,7 @@ def _ending(task: Task, state: State, now: int) -> dict[str, Any]:
 def _again(task: Task, state: State, now: int) -> int | None:
     """When it is due once more: not after a cancel, nor after a failure that left what it waits for unmet."""
     unmet = task.state is State.BLOCKED and state is State.FAILED
-    if task.trigger is None or state is State.CANCELLED or unmet:
+    if task.trigger is None or state is State.CANCELLED or task.cancel_requested or unmet:
         return None
     due = task.trigger.anchor or task.run_at or now
     return trigger.following(task.trigger, due=due, now=now)

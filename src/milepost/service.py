@@ -186,7 +186,7 @@ class Service:
         """List the records that the caller may see, newest first. Raises Invalid for a cursor that is none."""
         try:
             return await self.store.find(filter, principal.scope(), after=after, limit=limit, now=self.clock())
-        except ValueError as error:
+        except stored.BadCursor as error:
             raise Invalid(Fault("This cursor is not one that a list gave.", parameter="after")) from error
 
     async def log(self, principal: Principal, task_id: str, *, after: int = 0, limit: int = 100) -> LogPage:

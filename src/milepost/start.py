@@ -98,7 +98,10 @@ def draft(
     info = info or TypeInfo(start.type, "external", {})
     trigger, run_at = start.trigger, start.run_at
     if trigger is not None:
-        trigger, run_at = triggers.first(trigger, now=now, run_at=run_at)
+        try:
+            trigger, run_at = triggers.first(trigger, now=now, run_at=run_at)
+        except ValueError as error:
+            raise Invalid(Fault(str(error), "/run_at")) from error
     return Task(
         id=id,
         tenant=tenant,

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from milepost import lifecycle
 from milepost.errors import Fault, Invalid
-from milepost.lifecycle import IllegalChange, Report, Step
+from milepost.lifecycle import LEGAL, IllegalChange, Report, Step
 from milepost.start import MAX_DEPENDENCIES, MAX_TEXT
 from milepost.task import Counts, Failure, JsonResult, State, Task, parse_id
 
@@ -77,6 +77,10 @@ def updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Ste
 
 def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], now: int, task: Task) -> Step:
     """Hold, free or re-order a waiting task that the engine runs; `labelled` is `task` with its new labels."""
+    regulates = given.keys() - {*LABELS}
+    if regulates and task.state not in LEGAL["block"]:
+        why = f"Of a task that is {task.state} only labels can be set, not {', '.join(sorted(regulates))}."
+        raise IllegalChange("drive", task, why)
     state = given.get("state", task.state)
     waits_anew = "depends_on" in given or state is State.BLOCKED or "blocked_reason" in given
     if state is State.QUEUED and task.state is State.BLOCKED and not unmet:
@@ -88,7 +92,8 @@ def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], no
     held = state is State.BLOCKED if "state" in given else task.held
     if not (held or unmet):
         return Step(labelled) if task.state is not State.BLOCKED else lifecycle.unblock(_at(labelled, task), now=now)
-    reason = given.get("blocked_reason", task.blocked_reason)
+    # What it waited for may be others now: the store words it anew.
+    reason = given.get("blocked_reason", None if "depends_on" in given else task.blocked_reason)
     return lifecycle.block(_at(labelled, task), now=now, blocked_by=unmet, reason=reason, held=held)
 
 
@@ -100,10 +105,11 @@ def _at(labelled: Task, task: Task) -> Task:
 def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tuple[str, ...], now: int) -> Step:
     if given.keys() <= {*LABELS}:
         return lifecycle.relabel(task, now=now, **labels)
+    _check_driven(task, given)
     raw = given.get("result")
     standing: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "blocked_reason") if name in given}
     if unmet or "depends_on" in given:
-        standing["blocked_by"] = unmet
+        standing = {"blocked_by": unmet, "blocked_reason": None} | standing
     if given.get("state") is State.BLOCKED:
         standing["held"] = True
     return lifecycle.drive(
@@ -116,3 +122,13 @@ def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tu
         **labels,
         **standing,
     )
+
+
+def _check_driven(task: Task, given: dict[str, Any]) -> None:
+    """What is said of an external task must fit together."""
+    state = given.get("state", task.state)
+    if task.state.terminal and "state" not in given:
+        raise IllegalChange("drive", task, f"Of a task that is {task.state} only labels can be set.")
+    for name, end in (("result", State.SUCCEEDED), ("failure", State.FAILED)):
+        if name in given and state is not end:
+            raise IllegalChange("drive", task, f"A {name} goes with the state {end}, not {state}.")

@@ -242,7 +242,7 @@ def test_a_thread_that_outlived_its_worker_is_parked() -> None:
 def test_the_private_folder_is_made_on_first_use(place: Place) -> None:
     ctx = context_of(Book().lease(), place)
     assert not Path(place.folders).exists()
-    assert ctx.folder == Path(place.folders, ctx.task.id)
+    assert ctx.folder == Path(place.folders, ctx.task.id, str(ctx.task.epoch))
     assert ctx.id == ctx.task.id
     assert ctx.folder.stat().st_mode & 0o777 == 0o700
 

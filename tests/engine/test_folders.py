@@ -8,6 +8,7 @@ import pytest
 from milepost import Context, TaskError
 from milepost.access.principal import LOCAL
 from milepost.engine import folders
+from milepost.engine.context import Place, folder_of
 from milepost.engine.folders import SweepFolders
 from milepost.task import State, Task
 from milepost.times import HOUR
@@ -52,6 +53,43 @@ async def test_a_folder_outlives_a_try_but_not_the_task(
     if tries is not None:
         assert await bench.result(task) == tries
     assert not folder(bench, task).exists()
+
+
+def attempt(epoch: int) -> Task:
+    return Task("t", "default", "ada", "work", 0, 0, epoch=epoch)
+
+
+async def test_p2_what_a_worker_writes_after_its_lease_is_lost_reaches_no_later_try(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), str(tmp_path))
+    late = folder_of(place, attempt(1))
+    late.mkdir(parents=True)
+    (late / "link").symlink_to("rows")
+    with (late / "rows").open("w+") as rows:
+        rows.write("1,2,")
+        rows.flush()
+        await folders.take_over(place, attempt(2))
+        rows.write("late")
+    with pytest.raises(FileNotFoundError):
+        (late / "rows").open("r+")
+    now = folder_of(place, attempt(2))
+    assert (now / "rows").read_text() == "1,2,"
+    assert (now / "link").is_symlink()
+    assert [left.name for left in now.parent.iterdir()] == ["2"]
+
+
+async def test_what_was_left_in_peace_is_handed_on_as_it_is(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), str(tmp_path))
+    folders.release(place, attempt(1))
+    await folders.take_over(place, attempt(1))
+    first = folder_of(place, attempt(1))
+    first.mkdir(parents=True)
+    (first / "rows").write_text("1,")
+    inode = (first / "rows").stat().st_ino
+    folders.release(place, attempt(1))
+    await folders.take_over(place, attempt(2))
+    assert (folder_of(place, attempt(2)) / "rows").stat().st_ino == inode
+    await folders.remove(place, attempt(2))
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_what_ended_elsewhere_is_swept_once_it_is_old(

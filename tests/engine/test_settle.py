@@ -34,7 +34,7 @@ async def files(tmp_path: Path) -> AsyncIterator[FolderFiles]:
 async def settled(files: FolderFiles, outcome: Outcome, task: Task | None = None, report: Report = NOTHING) -> Step:
     task_type = TaskType(work, retries=2, backoff="2s")
     settlement = Settlement(files, clock=lambda: NOW, jitter=lambda: 0.5)
-    ending = await settlement.ending(task_type, outcome, report)
+    ending = settlement.ending(task_type, await settlement.stored(outcome), report)
     return ending(task or running(max_attempts=3))
 
 

@@ -55,10 +55,10 @@ async def _run(
         await stack.enter_async_context(opened(app))
         web = app.asgi()
         server = _Server(_config(web, grace, access_log=access_log), on_ready)
+        # The worker looks after the store too, but one that hangs does not.
+        await stack.enter_async_context(app.maintenance())
         supervisor = None
-        if worker is None:
-            await stack.enter_async_context(app.maintenance())
-        else:
+        if worker is not None:
             supervisor = Supervisor(worker, grace=grace, on_end=partial(end_lease, app.service))
         _heed_signals(web, server, supervisor)
         async with asyncio.TaskGroup() as together:

@@ -20,7 +20,7 @@ LONGEST_PAUSE: Final = 10.0
 STEADY: Final = 30.0
 """Seconds that a worker has to live for its end to count as the first one."""
 
-SILENCE: Final = 60.0
+SILENCE: Final = 15.0
 """Seconds without a beat of its event loop after which a worker is killed, so that its other tasks can go on."""
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ import contextvars
 import os
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, SupportsInt, TypeVar, get_args
 
 import msgspec
 
@@ -25,6 +25,15 @@ class Place(msgspec.Struct, frozen=True):
 
     folders: str
     files_root: str
+
+
+LARGEST: Final = 2**63 - 1
+"""What a store can count to."""
+
+
+def folder_of(place: Place, task: Task) -> Path:
+    """The private folder of a task in its present epoch, whether it is there or not."""
+    return Path(place.folders, task.id, str(task.epoch))
 
 
 class _Face:
@@ -56,9 +65,9 @@ class _Face:
     def folder(self) -> Path:
         """A private folder for this task, made on first use.
 
-        It outlives a try on the same machine, and is removed at the end of the task.
+        What is in it when a try ends, the next one on the same machine finds; it is removed at the end of the task.
         """
-        folder = Path(self._place.folders, self.id)
+        folder = folder_of(self._place, self.task)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
@@ -89,18 +98,18 @@ class _Face:
         """Say how far the task is: a fraction (`0.25`), or items done, of a total where it is known; or just a message.
 
         `failed` and `skipped` say how many of the done items did not go well. Cheap: it is written at most ten times
-        a second.
+        a second. Raises TypeError for what is no number.
         """
         message = None if message is None else keepable(message)
-        if total is None and failed is None and skipped is None and not isinstance(done, int):
+        if total is None and failed is None and skipped is None and (done is None or isinstance(done, float)):
             self._channel.tell(progress=done, message=message)
             return
         before = self._counts
         self._counts = counts = Counts(
-            before.done if done is None else int(done),
-            before.total if total is None else total,
-            before.failed if failed is None else failed,
-            before.skipped if skipped is None else skipped,
+            before.done if done is None else _whole(done, "done"),
+            before.total if total is None else _whole(total, "total"),
+            before.failed if failed is None else _whole(failed, "failed"),
+            before.skipped if skipped is None else _whole(skipped, "skipped"),
         )
         fraction = counts.done / counts.total if counts.total else None
         self._channel.tell(progress=fraction, message=message, counts=counts)
@@ -123,6 +132,13 @@ class _Face:
 
 def _refused(path: str | os.PathLike[str], why: str) -> TaskError:
     return TaskError(f"The path {str(path)!r} {why}.", code="path_refused", retry=False)
+
+
+def _whole(number: object, name: str) -> int:
+    """A count as the record keeps it; databases and libraries have numbers of their own. Raises TypeError."""
+    if isinstance(number, str | bytes) or not isinstance(number, SupportsInt):
+        raise TypeError(f"{name} has to be a number, not {type(number).__name__}.")
+    return min(LARGEST, max(0, int(number)))
 
 
 def _no_result(error: LookupError) -> TaskError:

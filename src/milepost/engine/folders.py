@@ -1,28 +1,71 @@
-"""When do the private folders of tasks go?
+"""Where does a task keep its private files, how do they come from one try to the next, and when do they go?
+
+Each epoch has a folder of its own beneath the task's: a worker whose lease ended while it was suspended does not know
+it yet, and goes on writing. What a try has left in peace is handed to the next one as it is, anything else as a copy.
 
 At the end of a task its worker removes its folder. But a task can also end where that worker does not see it: while it
 is paused, by the loss of its worker, on another machine. What is left of such tasks is swept.
 """
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 from typing import ClassVar, Final
 
 from milepost.engine.background import BackgroundLoop, Sleep
-from milepost.engine.context import Place
+from milepost.engine.context import Place, folder_of
 from milepost.files.protocol import FileStore
 from milepost.store.protocol import EVERYTHING, TaskStore
+from milepost.task import Task
 from milepost.times import HOUR, Clock
 
 PAGE: Final = 500
+RELEASED: Final = "released"
+"""The name of a folder in which nobody writes any more."""
 
 
-async def remove(place: Place, id: str) -> None:
-    """Remove a task's private folder, if there is one, as far as that is possible."""
-    folder = Path(place.folders, id)
-    if folder.exists():  # noqa: ASYNC240 - most tasks have none, and looking costs less than a change of threads
+async def take_over(place: Place, task: Task) -> None:
+    """Give the try that begins what earlier ones have left, as far as it lies on this machine."""
+    folder = folder_of(place, task)
+    if folder.parent.exists():
+        await asyncio.to_thread(_take_over, folder)
+
+
+def release(place: Place, task: Task) -> None:
+    """The try that ends has stopped writing: the next one may have its folder itself."""
+    folder = folder_of(place, task)
+    if folder.exists():
+        folder.rename(folder.with_name(RELEASED))
+
+
+async def remove(place: Place, task: Task) -> None:
+    """Remove a task's private folders, if there are any, as far as that is possible."""
+    folder = folder_of(place, task).parent
+    if folder.exists():
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _take_over(folder: Path) -> None:
+    released = folder.with_name(RELEASED)
+    epochs = sorted((int(left.name) for left in folder.parent.iterdir() if left.name.isdecimal()), reverse=True)
+    if released.exists():
+        released.rename(folder)
+    elif epochs:
+        aside = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(folder.with_name(str(epochs[0])), aside, symlinks=True, copy_function=_copy_synced)
+        aside.rename(folder)
+    for epoch in epochs:
+        shutil.rmtree(folder.with_name(str(epoch)), ignore_errors=True)
+
+
+def _copy_synced(source: str, target: str) -> None:
+    """What a checkpoint speaks of has been synced; its copy is too."""
+    shutil.copy2(source, target, follow_symlinks=False)
+    if not Path(target).is_symlink():
+        with Path(target).open("rb") as copy:
+            os.fsync(copy.fileno())
 
 
 class SweepFolders(BackgroundLoop):
@@ -44,7 +87,7 @@ class SweepFolders(BackgroundLoop):
             tasks = await self.store.get(ids, EVERYTHING, now=self.clock())
             for task_id, task in zip(ids, tasks, strict=True):
                 if task is None or task.state.terminal:
-                    await remove(self._place, task_id)
+                    await asyncio.to_thread(shutil.rmtree, Path(self._place.folders, task_id), ignore_errors=True)
         return self.every
 
 

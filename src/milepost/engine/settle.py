@@ -27,35 +27,45 @@ class Settlement:
         self._clock = clock
         self._jitter = jitter
 
-    async def ending(self, task_type: TaskType, outcome: Outcome, report: Report) -> Ending:
-        """The change that an outcome makes, with what was told last."""
+    async def stored(self, outcome: Outcome) -> Outcome | FileResult:
+        """The outcome once its file, if it has one, is in the file store. May take as long as copying takes."""
+        return await self._put(outcome) if isinstance(outcome, FileReturned) else outcome
+
+    def ending(self, task_type: TaskType, outcome: Outcome | FileResult, report: Report) -> Ending:
+        """The change that a stored outcome makes, with what was told last."""
         match outcome:
+            case FileResult() as file:
+                return lambda task: lifecycle.succeed(task, now=self._clock(), result=file, report=report)
             case ValueReturned(body=body):
                 result = JsonResult(len(body), msgspec.Raw(body))
                 return lambda task: lifecycle.succeed(task, now=self._clock(), result=result, report=report)
-            case FileReturned():
-                return await self._file_ending(task_type, outcome, report)
             case Stopped(reason=StopReason.TIMEOUT):
-                timeout = Failure("timeout", "The task ran longer than its timeout allows.")
-                return self._failure_ending(task_type, Raised(timeout), report)
+                return self._timeout_ending(task_type, report)
             case Stopped():
                 return lambda task: lifecycle.park(task, now=self._clock(), report=report)
             case Died(how=how):
                 return lambda task: lifecycle.lose(task, now=self._clock(), how=how, report=report)
-        return self._failure_ending(task_type, outcome, report)
+            case Raised():
+                return self._failure_ending(task_type, outcome, report)
+        raise TypeError(f"{outcome!r} is to be stored first.")
 
-    async def _file_ending(self, task_type: TaskType, file: FileReturned, report: Report) -> Ending:
+    async def _put(self, file: FileReturned) -> FileResult | Raised:
         try:
             stored = await self._files.put(Path(os.fsdecode(file.path)))
         except OSError as error:
             gone = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
             why = f"The file {file.name} could not be stored: {error.strerror or error}."
-            raised = Raised(Failure("result_not_stored", why), retry=not gone)
-            return self._failure_ending(task_type, raised, report)
-        result = FileResult(
-            stored.key, file.name, file.media_type or _media_type(file.name), stored.size, stored.sha256
+            return Raised(Failure("result_not_stored", why), retry=not gone)
+        media_type = file.media_type or _media_type(file.name)
+        return FileResult(stored.key, file.name, media_type, stored.size, stored.sha256)
+
+    def _timeout_ending(self, task_type: TaskType, report: Report) -> Ending:
+        """Who asked to cancel it before gets that, and no failure."""
+        timeout = Raised(Failure("timeout", "The task ran longer than its timeout allows."))
+        fail = self._failure_ending(task_type, timeout, report)
+        return lambda task: (
+            lifecycle.park(task, now=self._clock(), report=report) if task.cancel_requested else fail(task)
         )
-        return lambda task: lifecycle.succeed(task, now=self._clock(), result=result, report=report)
 
     def _failure_ending(self, task_type: TaskType, raised: Raised, report: Report) -> Ending:
         def ending(task: Task) -> Step:

@@ -227,11 +227,13 @@ class Worker:
         ended = await self._run(lease, task_type)
         if ended.lingering is not None:
             self._keep_slot(ended.lingering)
+        elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
+            folders.release(self._place, lease.task)
         after = await self._settle(lease, task_type, _judged(lease, ended.outcome))
         if self._leases.get(lease.task.id) is lease:
             del self._leases[lease.task.id]
         if after is not None and after.state.terminal:
-            await folders.remove(self._place, after.id)
+            await folders.remove(self._place, after)
 
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
@@ -243,6 +245,7 @@ class Worker:
                 timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
                 ended.callback(timer.cancel)
             try:
+                await folders.take_over(self._place, lease.task)
                 return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
             except Exception as error:
                 _log.exception("Task %s could not be run", lease.task.id)
@@ -255,10 +258,10 @@ class Worker:
 
     async def _settle(self, lease: Lease, task_type: TaskType, outcome: Outcome) -> Task | None:
         """Write how a try ended; the record after it, None when the lease is lost."""
+        stored = await self._settlement.stored(outcome)
         async with lease.writing:
             report = lease.take() or NOTHING
-            ending = await self._settlement.ending(task_type, outcome, report)
-            return await self._change(lease, ending)
+            return await self._change(lease, self._settlement.ending(task_type, stored, report))
 
     def _keep_slot(self, thread: "asyncio.Future[Outcome]") -> None:
         """A thread that could not be stopped takes its slot until it ends."""

@@ -63,6 +63,10 @@ class DependencyMissing(Refusal):
         super().__init__("No such task.")
 
 
+class BadCursor(ValueError):
+    """A list is to go on from a place that no list gave. Raised."""
+
+
 class DependencyCycle(Refusal):
     """An edge would make a task wait for itself."""
 
@@ -100,7 +104,8 @@ class HasDependents(Refusal):
 
     def __init__(self, dependents: tuple[str, ...]) -> None:
         self.dependents = dependents
-        super().__init__(f"{len(dependents)} tasks depend on this one.")
+        count = "Another task depends" if len(dependents) == 1 else f"{len(dependents)} other tasks depend"
+        super().__init__(f"{count} on this one.")
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -307,7 +312,7 @@ class TaskStore(Protocol):
         ...
 
     async def find(self, filter: Filter, scope: Scope, *, after: str | None, limit: int, now: int) -> Page:
-        """List records, newest first. `after` is a `Page.next`; ValueError where it is not."""
+        """List records, newest first. `after` is a `Page.next`; BadCursor where it is not."""
         ...
 
     async def log(

@@ -11,7 +11,7 @@ import pytest
 
 from milepost.engine.context import Place
 from milepost.engine.runners import child
-from milepost.engine.runners.wire import Begin, FromProcess, Running, Told, Wire
+from milepost.engine.runners.wire import Begin, FromProcess, Told, Wire
 from tests.engine import jobs
 from tests.engine.leases import running
 from tests.engine.processes import WITHIN, Pipe
@@ -56,7 +56,7 @@ async def test_it_ends_when_the_wire_does(ends: tuple[socket.socket, socket.sock
     source = jobs.app.types["step"].source
     assert source is not None
     given = msgspec.json.encode({"pipe": pipe.path})
-    wire.send(Begin(source, sys.path, Running.of(running("step")), given, None, Place("", "")))
+    wire.send(Begin(source, sys.path, running("step"), given, None, Place("", "")))
     assert isinstance(await asyncio.wait_for(wire.receive(), WITHIN), Told)
     wire.close()
     _, errors = await asyncio.wait_for(process.communicate(), WITHIN)

@@ -13,7 +13,7 @@ import pytest
 
 from milepost import BlockingContext
 from milepost.engine.channel import Lease
-from milepost.engine.context import Place
+from milepost.engine.context import Place, folder_of
 from milepost.engine.outcome import Died, FileReturned, Outcome, Raised, Stopped, StopReason, ValueReturned
 from milepost.engine.runners import process
 from milepost.engine.runners.process import ProcessRunner
@@ -76,7 +76,7 @@ async def test_it_runs_elsewhere_with_all_that_a_context_has(place: Place) -> No
     assert run.book.checkpoints == [{"row": 5}]
     latest = [report.counts for report in run.book.reports if report.counts][-1]
     assert (latest.done, latest.total) == (3, 3)
-    assert Path(place.folders, run.lease.task.id, "mark").exists()
+    assert Path(place.folders, run.lease.task.id, str(run.lease.task.epoch), "mark").exists()
 
 
 async def test_async_functions_have_a_loop_there(place: Place) -> None:
@@ -107,7 +107,7 @@ async def test_a_question_may_be_given_up(place: Place) -> None:
 async def test_it_returns_files_and_large_values(place: Place) -> None:
     run = Run("write", place, size=10)
     assert await run.outcome() == FileReturned(
-        os.fsencode(Path(place.folders, run.lease.task.id, "out.txt")), "out.txt", None
+        os.fsencode(folder_of(place, run.lease.task) / "out.txt"), "out.txt", None
     )
     outcome = await Run("large", place, size=5_000_000).outcome()
     assert outcome == ValueReturned(b'"' + b"x" * 5_000_000 + b'"')

@@ -12,7 +12,7 @@ from milepost.engine.channel import Lease
 from milepost.engine.context import Place
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.runners.protocol import Ended
-from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Running, Stop, Wire
+from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Stop, Wire
 from milepost.engine.source import Source
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
@@ -53,7 +53,7 @@ async def _accompany(
         on_stop=lambda reason: _ask_to_stop(process, wire, lease, reason),
         on_force=lambda _: _signal(process, signal.SIGKILL),
     )
-    wire.send(Begin(source, sys.path, Running.of(lease.task), lease.input, lease.saved, place))
+    wire.send(Begin(source, sys.path, lease.task, lease.input, lease.saved, place))
     if lease.stopping is not None:  # since it was claimed
         _ask_to_stop(process, wire, lease, lease.stopping)
     outcome = await _converse(wire, lease)

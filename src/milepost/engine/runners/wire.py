@@ -17,23 +17,12 @@ from milepost.lifecycle import Report
 from milepost.task import Task
 
 
-class Running(Task, frozen=True, gc=False):
-    """A record as it is while it runs: without a result, which could be of two kinds that nothing tells apart."""
-
-    result: None = None
-
-    @classmethod
-    def of(cls, task: Task) -> "Running":
-        """The same record."""
-        return cls(**msgspec.structs.asdict(task))
-
-
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
     """The worker's first message: what to run. `path` is where modules are found."""
 
     source: Source
     path: list[str]
-    task: Running
+    task: Task
     input: bytes
     saved: bytes | None
     place: Place

@@ -10,6 +10,8 @@ import secrets
 from hashlib import blake2b
 from typing import Final
 
+from milepost.store.protocol import BadCursor
+
 _NONCE: Final = 8
 _PLACE: Final = 8
 _MARK: Final = 8
@@ -28,14 +30,14 @@ class Cursors:
         return base64.urlsafe_b64encode(nonce + hidden + self._hash(b"mark", nonce + hidden)).decode().rstrip("=")
 
     def open(self, text: str) -> int:
-        """The place. Raises ValueError for a text that `seal` did not give."""
+        """The place. Raises BadCursor for a text that `seal` did not give."""
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
         except (binascii.Error, ValueError) as error:
-            raise ValueError("not a cursor") from error
+            raise BadCursor("not a cursor") from error
         nonce, hidden, mark = sealed[:_NONCE], sealed[_NONCE : _NONCE + _PLACE], sealed[_NONCE + _PLACE :]
         if not hmac.compare_digest(mark, self._hash(b"mark", nonce + hidden)):
-            raise ValueError("not a cursor of this store")
+            raise BadCursor("not a cursor of this store")
         return int.from_bytes(_xor(hidden, self._hash(b"pad", nonce)))
 
     def _hash(self, purpose: bytes, data: bytes) -> bytes:

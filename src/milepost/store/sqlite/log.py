@@ -26,7 +26,7 @@ def tell(task: Task, entries: Sequence[Entry], cap: int) -> Told:
     """Number what a change tells; `task` is the record after the change, `cap` in bytes.
 
     Past the cap one entry says that the log is full, further entries of kind `log` are dropped and counted; states and
-    outcomes are always written.
+    outcomes are always written, outcomes with that count.
     """
     text = _encode(entries)
     if task.log_dropped or task.log_bytes + len(text) > cap:
@@ -46,6 +46,8 @@ def _fitting(task: Task, entries: Sequence[Entry], cap: int) -> tuple[list[Entry
     room, dropped, full = cap - task.log_bytes, 0, task.log_dropped > 0
     for entry in entries:
         room -= len(_encode(entry))
+        if entry.kind == "outcome":
+            entry = replace(entry, fields={**(entry.fields or {}), "log_dropped": task.log_dropped + dropped})
         if entry.kind != "log" or (room >= 0 and not full):
             kept.append(entry)
             continue
