@@ -172,6 +172,48 @@ async def test_p9_an_idempotency_key_is_one_task(hands: Hands) -> None:
     assert not (await start("k", 1)).replayed
 
 
+async def test_p9_a_replay_is_not_judged_by_what_has_changed_since(hands: Hands) -> None:
+    async def start(n: int = 1) -> Any:
+        start = Start(type="job", input={"n": n}, start_by=NOW + SECOND)
+        return await hands.service.start(LOCAL, start, origin="native", idempotency_key="k")
+
+    first = await start()
+    hands.now += 2 * SECOND
+    assert (await start()).task.id == first.task.id
+    with pytest.raises(errors.KeyConflict):
+        await start(2)
+    with pytest.raises(errors.Invalid):
+        await hands.start(start_by=NOW)
+
+
+async def test_a_running_or_ended_task_takes_labels_only(hands: Hands) -> None:
+    task = await hands.start()
+    await hands.claim()
+    for update in (Update(blocked_reason="x"), Update(depends_on=()), Update(state=State.RUNNING)):
+        with pytest.raises(errors.Conflict):
+            await hands.service.update(LOCAL, task.id, update)
+    assert (await hands.service.get(LOCAL, task.id)).version == 2
+
+
+async def test_what_is_said_of_an_external_task_has_to_fit_together(hands: Hands) -> None:
+    created = await hands.service.start(LOCAL, Start(type="agent", runner="external"), origin="native")
+    one = msgspec.Raw(b"1")
+    for update in (Update(result=one), Update(state=State.SUCCEEDED, failure=Failure("a", "b"))):
+        with pytest.raises(errors.Conflict):
+            await hands.service.update(LOCAL, created.task.id, update)
+    done = await hands.service.update(LOCAL, created.task.id, Update(state=State.SUCCEEDED, result=one))
+    with pytest.raises(errors.Conflict, match="only labels"):
+        await hands.service.update(LOCAL, done.id, Update(message="late"))
+
+
+async def test_a_reason_does_not_outlive_what_it_names(hands: Hands) -> None:
+    first, second = await hands.start(), await hands.start()
+    third = await hands.start(depends_on=(first.id,))
+    changed = await hands.service.update(LOCAL, third.id, Update(depends_on=(second.id,)))
+    assert changed.blocked_by == (second.id,)
+    assert first.id not in (changed.blocked_reason or "")
+
+
 async def test_a_unique_key_is_free_again_once_its_task_has_ended(hands: Hands) -> None:
     first = await hands.start(unique_key="u")
     with pytest.raises(errors.UniqueKeyConflict) as refused:

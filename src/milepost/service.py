@@ -114,19 +114,20 @@ class Service:
             raise Forbidden(f"You have no rights in the tenant {tenant!r}.")
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
-        task = draft(
-            start,
-            await self._type(start.type),
-            self._retention,
-            now=now,
-            id=self._new_id(),
-            tenant=tenant,
-            owner=start.owner or principal.name,
-            origin=origin,
-        )
+        owner = start.owner or principal.name
         key = None
         if idempotency_key is not None:
             key = IdempotencyKey(idempotency_key, start.fingerprint(), now + self._retention.idempotency_key)
+        info = await self._type(start.type)
+        identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
+        try:
+            task = draft(start, info, self._retention, now=now, **identity)
+        except Invalid:
+            # It may have been right when it was made first: its time has passed since, or its type has changed.
+            known = None if key is None else await self.store.recall(tenant, owner, start.type, key, now=now)
+            if known is None:
+                raise
+            return _done([known])
         creation = Creation(
             task,
             msgspec.json.encode(start.input),

@@ -325,6 +325,18 @@ class Records:
         assert isinstance(outcome, Created)
         assert not outcome.replayed
 
+    async def test_p9_what_a_key_stands_for_is_recalled(self, scene: Scene) -> None:
+        async def recall(key: IdempotencyKey = KEY) -> object:
+            return await scene.store.recall(task.tenant, task.owner, task.type, key, now=scene.now)
+
+        task = draft()
+        assert await recall() is None
+        first = await scene.try_start(task, key=KEY)
+        assert isinstance(first, Created)
+        assert await recall() == Created(first.task, replayed=True)
+        assert isinstance(await recall(replace(KEY, fingerprint=b"two")), KeyReused)
+        assert isinstance(await recall(replace(KEY, key="k2")), type(None))
+
     async def test_p9_a_key_outlives_the_deletion_of_its_task(self, scene: Scene) -> None:
         key = replace(KEY, expires_at=START + 60 * DAY)
         first = await scene.try_start(draft(), key=key)

@@ -299,6 +299,15 @@ class TaskStore(Protocol):
         """Make tasks. Refusals: UniqueKeyTaken, DependencyMissing, KeyReused, KeyOutlived."""
         ...
 
+    async def recall(
+        self, tenant: str, owner: str, type: str, key: IdempotencyKey, *, now: int
+    ) -> Created | Refusal | None:
+        """The task that a key stands for, or why it is refused (KeyReused, KeyOutlived); None: for none.
+
+        For a request that was right when it was made first and would be refused by now.
+        """
+        ...
+
     async def get(self, ids: Sequence[str], scope: Scope, *, now: int) -> list[Task | None]:
         """Read records as they stand at `now`; None for those that are not there for this caller."""
         ...

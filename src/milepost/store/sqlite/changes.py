@@ -1,7 +1,7 @@
 """How are tasks made, and changed by callers and workers?"""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -28,10 +28,22 @@ from milepost.task import Task
 
 _REFUSALS: Final[tuple[type[Refusal | IllegalChange], ...]] = (Refusal, IllegalChange)
 
+Whose: TypeAlias = tuple[str, str, str]
+"""The tenant, owner and type that an Idempotency-Key belongs to."""
+
 
 def create(transaction: Transaction, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
     """See TaskStore.create."""
     return transaction.each(items, lambda item: _create(transaction, item, now), Refusal)
+
+
+def recall(transaction: Transaction, *, whose: Whose, key: IdempotencyKey, now: int) -> Created | Refusal | None:
+    """See TaskStore.recall."""
+    try:
+        known = _replayed(transaction, whose, key, now)
+    except Refusal as refusal:
+        return refusal.with_traceback(None)
+    return None if known is None else Created(known, replayed=True)
 
 
 def change(transaction: Transaction, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
@@ -47,7 +59,7 @@ def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now:
 def _create(transaction: Transaction, item: Creation, now: int) -> Created:
     draft = item.draft
     if item.idempotency is not None:
-        known = _replayed(transaction, draft, item.idempotency, now)
+        known = _replayed(transaction, (draft.tenant, draft.owner, draft.type), item.idempotency, now)
         if known is not None:
             return Created(known, replayed=True)
     found = dependencies.find(transaction, draft.tenant, draft.depends_on, item.scope, now)
@@ -67,9 +79,9 @@ def _next_number(transaction: Transaction, tenant: str) -> int:
     return int(number)
 
 
-def _replayed(transaction: Transaction, draft: Task, key: IdempotencyKey, now: int) -> Task | None:
+def _replayed(transaction: Transaction, whose: Whose, key: IdempotencyKey, now: int) -> Task | None:
     """The task that a key stands for; None when it stands for none yet."""
-    row = transaction.row("find_idempotency_key", (draft.tenant, draft.owner, draft.type, key.key))
+    row = transaction.row("find_idempotency_key", (*whose, key.key))
     if row is None:
         return None
     fingerprint, task_id, expires_at = row

@@ -19,6 +19,7 @@ from milepost.store.protocol import (
     Edit,
     Filter,
     Heart,
+    IdempotencyKey,
     LeasedEdit,
     LeaseLost,
     LogPage,
@@ -145,6 +146,12 @@ class SqliteStore:
     async def create(self, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
         """See TaskStore."""
         return await self._write(partial(changes.create, items=items, now=now))
+
+    async def recall(
+        self, tenant: str, owner: str, type: str, key: IdempotencyKey, *, now: int
+    ) -> Created | Refusal | None:
+        """See TaskStore."""
+        return await self._write(partial(changes.recall, whose=(tenant, owner, type), key=key, now=now))
 
     async def get(self, ids: Sequence[str], scope: Scope, *, now: int) -> list[Task | None]:
         """See TaskStore."""
