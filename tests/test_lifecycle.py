@@ -809,3 +809,20 @@ def test_p4_a_change_after_an_expiry_that_nobody_wrote_down_gets_a_version_of_it
         seen, title="Export", version=seen.version + 1, updated_at=T + DAY
     )
     assert lifecycle.next_run(rested, now=T + DAY).task.version == seen.version + 1
+
+
+def test_a_cancel_ends_the_repetition_also_when_the_run_finishes_first() -> None:
+    task = Task("t", "default", "ada", "work", 0, 0, trigger=Trigger(every=HOUR, anchor=0))
+    running = lifecycle.claim(lifecycle.begin(task, now=1).task, now=2, worker="w").task
+    asked = lifecycle.cancel(running, now=3).task
+    done = lifecycle.succeed(asked, now=4).task
+    assert (done.state, done.next_run_at, done.cancel_requested) == (State.SUCCEEDED, None, False)
+    assert done.expires_at is not None
+
+
+def test_each_run_may_fill_the_log_anew() -> None:
+    task = Task("t", "default", "ada", "work", 0, 0, trigger=Trigger(every=HOUR, anchor=0))
+    running = lifecycle.claim(lifecycle.begin(task, now=1).task, now=2, worker="w").task
+    done = replace(lifecycle.succeed(running, now=4).task, log_bytes=5000, log_dropped=7, log_seq=9)
+    again = lifecycle.next_run(done, now=2 * HOUR).task
+    assert (again.log_bytes, again.log_dropped, again.log_seq) == (0, 0, 9)

@@ -1,6 +1,8 @@
 """How results get from a function into the record."""
 
+import asyncio
 import hashlib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from milepost import BlockingContext, Context, File
 from milepost.access.principal import LOCAL
 from milepost.errors import NotFound
-from milepost.task import FileResult, JsonResult, State, Task
+from milepost.task import Counts, FileResult, JsonResult, State, Task
 from tests.engine import jobs
 from tests.engine.bench import Bench
 
@@ -167,3 +169,42 @@ async def test_a_deleted_task_is_unknown(bench: Bench) -> None:
     await bench.service.delete(LOCAL, task.id)
     with pytest.raises(NotFound):
         await bench.get(task)
+
+
+async def test_p2_an_outcome_that_no_store_can_take_is_a_failure(bench: Bench) -> None:
+    @bench.app.task
+    async def work(ctx: Context) -> File:
+        path = ctx.folder / "out.txt"
+        path.write_text("x")
+        return File(path, media_type="text/\udc80")
+
+    async with bench.working():
+        task = await bench.end(await bench.start("work"))
+    assert task.failure is not None
+    assert (task.state, task.failure.code) == (State.FAILED, "outcome_not_storable")
+
+
+async def test_counts_are_whole_numbers_whatever_a_library_calls_a_number(bench: Bench) -> None:
+    @bench.app.task
+    async def work(ctx: Context, *, wrong: bool) -> None:
+        ctx.progress(5, total=Decimal(10), failed=Decimal(1))  # type: ignore[arg-type]
+        if wrong:
+            ctx.progress("50%")  # type: ignore[arg-type]
+
+    async with bench.working():
+        right = await bench.end(await bench.start("work", {"wrong": False}))
+        wrong = await bench.end(await bench.start("work", {"wrong": True}))
+    assert right.counts == Counts(5, 10, 1, 0)
+    assert wrong.failure is not None
+    assert wrong.failure.message == "TypeError: done has to be a number, not str."
+
+
+async def test_a_cancelled_task_that_runs_into_its_timeout_is_cancelled(bench: Bench) -> None:
+    @bench.app.task(timeout=0.05)
+    async def work(ctx: Context) -> None:
+        await bench.service.cancel(LOCAL, ctx.id)
+        await asyncio.sleep(60)
+
+    async with bench.working():
+        task = await bench.end(await bench.start("work"))
+    assert (task.state, task.failure) == (State.CANCELLED, None)

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from milepost.engine.channel import Lease
 from milepost.engine.outcome import Parked
+
+_log = logging.getLogger(__name__)
 
 FLUSH_EVERY: Final = 0.1
 """Seconds between two flushes."""
@@ -44,5 +47,9 @@ class Flusher:
 
 
 async def _flush(lease: Lease) -> None:
-    with contextlib.suppress(Parked):  # the lease is lost; what its function tells counts no more
+    try:
         await lease.save()
+    except Parked:
+        pass  # the lease is lost; what its function tells counts no more
+    except Exception:
+        _log.exception("What task %s told could not be written", lease.task.id)

@@ -26,10 +26,11 @@ from milepost.engine.runners.protocol import Ended, Runner
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.settle import Settlement
 from milepost.engine.task_type import TaskType
+from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
 from milepost.store.protocol import EVERYTHING, Claimed, LeasedEdit, LeaseLost, TaskStore, Wanted, WorkerInfo
-from milepost.task import Task
+from milepost.task import Failure, Task
 from milepost.times import SECOND, Clock
 
 _log = logging.getLogger(__name__)
@@ -261,7 +262,11 @@ class Worker:
         stored = await self._settlement.stored(outcome)
         async with lease.writing:
             report = lease.take() or NOTHING
-            return await self._change(lease, self._settlement.ending(task_type, stored, report))
+            try:
+                return await self._change(lease, self._settlement.ending(task_type, stored, report))
+            except (TypeError, ValueError) as error:
+                failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {error}"))
+                return await self._change(lease, lambda task: lifecycle.fail(task, now=self._clock(), failure=failure))
 
     def _keep_slot(self, thread: "asyncio.Future[Outcome]") -> None:
         """A thread that could not be stopped takes its slot until it ends."""
@@ -328,12 +333,14 @@ class Worker:
     async def _change(self, lease: Lease, apply: Callable[[Task], Step]) -> Task | None:
         """Change a leased task, however often that takes: it must not be left running under a worker that lives.
 
-        None when the lease is lost.
+        None when the lease is lost. Raises TypeError and ValueError for what no store can take.
         """
         edit = LeasedEdit(lease.task.id, lease.task.epoch, apply)
         while lease.stopping is not StopReason.LEASE_LOST:
             try:
                 (after,) = await self._store.change_leased([edit], now=self._clock())
+            except (TypeError, ValueError):
+                raise  # trying again would meet the same
             except Exception as error:
                 _log.error("Task %s could not be written; trying again: %r", lease.task.id, error)
                 await asyncio.sleep(POLL)
