@@ -182,15 +182,17 @@ class Milepost:
         *,
         owner: str | None = None,
         tenant: str | None = None,
+        timeout: Duration | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Task:
         """Start a task; it is durable when this returns. Only while open.
 
-        `options` are the other fields of `milepost.start.Start`: title, run_at, priority, depends_on …
-        Raises milepost.errors.Invalid and its kin.
+        `timeout` is of each try. `options` are the other fields of `milepost.start.Start`: title, run_at (µs),
+        priority, depends_on … Raises ValueError for a timeout that is none, milepost.errors.Invalid and its kin.
         """
-        start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, **options)
+        limit = None if timeout is None else times.parse_duration(timeout)
+        start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, timeout=limit, **options)
         created = await self.service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
         return created.task
 

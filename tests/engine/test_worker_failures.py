@@ -10,7 +10,7 @@ from milepost import BlockingContext, Context, TaskError
 from milepost.access.principal import LOCAL
 from milepost.engine.outcome import StopReason
 from milepost.task import Failure, State
-from milepost.times import MINUTE, SECOND
+from milepost.times import MINUTE
 from tests.engine import jobs
 from tests.engine.bench import WITHIN, Bench
 from tests.engine.processes import Pipe, gone
@@ -156,7 +156,7 @@ async def test_a_start_may_say_the_timeout(bench: Bench) -> None:
         await asyncio.Event().wait()
 
     async with bench.working():
-        task = await bench.end(await bench.start("work", timeout=SECOND // 20))
+        task = await bench.end(await bench.start("work", timeout=0.05))
     assert task.failure is not None
     assert task.failure.code == "timeout"
 
@@ -175,7 +175,7 @@ async def test_who_ends_well_after_the_timeout_but_before_force_has_succeeded(be
 async def test_past_its_timeout_a_process_is_terminated_then_killed(bench: Bench, pipe: Pipe) -> None:
     bench.app.include(jobs.app)
     async with bench.working():
-        task = await bench.start("ignore", {"pipe": pipe.path}, timeout=3 * SECOND)
+        task = await bench.start("ignore", {"pipe": pipe.path}, timeout="3s")
         pids = [int(pid) for pid in (await pipe.read()).split()]
         ended = await bench.end(task)
         for pid in pids:
