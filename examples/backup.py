@@ -136,8 +136,8 @@ def shown(name: str) -> str:
 def list_folder(ctx: BlockingContext, root: Path) -> Iterator[tuple[str, int, Path]]:
     """All that a folder contains: its name in the archive, its size, its path. Links to folders are not entered."""
     for place, folders, files in os.walk(root, onerror=lambda error: ctx.log(str(error), "warning")):
-        # The folder that this task writes to may lie in the one that it reads.
-        folders[:] = [folder for folder in folders if Path(place, folder) != ctx.folder]
+        # What this task writes to may lie in the folder that it reads.
+        folders[:] = [folder for folder in folders if Path(place, folder) not in (ctx.folder, ctx.folder.parent)]
         for path in (Path(place, name) for name in (*folders, *files)):
             size = 0
             with contextlib.suppress(OSError):  # gone already: `add` will say so
