@@ -77,6 +77,17 @@ async def test_p2_what_a_worker_writes_after_its_lease_is_lost_reaches_no_later_
     assert [left.name for left in now.parent.iterdir()] == ["2"]
 
 
+async def test_p2_a_late_release_does_not_come_before_a_newer_try(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), str(tmp_path))
+    for epoch in (2, 1):
+        folder_of(place, attempt(epoch)).mkdir(parents=True)
+        (folder_of(place, attempt(epoch)) / "rows").write_text(str(epoch))
+        folders.release(place, attempt(epoch))
+    await folders.take_over(place, attempt(3))
+    assert (folder_of(place, attempt(3)) / "rows").read_text() == "2"
+    assert [left.name for left in tmp_path.joinpath("t").iterdir()] == ["3"]
+
+
 async def test_what_was_left_in_peace_is_handed_on_as_it_is(tmp_path: Path) -> None:
     place = Place(str(tmp_path), str(tmp_path))
     folders.release(place, attempt(1))

@@ -8,6 +8,7 @@ is paused, by the loss of its worker, on another machine. What is left of such t
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -21,8 +22,8 @@ from milepost.task import Task
 from milepost.times import HOUR, Clock
 
 PAGE: Final = 500
-RELEASED: Final = "released"
-"""The name of a folder in which nobody writes any more."""
+RELEASED: Final = ".released"
+"""Ends the name of an epoch's folder in which nobody writes any more."""
 
 
 async def take_over(place: Place, task: Task) -> None:
@@ -33,10 +34,10 @@ async def take_over(place: Place, task: Task) -> None:
 
 
 def release(place: Place, task: Task) -> None:
-    """The try that ends has stopped writing: the next one may have its folder itself."""
+    """The try that ends has stopped writing: the next one may have its folder itself, and not a copy."""
     folder = folder_of(place, task)
-    if folder.exists():
-        folder.rename(folder.with_name(RELEASED))
+    with contextlib.suppress(OSError):  # most tasks have none; and what can't be handed on is copied
+        folder.rename(folder.with_name(folder.name + RELEASED))
 
 
 async def remove(place: Place, task: Task) -> None:
@@ -47,17 +48,21 @@ async def remove(place: Place, task: Task) -> None:
 
 
 def _take_over(folder: Path) -> None:
-    released = folder.with_name(RELEASED)
-    epochs = sorted((int(left.name) for left in folder.parent.iterdir() if left.name.isdecimal()), reverse=True)
-    if released.exists():
-        released.rename(folder)
-    elif epochs:
+    # By epoch: a worker that wakes late may release the folder of an old one.
+    left = {
+        int(name): path for path in folder.parent.iterdir() if (name := path.name.removesuffix(RELEASED)).isdecimal()
+    }
+    newest = left.pop(max(left)) if left else None
+    if newest is not None and newest.name.endswith(RELEASED):
+        newest.rename(folder)
+    elif newest is not None:
         aside = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(folder.with_name(str(epochs[0])), aside, symlinks=True, copy_function=_copy_synced)
+        shutil.copytree(newest, aside, symlinks=True, copy_function=_copy_synced)
         aside.rename(folder)
-    for epoch in epochs:
-        shutil.rmtree(folder.with_name(str(epoch)), ignore_errors=True)
+        shutil.rmtree(newest, ignore_errors=True)
+    for old in left.values():
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _copy_synced(source: str, target: str) -> None:
