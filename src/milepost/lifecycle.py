@@ -6,119 +6,25 @@ in `LEGAL`, or whose time has not come, raises `IllegalChange`. Stores apply the
 and hold no rule themselves.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
-import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from milepost import trigger
+from milepost.step import LEGAL as LEGAL  # who applies changes takes these from here
+from milepost.step import NOTHING as NOTHING
+from milepost.step import IllegalChange as IllegalChange
+from milepost.step import Report as Report
+from milepost.step import Step as Step
+from milepost.step import as_of as as_of
+from milepost.step import expire_result as expire_result
+from milepost.step import step
 from milepost.task import TERMINAL, Counts, Entry, Failure, FileResult, JsonResult, State, Task
 
 MAX_LOSSES: Final = 3
 """After so many lost leases a task fails: it takes its workers down."""
-
-_S = State
-_WAITING: Final = frozenset({_S.SCHEDULED, _S.BLOCKED, _S.QUEUED})
-_NOT_STARTED: Final = frozenset({_S.SCHEDULED, _S.QUEUED})
-_LIVE: Final = frozenset(_S) - TERMINAL
-_REPEATABLE: Final = TERMINAL - {_S.CANCELLED}
-
-
-def _to(sources: Iterable[State], *targets: State) -> dict[State, frozenset[State]]:
-    return {source: frozenset(targets) for source in sources}
-
-
-LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
-    "enqueue": _to([_S.SCHEDULED], _S.QUEUED),
-    "block": _to(_WAITING, _S.BLOCKED),
-    "unblock": _to([_S.BLOCKED], *_NOT_STARTED),
-    "claim": _to([_S.QUEUED], _S.RUNNING),
-    "report": _to([_S.RUNNING], _S.RUNNING),
-    "park": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.CANCELLED),
-    "lose": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.FAILED, _S.CANCELLED),
-    "succeed": _to([_S.RUNNING], _S.SUCCEEDED),
-    "fail": _to([_S.RUNNING], _S.FAILED, _S.CANCELLED, _S.PAUSED, *_NOT_STARTED),
-    "fail_dependency": _to([_S.BLOCKED], _S.FAILED),
-    "miss_start": _to(_WAITING, _S.FAILED),
-    "cancel": {**_to([*_WAITING, _S.PAUSED, _S.CANCELLED], _S.CANCELLED), **_to([_S.RUNNING], _S.RUNNING)},
-    "pause": {**_to([*_NOT_STARTED, _S.PAUSED], _S.PAUSED), **_to([_S.RUNNING], _S.RUNNING)},
-    "resume": {**_to([_S.PAUSED], *_NOT_STARTED), **{s: frozenset({s}) for s in (*_NOT_STARTED, _S.RUNNING)}},
-    "retry": _to([_S.FAILED, _S.CANCELLED], _S.BLOCKED, _S.QUEUED),
-    "end_repetition": {s: frozenset({s}) for s in _REPEATABLE},
-    "next_run": _to(_REPEATABLE, _S.QUEUED),
-    "relabel": {s: frozenset({s}) for s in _S},
-    "expire_result": {s: frozenset({s}) for s in TERMINAL},
-    "drive": {**_to(_LIVE, *_S), **_to(TERMINAL, _S.QUEUED)},
-}
-"""For each change: the states that it may start from, and where each may lead."""
-
-
-class IllegalChange(Exception):
-    """A change that is not legal from the state that the task is in."""
-
-    def __init__(self, change: str, task: Task, why: str = "") -> None:
-        self.change = change
-        self.state = task.state
-        self.why = why or f"A task that is {task.state} can't {change.replace('_', ' ')}."
-        super().__init__(self.why)
-
-
-class Step(NamedTuple):
-    """What a change makes of a task. `UNSET` leaves a cold part as it is, None clears it."""
-
-    task: Task
-    entries: Sequence[Entry] = ()
-    checkpoint: bytes | None | UnsetType = UNSET
-    traceback: str | None | UnsetType = UNSET
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What a running task tells of itself since the last report; None where nothing was said."""
-
-    progress: float | None = None
-    message: str | None = None
-    counts: Counts | None = None
-    entries: tuple[Entry, ...] = ()
-    checkpoint: bytes | UnsetType = UNSET
-
-    def onto(self, task: Task) -> Task:
-        """The record with what this report says, version unchanged."""
-        return replace(
-            task,
-            progress=task.progress if self.progress is None else min(1.0, max(0.0, self.progress)),
-            message=task.message if self.message is None else self.message,
-            counts=self.counts or task.counts,
-        )
-
-
-NOTHING: Final = Report()
-
-
-def _step(
-    change: str,
-    task: Task,
-    now: int,
-    state: State | None = None,
-    entries: Sequence[Entry] = (),
-    checkpoint: bytes | None | UnsetType = UNSET,
-    traceback: str | None | UnsetType = UNSET,
-    **fields: Any,
-) -> Step:
-    """The one place where a record changes: checks the table, raises the version, writes the state's entry.
-
-    A result whose retention is over has expired first: readers may have seen that already, under a version of its own.
-    """
-    target = task.state if state is None else state
-    if target not in LEGAL[change].get(task.state, ()):
-        raise IllegalChange(change, task)
-    before = as_of(task, now)
-    after = replace(before, state=target, version=before.version + 1, updated_at=max(now, before.updated_at), **fields)
-    if target is not task.state:
-        moved = Entry(now, "state", after.attempt, source=task.state, target=target)
-        entries = (*entries, moved)
-    return Step(after, entries, checkpoint, traceback)
 
 
 def begin(task: Task, *, now: int, state: State | None = None) -> Step:
@@ -154,12 +60,12 @@ def enqueue(task: Task, *, now: int) -> Step:
     """A scheduled task's time has come."""
     if task.run_at is not None and task.run_at > now:
         raise IllegalChange("enqueue", task, "The task's time has not come yet.")
-    return _step("enqueue", task, now, State.QUEUED)
+    return step("enqueue", task, now, State.QUEUED)
 
 
 def block(task: Task, *, now: int, blocked_by: tuple[str, ...], reason: str | None, held: bool) -> Step:
     """It now waits for `blocked_by`, or (`held`, or when there is nothing else to wait for) until a client frees it."""
-    return _step(
+    return step(
         "block",
         task,
         now,
@@ -174,7 +80,7 @@ def block(task: Task, *, now: int, blocked_by: tuple[str, ...], reason: str | No
 def unblock(task: Task, *, now: int) -> Step:
     """Nothing holds it any more."""
     free = replace(task, blocked_by=(), held=False)
-    return _step("unblock", task, now, _ready_state(free, now), **_FREE)
+    return step("unblock", task, now, _ready_state(free, now), **_FREE)
 
 
 _FREE: Final[dict[str, Any]] = {"blocked_by": (), "blocked_reason": None, "blocked_at": None, "held": False}
@@ -184,7 +90,7 @@ def claim(task: Task, *, now: int, worker: str) -> Step:
     """A worker takes it: a new epoch, and a new attempt unless the last one was parked, released or lost."""
     if task.runner == "external":
         raise IllegalChange("claim", task, "No worker runs this task, its client does.")
-    return _step("claim", task, now, State.RUNNING, epoch=task.epoch + 1, worker=worker, **_taken(task, now))
+    return step("claim", task, now, State.RUNNING, epoch=task.epoch + 1, worker=worker, **_taken(task, now))
 
 
 def _taken(task: Task, now: int) -> dict[str, Any]:
@@ -198,7 +104,7 @@ def _taken(task: Task, now: int) -> dict[str, Any]:
 
 def report(task: Task, *, now: int, report: Report) -> Step:
     """The running task says how far it is, logs, or saves its state."""
-    return _step("report", report.onto(task), now, entries=report.entries, checkpoint=report.checkpoint)
+    return step("report", report.onto(task), now, entries=report.entries, checkpoint=report.checkpoint)
 
 
 def park(task: Task, *, now: int, report: Report = NOTHING) -> Step:
@@ -276,10 +182,10 @@ def cancel(task: Task, *, now: int) -> Step:
     if task.state is State.CANCELLED or (task.state is State.RUNNING and task.cancel_requested):
         return Step(task)
     if task.state is State.RUNNING:
-        return _step("cancel", task, now, cancel_requested=True)
+        return step("cancel", task, now, cancel_requested=True)
     if task.state in TERMINAL and task.next_run_at is not None:
         keep = max(now, task.finished_at or now) + task.keep_record
-        return _step("end_repetition", task, now, next_run_at=None, expires_at=keep)
+        return step("end_repetition", task, now, next_run_at=None, expires_at=keep)
     return _end("cancel", task, now, State.CANCELLED, **_FREE)
 
 
@@ -288,23 +194,23 @@ def pause(task: Task, *, now: int) -> Step:
     if task.state is State.PAUSED or (task.state is State.RUNNING and task.pause_requested):
         return Step(task)
     if task.state is State.RUNNING:
-        return _step("pause", task, now, pause_requested=True)
-    return _step("pause", task, now, State.PAUSED)
+        return step("pause", task, now, pause_requested=True)
+    return step("pause", task, now, State.PAUSED)
 
 
 def resume(task: Task, *, now: int) -> Step:
     """A paused task is queued again; a pause that was only requested is taken back."""
     if task.state is State.PAUSED:
-        return _step("resume", task, now, _ready_state(task, now))
+        return step("resume", task, now, _ready_state(task, now))
     if task.state in LEGAL["resume"] and not task.pause_requested:
         return Step(task)
-    return _step("resume", task, now, pause_requested=False)
+    return step("resume", task, now, pause_requested=False)
 
 
 def retry(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
     """A failed or cancelled task begins again with all its attempts; what it saved, it finds again."""
     fresh = replace(_afresh(task, now), run_at=None, blocked_by=unmet, blocked_at=now if unmet else None)
-    return _step("retry", fresh, now, _ready_state(fresh, now), traceback=None)
+    return step("retry", fresh, now, _ready_state(fresh, now), traceback=None)
 
 
 def _afresh(task: Task, now: int) -> Task:
@@ -334,26 +240,12 @@ def next_run(task: Task, *, now: int) -> Step:
         raise IllegalChange("next_run", task, "The task has no run that is due.")
     # Each run may fill the log anew; what the last ones wrote stays.
     fresh = replace(_afresh(task, now), run=task.run + 1, run_at=task.next_run_at, log_bytes=0, log_dropped=0)
-    return _step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
+    return step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
 
 
 def relabel(task: Task, *, now: int, **labels: Any) -> Step:
     """Its labels change (title, description, list_id, metadata, assignee), in any state."""
-    return _step("relabel", task, now, **labels)
-
-
-def expire_result(task: Task) -> Step:
-    """The result's retention is over. Happens at `result_expires_at`, whenever it is noticed."""
-    if task.result is None or task.result_expires_at is None:
-        raise IllegalChange("expire_result", task, "The task has no result that expires.")
-    return _step("expire_result", replace(task, result=None), task.result_expires_at)
-
-
-def as_of(task: Task, now: int) -> Task:
-    """The record as it stands at `now`: a result past its retention is gone, whether or not a loop has said so yet."""
-    if task.result is not None and task.result_expires_at is not None and task.result_expires_at <= now:
-        return expire_result(task).task
-    return task
+    return step("relabel", task, now, **labels)
 
 
 def drive(
@@ -415,7 +307,7 @@ def _leave(
     released: dict[str, Any] = {"worker": None, "leased_until": None}
     if state is not State.RUNNING:
         released |= {"cancel_requested": False, "pause_requested": False}
-    return _step(
+    return step(
         change,
         task,
         now,
@@ -441,7 +333,7 @@ def _end(
     if task.state is State.RUNNING:
         entries = (*entries, _outcome(task, now, state, fields.get("failure")))
     ended = replace(task, **fields)
-    return _step(
+    return step(
         change,
         task,
         now,
