@@ -63,7 +63,7 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("fail", {"failure": BROKEN}),
     ("fail", {"failure": BROKEN, "retry_in": 0}),
     ("fail", {"failure": BROKEN, "retry_in": HOUR, "traceback": "Traceback"}),
-    ("fail_dependency", {"dependency": "other", "why": "deleted"}),
+    ("fail_dependency", {"reason": "Task other is gone."}),
     ("miss_start", {}),
     ("cancel", {}),
     ("pause", {}),
@@ -406,7 +406,7 @@ TestLife = Life.TestCase
 
 def test_what_is_not_legal_is_refused_in_words() -> None:
     with pytest.raises(IllegalChange, match=r"^A task that is queued can't fail dependency\.$") as refused:
-        lifecycle.fail_dependency(queued(), now=T, dependency="a", why="failed")
+        lifecycle.fail_dependency(queued(), now=T, reason="Task a failed.")
     assert (refused.value.change, refused.value.state) == ("fail_dependency", _S.QUEUED)
 
 
@@ -441,9 +441,9 @@ def test_a_client_can_hold_a_queued_task() -> None:
 
 def test_what_waits_for_a_task_that_failed_fails_and_runs_again_only_when_it_is_told_to() -> None:
     waiting = queued(blocked_by=("a",), trigger=DAILY)
-    task = lifecycle.fail_dependency(waiting, now=T, dependency="a", why="failed").task
+    task = lifecycle.fail_dependency(waiting, now=T, reason="Task a failed.").task
     assert task.state is _S.FAILED
-    assert task.failure == Failure("dependency_failed", "Task a, which this one waits for, failed.")
+    assert task.failure == Failure("dependency_failed", "Task a failed.")
     assert task.next_run_at is None
     revived = lifecycle.retry(task, now=T, unmet=("a",)).task
     assert (revived.state, revived.blocked_by, revived.blocked_at) == (_S.BLOCKED, ("a",), T)

@@ -31,7 +31,7 @@ class Hands:
         self.service = Service(store, files, clock=lambda: self.now)
 
     async def enlist(self) -> None:
-        await self.store.enlist(WorkerInfo("w", "here", 1, 10, ("job",)), until=NOW + 1000 * DAY)
+        await self.store.enlist(WorkerInfo("w", "here", 1, 10, ("job",)))
 
     async def start(self, who: Principal = LOCAL, **fields: Any) -> Task:
         start = Start(type="job", **fields)
@@ -452,3 +452,26 @@ async def test_an_update_names_every_field_that_is_wrong(hands: Hands) -> None:
         await hands.service.update(LOCAL, task.id, update)
     assert [fault.pointer for fault in refused.value.faults] == ["/title", "/depends_on/0", "/depends_on"]
     assert await hands.service.update(LOCAL, task.id, Update()) == task
+
+
+async def test_p7_a_clock_that_was_set_back_brings_no_result_back(hands: Hands) -> None:
+    task = await hands.start(keep_result=HOUR)
+    await hands.run()
+    hands.now += HOUR
+    expired = await hands.service.get(LOCAL, task.id)
+    assert expired.result is None
+    hands.now -= HOUR
+    assert await hands.service.get(LOCAL, task.id) == expired
+    with pytest.raises(errors.Gone):
+        await hands.service.result(LOCAL, task.id)
+
+
+async def test_a_retry_can_leave_those_alone_that_failed_because_of_it(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.fail()
+    await hands.service.retry(LOCAL, root.id, revive=False)
+    assert (await hands.service.get(LOCAL, task.id)).state is State.FAILED
+    await hands.service.cancel(LOCAL, root.id)
+    await hands.service.retry(LOCAL, root.id)
+    assert (await hands.service.get(LOCAL, task.id)).state is State.BLOCKED

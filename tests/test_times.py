@@ -38,6 +38,17 @@ def test_now_is_the_system_clock():
     assert before <= times.now() <= time.time_ns() // 1_000
 
 
+def test_elapsed_time_never_goes_back():
+    before = time.monotonic_ns() // 1_000
+    assert before <= times.elapsed() <= times.elapsed()
+
+
+def test_a_clock_that_never_goes_back_stands_still_while_the_other_is_behind():
+    said = iter([5, 7, 3, 6, 8])
+    steady = times.never_back(lambda: next(said))
+    assert [steady() for _ in range(5)] == [5, 7, 7, 7, 8]
+
+
 @given(any_time)
 def test_datetimes_are_exact(us):
     moment = times.to_datetime(us)

@@ -25,6 +25,8 @@ from milepost.task import TERMINAL, Counts, Entry, Failure, FileResult, JsonResu
 
 MAX_LOSSES: Final = 3
 """After so many lost leases a task fails: it takes its workers down."""
+DEPENDENCY_FAILED: Final = "dependency_failed"
+"""The failure code of a task that failed because of one that it waited for."""
 
 
 def begin(task: Task, *, now: int, state: State | None = None) -> Step:
@@ -159,10 +161,9 @@ def fail(
     return _leave("fail", task, now, state, told, traceback=traceback, run_at=now + retry_in)
 
 
-def fail_dependency(task: Task, *, now: int, dependency: str, why: str) -> Step:
-    """A task that it waits for ended without success (`why`: failed, cancelled, deleted)."""
-    ended = why if why == "failed" else f"was {why}"
-    failure = Failure("dependency_failed", f"Task {dependency}, which this one waits for, {ended}.")
+def fail_dependency(task: Task, *, now: int, reason: str) -> Step:
+    """A task that it waits for ended without success; `reason` names it and says how."""
+    failure = Failure(DEPENDENCY_FAILED, reason)
     return _end("fail_dependency", task, now, State.FAILED, failure=failure, **_FREE)
 
 

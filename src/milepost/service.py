@@ -49,7 +49,7 @@ from milepost.store.protocol import Filter as Filter  # dialects take these from
 from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.task import FileResult, JsonResult, State, Task, parse_id
-from milepost.times import SECOND, Clock
+from milepost.times import SECOND, Clock, never_back
 from milepost.update import Update, checked, updated
 
 DEFAULT_TENANT = "default"
@@ -93,7 +93,8 @@ class Service:
     ) -> None:
         self.store = store
         self.files = files
-        self.clock = clock
+        # Nobody is to see what had expired come back because a clock was set.
+        self.clock = never_back(clock)
         self._new_id = new_id
         self._retention = retention
         self._types: dict[str, TypeInfo] = {}
@@ -275,10 +276,16 @@ class Service:
         """Let a paused task go on. Raises NotFound, Conflict."""
         return await self._change(principal, task_id, lambda task, _: lifecycle.resume(task, now=self.clock()))
 
-    async def retry(self, principal: Principal, task_id: str) -> Task:
-        """Let a failed or cancelled task begin again. Raises NotFound, Conflict, UniqueKeyConflict."""
+    async def retry(self, principal: Principal, task_id: str, *, revive: bool = True) -> Task:
+        """Let a failed or cancelled task begin again; with it, if `revive`, those that failed because of it.
+
+        Raises NotFound, Conflict, UniqueKeyConflict.
+        """
         return await self._change(
-            principal, task_id, lambda task, unmet: lifecycle.retry(task, now=self.clock(), unmet=unmet)
+            principal,
+            task_id,
+            lambda task, unmet: lifecycle.retry(task, now=self.clock(), unmet=unmet),
+            revives=revive,
         )
 
     async def update(
@@ -313,8 +320,9 @@ class Service:
         *,
         if_version: int | None = None,
         depends_on: tuple[str, ...] | None = None,
+        revives: bool = True,
     ) -> Task:
-        edit = Edit(_id(task_id), principal.scope(), apply, if_version, depends_on)
+        edit = Edit(_id(task_id), principal.scope(), apply, if_version, depends_on, revives)
         return _done(await self.store.change([edit], now=self.clock()))
 
     # What there is.
@@ -325,7 +333,7 @@ class Service:
 
     async def workers(self) -> list[WorkerInfo]:
         """The workers that are alive."""
-        return await self.store.workers(now=self.clock())
+        return await self.store.workers()
 
     async def tally(self, principal: Principal) -> list[Tally]:
         """How many tasks there are that the caller may see, by type and state."""

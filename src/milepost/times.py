@@ -51,6 +51,23 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
+def elapsed() -> int:
+    """A clock for durations, in microseconds since some moment: nobody sets it, and it never goes back."""
+    return time.monotonic_ns() // 1_000
+
+
+def never_back(clock: Clock) -> Clock:
+    """A clock that stands still while `clock`, having been set back, is behind what it has said before."""
+    latest = 0
+
+    def steady() -> int:
+        nonlocal latest
+        latest = max(latest, clock())
+        return latest
+
+    return steady
+
+
 def to_datetime(us: int, zone: tzinfo = UTC) -> datetime:
     """The time ``us`` (microseconds since the Unix epoch) as an aware datetime in ``zone``, exact."""
     return (_EPOCH + timedelta(microseconds=us)).astimezone(zone)

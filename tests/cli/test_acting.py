@@ -25,6 +25,19 @@ def test_p5_pause_resume_and_cancel_are_shown_as_asked_for(milepost: Command, se
     server.wait(task_id, "cancelled")
 
 
+def test_a_retry_can_leave_those_alone_that_failed_because_of_it(milepost: Command, server: Server) -> None:
+    root = later(server)
+    dependent = server.start("echo", {"depends_on": [root]})
+    milepost("cancel", root)
+    server.wait(dependent, "failed")
+    assert milepost("retry", "--alone", root).code == 0
+    assert milepost("get", dependent).out.count("failed")
+    milepost("cancel", root)
+    milepost("retry", root)
+    server.wait(root)
+    server.wait(dependent)
+
+
 def test_several_at_once(milepost: Command, server: Server) -> None:
     first, second = later(server), later(server)
     outcome = milepost("cancel", first, NOBODY, second)

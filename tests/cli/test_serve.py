@@ -157,9 +157,8 @@ async def test_only_the_lease_of_the_worker_that_ended_is_ended(tmp_path: Path) 
     app = Milepost(tmp_path / "tasks.db")
     here = socket.gethostname()
     async with app.opened() as service:
-        until = service.clock() + 60 * times.SECOND
         for name, host, pid in (("a", here, 1), ("b", here, 2), ("c", "elsewhere", 2)):
-            await service.store.enlist(WorkerInfo(name, host, pid, 1, ()), until=until)
+            await service.store.enlist(WorkerInfo(name, host, pid, 1, ()))
         await end_lease(service, 2)
         assert sorted(worker.id for worker in await service.workers()) == ["a", "c"]
     with structlog.testing.capture_logs() as logs:

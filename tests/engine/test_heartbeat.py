@@ -11,7 +11,7 @@ from milepost.engine.heartbeat import BEATS, LEASE, Heartbeat
 from milepost.store.protocol import Heart, WorkerInfo
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.heart import SqliteHeart
-from milepost.times import MILLISECOND, SECOND, now
+from milepost.times import MILLISECOND, SECOND, Clock, elapsed, now
 from tests.engine.bench import WITHIN, Bench
 
 SHORT = 150 * MILLISECOND
@@ -41,25 +41,24 @@ def beaten() -> Iterator[Beaten]:
 class Beating:
     """A heartbeat under observation."""
 
-    def __init__(self, heart: Callable[[], Heart], *, until: int | None = None, lease: int = SHORT) -> None:
+    def __init__(self, heart: Callable[[], Heart], *, timer: Clock = elapsed, lease: int = SHORT) -> None:
         self.over = threading.Event()
         self.beats = threading.Semaphore(0)
         self._heart = heart
         self.heartbeat = Heartbeat(
             self._observed,
             "worker",
-            until=now() + lease if until is None else until,
-            clock=now,
             on_over=self.over.set,
             lease=lease,
+            timer=timer,
         )
 
     def _observed(self) -> Heart:
         heart = self._heart()
         beat = heart.beat
 
-        def observed(worker: str, *, now: int, until: int) -> bool:
-            alive = beat(worker, now=now, until=until)
+        def observed(worker: str) -> bool:
+            alive = beat(worker)
             self.beats.release()
             return alive
 
@@ -75,7 +74,7 @@ class Beating:
 
 
 async def enlist(bench: Bench) -> None:
-    await bench.store.enlist(WorkerInfo("worker", "host", 1, 1, ()), until=now() + SHORT)
+    await bench.store.enlist(WorkerInfo("worker", "host", 1, 1, ()))
 
 
 def test_two_beats_may_fail_before_a_lease_ends() -> None:
@@ -88,10 +87,10 @@ async def test_it_keeps_the_lease(bench: Bench) -> None:
     with Beating(bench.store.heart) as beating:
         for _ in range(6):  # twice the length of a lease
             assert beating.beats.acquire(timeout=WITHIN)
-        assert [worker.id for worker in await bench.store.workers(now=now())] == ["worker"]
+        assert [worker.id for worker in await bench.store.workers()] == ["worker"]
         assert not beating.over.is_set()
-    await bench.store.rescue(now=now() + SHORT)
-    assert await bench.store.workers(now=now()) == []
+    await bench.store.rescue(await bench.store.pulses(), now=now())
+    assert await bench.store.workers() == []
 
 
 async def test_a_lease_that_was_ended_is_over(bench: Bench) -> None:
@@ -104,7 +103,7 @@ async def test_a_lease_that_was_ended_is_over(bench: Bench) -> None:
 async def test_a_beat_that_fails_is_followed_by_the_next(bench: Bench, beaten: Beaten) -> None:
     await enlist(bench)
     link = bench.folder / "link"
-    with Beating(lambda: SqliteHeart(link / "milepost.db", busy_timeout=1000), until=now() + 60 * SECOND) as beating:
+    with Beating(lambda: SqliteHeart(link / "milepost.db", busy_timeout=1000), timer=lambda: 0) as beating:
         assert beaten.failures.acquire(timeout=WITHIN)
         assert beaten.failures.acquire(timeout=WITHIN)
         link.symlink_to(bench.folder)

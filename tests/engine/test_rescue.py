@@ -1,5 +1,6 @@
 """What becomes of tasks whose worker or client has fallen silent."""
 
+import asyncio
 import logging
 
 import pytest
@@ -10,7 +11,7 @@ from milepost.engine.heartbeat import LEASE
 from milepost.engine.rescue import Rescue
 from milepost.store.protocol import LeaseLost, Wanted, WorkerInfo
 from milepost.task import State
-from milepost.times import SECOND
+from milepost.times import DAY, SECOND
 from milepost.update import Update
 from tests.engine.bench import Bench
 
@@ -23,11 +24,18 @@ def loop(bench: Bench) -> Rescue:
     async def work(ctx: Context) -> int:
         return 1
 
-    return Rescue(bench.store, bench.service.files, bench.clock)
+    return Rescue(bench.store, bench.service.files, bench.clock, timer=bench.clock)
+
+
+async def watch(bench: Bench, loop: Rescue, length: int) -> None:
+    """Let `length` µs pass, round by round."""
+    for _ in range(length // loop.every):
+        bench.clock.ahead += loop.every
+        await loop.round()
 
 
 async def enlist(bench: Bench, id: str) -> None:
-    await bench.store.enlist(WorkerInfo(id, "host", 1, 1, ("work",)), until=bench.clock() + LEASE)
+    await bench.store.enlist(WorkerInfo(id, "host", 1, 1, ("work",)))
 
 
 async def test_a_silent_workers_task_is_queued_again_and_after_three_losses_fails(
@@ -41,14 +49,39 @@ async def test_a_silent_workers_task_is_queued_again_and_after_three_losses_fail
         assert not isinstance(claimed, LeaseLost)
         assert await loop.round() == SECOND
         assert (await bench.get(task)).state is State.RUNNING
-        bench.clock.ahead += LEASE
-        await loop.round()
+        await watch(bench, loop, LEASE + SECOND)
         found = await bench.get(task)
         assert (found.losses, found.attempt) == (loss, 1)
         assert found.state is (State.FAILED if loss == 3 else State.QUEUED)
         assert caplog.messages[-1] == f"Lost and queued again or failed: {task.id}"
     assert found.failure is not None
     assert found.failure.code == "worker_lost"
+
+
+async def test_a_watcher_that_was_suspended_has_seen_nothing(bench: Bench, loop: Rescue) -> None:
+    task = await bench.start("work")
+    await enlist(bench, "worker")
+    await bench.store.claim("worker", [Wanted("work")], limit=1, now=bench.clock())
+    await loop.round()
+    bench.clock.ahead += DAY
+    await loop.round()
+    assert (await bench.get(task)).state is State.RUNNING
+    await watch(bench, loop, LEASE)
+    assert (await bench.get(task)).state is State.QUEUED
+
+
+async def test_whoever_beats_keeps_its_tasks_whatever_the_clocks_say(bench: Bench, loop: Rescue) -> None:
+    task = await bench.start("work")
+    await enlist(bench, "worker")
+    await bench.store.claim("worker", [Wanted("work")], limit=1, now=bench.clock())
+    heart = bench.store.heart()
+    try:
+        for _ in range(4):
+            await watch(bench, loop, LEASE - SECOND)
+            assert await asyncio.to_thread(heart.beat, "worker")
+    finally:
+        heart.close()
+    assert (await bench.get(task)).state is State.RUNNING
 
 
 async def test_a_silent_clients_task_is_queued_again(bench: Bench, loop: Rescue) -> None:

@@ -32,7 +32,7 @@ async def enlisted(bench: Bench, pid: int, *, besides: str = "") -> WorkerInfo:
     """The worker of a process, once it has a lease (another than `besides`)."""
     async with asyncio.timeout(WITHIN):
         async for _ in bench.store.changes():
-            for worker in await bench.store.workers(now=bench.clock()):
+            for worker in await bench.store.workers():
                 if worker.pid == pid and worker.id != besides:
                     return worker
     raise AssertionError("the store ended")

@@ -36,6 +36,7 @@ class Foreigner:
 
     def __init__(self, bench: Bench) -> None:
         self._connection = apsw.Connection(str(bench.app.path))
+        self._connection.set_busy_timeout(10_000)  # a heartbeat may be in the way
 
     def __enter__(self) -> "Foreigner":
         self._connection.execute("BEGIN EXCLUSIVE")

@@ -22,7 +22,6 @@ from milepost.start import Start
 from milepost.store.protocol import Claimed, LeasedEdit, TypeInfo, Wanted, WorkerInfo
 from milepost.store.sqlite.store import SqliteStore
 from milepost.task import Entry, FileResult, JsonResult, Task
-from milepost.times import HOUR
 
 EXPORT = TypeInfo(
     "export",
@@ -134,7 +133,7 @@ async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Watched]:
     files = FolderFiles(tmp_path / "files")
     try:
         await store.publish_types([EXPORT])
-        await store.enlist(WorkerInfo(WORKER, "host", 1, 10, ("export",)), until=clock() + HOUR)
+        await store.enlist(WorkerInfo(WORKER, "host", 1, 10, ("export",)))
         yield Watched(store, files, clock=clock)
     finally:
         await files.close()

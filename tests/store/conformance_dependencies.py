@@ -386,8 +386,45 @@ class Dependencies:
         assert await scene.delete(root, scope=BOB) == Deleted((root.id,))
         for one in (task, below):
             assert await state(scene, one) is State.FAILED
-        assert "deleted" in (await scene.read(task)).failure.message  # type: ignore[union-attr]
+        assert "is gone" in (await scene.read(task)).failure.message  # type: ignore[union-attr]
         assert await scene.find(ACME, depends_on=root.id) == []
+
+    @pytest.mark.parametrize("how", ["deleted", "expired"])
+    async def test_what_failed_because_of_one_that_is_gone_fails_again(self, scene: Scene, how: str) -> None:
+        root = await scene.failed(keep_record=DAY)
+        task = await scene.start(depends_on=(root.id,), owner="ann")
+        if how == "deleted":
+            await scene.delete(root, scope=BOB)
+        scene.now += DAY
+        await scene.store.expire(now=scene.now, limit=10)
+        assert await scene.get(root) is None
+        again = await scene.retry(task)
+        assert again.state is State.FAILED
+        assert again.failure is not None
+        assert again.failure.message == f"Task {root.id}, which this one waits for, is gone."
+
+    async def test_one_that_runs_all_the_same_does_so_when_its_dependency_is_gone(self, scene: Scene) -> None:
+        root = await scene.failed()
+        task = await scene.start(depends_on=(root.id,), owner="ann", on_dependency_failure="run", held=True)
+        await scene.delete(root, scope=BOB)
+        assert await state(scene, task) is State.BLOCKED
+        assert (await scene.read(task)).blocked_by == ()
+
+    async def test_what_succeeded_once_is_met_for_ever(self, scene: Scene) -> None:
+        root = await scene.succeeded()
+        task = await scene.run(depends_on=(root.id,))
+        await scene.fail(task)
+        await scene.delete(root, scope=BOB)
+        assert (await scene.retry(task)).state is State.QUEUED
+
+    async def test_a_retry_can_leave_those_alone_that_failed_because_of_it(self, scene: Scene) -> None:
+        root = await scene.run()
+        task = await scene.start(depends_on=(root.id,))
+        await scene.fail(root)
+        failed = await scene.read(task)
+        await scene.retry(root, revives=False)
+        assert await scene.get(task) == failed
+        assert (await scene.retry(task)).blocked_by == (root.id,)
 
     async def test_an_expired_record_takes_its_edges_along(self, scene: Scene) -> None:
         root = await scene.succeeded(keep_record=DAY)

@@ -135,9 +135,11 @@ class Scene:
         assert isinstance(outcome, Task), outcome
         return outcome
 
-    async def retry(self, task: Task) -> Task:
+    async def retry(self, task: Task, *, revives: bool = True) -> Task:
         now = self.now
-        outcome = await self.try_change(task, lambda t, unmet: lifecycle.retry(t, now=now, unmet=unmet))
+        outcome = await self.try_change(
+            task, lambda t, unmet: lifecycle.retry(t, now=now, unmet=unmet), revives=revives
+        )
         assert isinstance(outcome, Task), outcome
         return outcome
 
@@ -160,7 +162,7 @@ class Scene:
 
     async def enlist(self, worker: str = "w1", types: tuple[str, ...] = ("export",)) -> str:
         info = WorkerInfo(worker, "here", 1, 4, types)
-        await self.store.enlist(info, until=self.now + LEASE)
+        await self.store.enlist(info)
         return worker
 
     async def claim(self, worker: str = "w1", *wanted: Wanted, limit: int = 100) -> list[Claimed]:

@@ -1,7 +1,7 @@
 """What do `milepost cancel`, `pause`, `resume`, `retry` and `rm` do?"""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -26,7 +26,9 @@ RESUME_EXAMPLES = examples(
     f"milepost resume {_ID}", "milepost list --state paused --all | cut -f1 | xargs milepost resume"
 )
 RETRY_EXAMPLES = examples(
-    f"milepost retry {_ID}", "milepost list --state failed --all | cut -f1 | xargs milepost retry"
+    f"milepost retry {_ID}",
+    f"milepost retry --alone {_ID}",
+    "milepost list --state failed --all | cut -f1 | xargs milepost retry",
 )
 RM_EXAMPLES = examples(f"milepost rm {_ID}", f"milepost rm -y --cascade {_ID}")
 
@@ -46,16 +48,23 @@ def resume(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
     _act("resume", ids, url, key)
 
 
-def retry(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """Let failed or cancelled tasks begin again, with what they saved."""
-    _act("retry", ids, url, key)
+def retry(
+    ids: Ids,
+    alone: Annotated[bool, typer.Option("--alone", help="Leave the tasks as they are that failed because of them.")] = (
+        False
+    ),
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Let failed or cancelled tasks begin again with what they saved, and what failed because of them too."""
+    _act("retry", ids, url, key, {"revive": "false"} if alone else None)
 
 
-def _act(verb: str, ids: list[str], url: str, key: str | None) -> None:
+def _act(verb: str, ids: list[str], url: str, key: str | None, query: Mapping[str, str] | None = None) -> None:
     with Remote(url, key) as remote:
 
         def act(task_id: str) -> None:
-            record = remote.post(task_path(task_id, verb), Record)
+            record = remote.post(task_path(task_id, verb), Record, query=query)
             say(f"{record.id}\t{wording.state(record)}")
 
         _each(ids, act)

@@ -86,9 +86,16 @@ class Remote:
         """What the server says at `path`, decoded. Parameters that are None are not sent."""
         return self._decode(self.request("GET", path, query=query), shape)
 
-    def post(self, path: str, shape: type[T], body: Any = None, headers: Mapping[str, str] | None = None) -> T:
+    def post(
+        self,
+        path: str,
+        shape: type[T],
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> T:
         """Send `body`, if any, as JSON, and decode the answer. Repeated only with an Idempotency-Key in `headers`."""
-        return self._decode(self.request("POST", path, body=body, headers=headers), shape)
+        return self._decode(self.request("POST", path, query=query, body=body, headers=headers), shape)
 
     def request(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from milepost.store.protocol import Heart
-from milepost.times import SECOND, Clock
+from milepost.times import SECOND, Clock, elapsed
 
 _log = logging.getLogger(__name__)
 
@@ -18,9 +18,10 @@ BEATS: Final = 3
 
 
 class Heartbeat:
-    """Extends one worker's lease, which holds `until` a time, by `lease` µs at a beat, from a thread of its own.
+    """Keeps one worker's lease, which holds for `lease` µs after a beat, from a thread of its own.
 
     It ends when it is stopped, or when the lease is over in spite of it: then `on_over` is called, in that thread.
+    `timer` gives µs since some moment.
     """
 
     def __init__(
@@ -28,17 +29,16 @@ class Heartbeat:
         heart: Callable[[], Heart],
         worker: str,
         *,
-        until: int,
-        clock: Clock,
         on_over: Callable[[], object],
         lease: int = LEASE,
+        timer: Clock = elapsed,
     ) -> None:
         self._heart = heart
         self._worker = worker
-        self._until = until
-        self._clock = clock
         self._on_over = on_over
         self._lease = lease
+        self._timer = timer
+        self._beat_at = timer()
         self._stopped = threading.Event()
         self._opened = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -61,7 +61,7 @@ class Heartbeat:
                     alive = self._beat(heart)
                 except Exception:
                     _log.exception("A heartbeat failed")
-                    alive = self._clock() < self._until
+                    alive = self._timer() - self._beat_at < self._lease
                 if not alive:
                     self._on_over()
                     return
@@ -72,8 +72,8 @@ class Heartbeat:
         return heart
 
     def _beat(self, heart: Heart) -> bool:
-        now = self._clock()
-        alive = heart.beat(self._worker, now=now, until=now + self._lease)
+        began = self._timer()
+        alive = heart.beat(self._worker)
         if alive:
-            self._until = now + self._lease
+            self._beat_at = began
         return alive

@@ -105,33 +105,31 @@ class Worker:
         try:
             async with run_together(self._loops):
                 while not self._stopping.is_set():
-                    until = await self._enlist()
-                    await (_wait(self._stopping) if until is None else self._work_under_lease(until))
+                    await (self._work_under_lease() if await self._enlist() else _wait(self._stopping))
         finally:
             for work in (flushing, *self._tries):
                 work.cancel()
         return not self._is_worn
 
-    async def _enlist(self) -> int | None:
-        """Ask for a lease; until when it holds, None if there is none to be had now."""
+    async def _enlist(self) -> bool:
+        """Ask for a lease; False if there is none to be had now."""
         self.id = str(uuid_utils.uuid7())
-        until = self._clock() + self._lease
-        info = WorkerInfo(self.id, socket.gethostname(), os.getpid(), self._concurrency, tuple(self._types))
+        info = WorkerInfo(
+            self.id, socket.gethostname(), os.getpid(), self._concurrency, tuple(self._types), self._lease
+        )
         try:
-            await self._store.enlist(info, until=until)
+            await self._store.enlist(info)
         except Exception as error:
             _log.error("This worker could not enlist; trying again: %r", error)
-            return None
-        return until
+            return False
+        return True
 
-    async def _work_under_lease(self, until: int) -> None:
+    async def _work_under_lease(self) -> None:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         heartbeat = Heartbeat(
             self._store.heart,
             self.id,
-            until=until,
-            clock=self._clock,
             on_over=lambda: loop.call_soon_threadsafe(over.set),
             lease=self._lease,
         )

@@ -22,6 +22,7 @@ import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
 from milepost.task import Entry, Runner, State, Task
+from milepost.times import SECOND
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -140,7 +141,8 @@ class Edit(msgspec.Struct, frozen=True):
     """A caller's change of a task that it can see.
 
     `apply` is called with the record as it stands and with the ids of its unmet dependencies. `depends_on`, where it is
-    not None, replaces the edges first. `if_version`: refuse when the record has another version.
+    not None, replaces the edges first. `if_version`: refuse when the record has another version. `revives`: should the
+    task begin again by this, so do those that failed because of it.
     """
 
     id: str
@@ -148,6 +150,7 @@ class Edit(msgspec.Struct, frozen=True):
     apply: Callable[[Task, tuple[str, ...]], Step]
     if_version: int | None = None
     depends_on: tuple[str, ...] | None = None
+    revives: bool = True
 
 
 class LeasedEdit(msgspec.Struct, frozen=True):
@@ -260,6 +263,18 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     pid: int
     concurrency: int
     types: tuple[str, ...]
+    lease: int = 6 * SECOND
+    """How long it may be silent before its tasks are taken from it, in µs."""
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """A worker whose lease nobody has ended, and how often its heart has beaten.
+
+    Whether it still does, whoever watches sees for itself: no two clocks have to agree on that.
+    """
+
+    worker: WorkerInfo
+    beats: int
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -273,8 +288,8 @@ class Tally(msgspec.Struct, frozen=True):
 class Heart(Protocol):
     """Keeps one worker's lease alive. Used from a thread of its own, with a connection of its own."""
 
-    def beat(self, worker: str, *, now: int, until: int) -> bool:
-        """Extend the lease; False when it is over already, and nothing can bring it back."""
+    def beat(self, worker: str) -> bool:
+        """Count one more beat; False when the lease is over already, and nothing can bring it back."""
         ...
 
     def close(self) -> None:
@@ -354,8 +369,8 @@ class TaskStore(Protocol):
 
     # Workers.
 
-    async def enlist(self, worker: WorkerInfo, *, until: int) -> None:
-        """Give a worker its lease, until a time that its `Heart` extends."""
+    async def enlist(self, worker: WorkerInfo) -> None:
+        """Give a worker its lease; its `Heart` keeps it."""
         ...
 
     async def dismiss(self, worker: str, *, now: int) -> list[str]:
@@ -383,8 +398,15 @@ class TaskStore(Protocol):
 
     # Loops.
 
-    async def rescue(self, *, now: int) -> list[str]:
-        """End the leases that ran out, of workers and of external tasks' clients; returns the tasks that were lost."""
+    async def pulses(self) -> list[Pulse]:
+        """The workers whose lease nobody has ended, with their heartbeats."""
+        ...
+
+    async def rescue(self, silent: Sequence[Pulse], *, now: int) -> list[str]:
+        """End the leases of workers that have not beaten since, and those of external tasks' clients that ran out.
+
+        Returns the tasks that were lost, those of workers that are not known any more among them.
+        """
         ...
 
     async def enqueue_due(self, *, now: int, limit: int) -> list[str]:
@@ -413,8 +435,8 @@ class TaskStore(Protocol):
         """Every type that was made known, by name."""
         ...
 
-    async def workers(self, *, now: int) -> list[WorkerInfo]:
-        """The workers whose lease holds."""
+    async def workers(self) -> list[WorkerInfo]:
+        """The workers whose lease nobody has ended."""
         ...
 
     async def tally(self, scope: Scope) -> list[Tally]:

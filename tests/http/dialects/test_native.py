@@ -454,6 +454,19 @@ async def test_a_cancelled_task_can_be_tried_again(client: httpx2.AsyncClient, t
     assert refused.json()["state"] == "queued"
 
 
+async def test_a_retry_can_leave_those_alone_that_failed_because_of_it(
+    client: httpx2.AsyncClient, tasks: Tasks
+) -> None:
+    root = await tasks.start()
+    task = (await client.post("/v1/tasks", json={"type": "export", "depends_on": [root.id]})).json()
+    await client.post(f"/v1/tasks/{root.id}/cancel")
+    await client.post(f"/v1/tasks/{root.id}/retry", params={"revive": "false"})
+    assert (await client.get(f"/v1/tasks/{task['id']}")).json()["state"] == "failed"
+    await client.post(f"/v1/tasks/{root.id}/cancel")
+    await client.post(f"/v1/tasks/{root.id}/retry")
+    assert (await client.get(f"/v1/tasks/{task['id']}")).json()["state"] == "blocked"
+
+
 async def test_a_finished_task_can_be_deleted(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     task = await tasks.succeeded()
     deleted = await client.delete(f"/v1/tasks/{task.id}")

@@ -10,6 +10,7 @@ import pytest
 from milepost.store.protocol import SchemaTooNew
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.migrate import APPLICATION_ID, ForeignDatabase, migrate, migrations
+from milepost.task import State
 from tests.store.scene import MakeStore, Scene, bounded
 
 from .processes import child
@@ -57,6 +58,37 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
     assert ask(path, "PRAGMA user_version") == len(newer)
     assert ask(path, "SELECT x FROM extra") == 1
     assert ask(path, "SELECT id FROM task") == task.id
+
+
+TO_VERSION_1 = """
+    INSERT INTO task SELECT * FROM newer.task;
+    INSERT INTO tenant SELECT * FROM newer.tenant;
+    INSERT INTO input SELECT * FROM newer.input;
+    INSERT INTO log SELECT * FROM newer.log;
+    INSERT INTO edge SELECT e.dependent, t.row, e.met, e.failed_it
+        FROM newer.edge AS e JOIN newer.task AS t ON t.id = e.dependency;
+    INSERT INTO worker SELECT id, info, 0, NULL FROM newer.worker;
+"""
+
+
+async def test_version_1_knew_edges_by_row_and_leases_by_the_clock(path: Path, make_store: MakeStore) -> None:
+    scene = Scene(await make_store())
+    root = await scene.run(type="export")
+    task = await scene.start(depends_on=(root.id,))
+    await scene.store.close()
+    newer = path.rename(path.with_name("newer.db"))
+    bring_up(path, migrations()[:1])
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("ATTACH ? AS newer", (str(newer),))
+        connection.execute(TO_VERSION_1)
+    scene.store = await make_store()
+    assert await scene.read(task) == task
+    assert await scene.store.workers() == []
+    assert await scene.store.rescue([], now=scene.now) == [root.id]
+    await scene.enlist()
+    (claimed,) = await scene.claim()
+    await scene.succeed(claimed.task)
+    assert (await scene.read(task)).state is State.QUEUED
 
 
 def test_a_migration_that_fails_leaves_the_older_file(path: Path) -> None:

@@ -98,7 +98,7 @@ async def test_nothing_is_committed_where_nothing_changed(path: Path, scene: Sce
     with closing(apsw.Connection(str(path))) as other:
         before = other.pragma("data_version")
         await scene.try_change(task, lambda t, _: lifecycle.Step(t))
-        assert await scene.store.rescue(now=START) == []
+        assert await scene.store.rescue([], now=START) == []
         assert await scene.store.enqueue_due(now=START, limit=10) == []
         assert await scene.store.note_unoffered(now=START) == []
         await scene.store.expire(now=START, limit=10)
@@ -202,7 +202,7 @@ async def test_a_lock_that_is_held_for_too_long_makes_writes_busy(path: Path) ->
         with pytest.raises(StoreBusy):
             await bounded(scene.change(task, lifecycle.cancel))
         with pytest.raises(StoreBusy):
-            await bounded(asyncio.to_thread(heart.beat, "w1", now=START, until=START))
+            await bounded(asyncio.to_thread(heart.beat, "w1"))
         assert await scene.get(task) == task
         stranger.execute("COMMIT")
     assert (await scene.change(task, lifecycle.cancel)).state.terminal

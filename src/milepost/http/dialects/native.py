@@ -25,6 +25,7 @@ from milepost.http.dialects.native_shapes import (
     LogBody,
     LogQuery,
     ReadQuery,
+    RetryQuery,
     StartBody,
     TaskBody,
     TaskList,
@@ -182,9 +183,9 @@ class Native:
         """Resume a task."""
         return self._answer(call, await call.service.resume(call.principal, call.path["id"]))
 
-    async def retry(self, call: Call[NoQuery, None]) -> Response:
+    async def retry(self, call: Call[RetryQuery, None]) -> Response:
         """Retry a task."""
-        return self._answer(call, await call.service.retry(call.principal, call.path["id"]))
+        return self._answer(call, await call.service.retry(call.principal, call.path["id"], revive=call.query.revive))
 
     async def types(self, call: Call[NoQuery, None]) -> Response:
         """List the task types."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from milepost.http.dialect import JSON, Answer, Operation
+from milepost.http.dialect import JSON, Answer, Handler, NoQuery, Operation
 from milepost.http.dialects.native_shapes import (
     DeletedBody,
     DeleteQuery,
@@ -19,6 +19,7 @@ from milepost.http.dialects.native_shapes import (
     Prefer,
     Range,
     ReadQuery,
+    RetryQuery,
     StartBody,
     TaskBody,
     TaskId,
@@ -231,9 +232,17 @@ def _actions(native: "Native") -> list[Operation]:
         "cancel": "A running task is asked to stop at its next checkpoint; any other ends at once.",
         "pause": "A running task is asked to stop at its next checkpoint; one that waits does not start.",
         "resume": "A paused task goes on; a pause that was only requested is taken back.",
-        "retry": "A failed or cancelled task begins again, with all its attempts and what it saved.",
+        "retry": (
+            "A failed or cancelled task begins again, with all its attempts and what it saved; and with it those that "
+            "failed because of it."
+        ),
     }
-    handlers = {"cancel": native.cancel, "pause": native.pause, "resume": native.resume, "retry": native.retry}
+    handlers: dict[str, Handler] = {
+        "cancel": native.cancel,
+        "pause": native.pause,
+        "resume": native.resume,
+        "retry": native.retry,
+    }
     return [
         Operation(
             "POST",
@@ -243,9 +252,11 @@ def _actions(native: "Native") -> list[Operation]:
             description=description,
             group="Control",
             parameters={"id": TaskId},
+            query=RetryQuery if name == "retry" else NoQuery,
             answers={200: Answer("Done: the record after it.", TaskBody, headers=_ETAG | _RETRY)}
             | ({202: Answer(asked, TaskBody, headers=_ETAG | _RETRY)} if name in ("cancel", "pause") else {})
-            | _problems({404: _NO_TASK, 409: "Its state does not allow this."}),
+            | _UNREADABLE
+            | _problems({404: _NO_TASK, 409: "Its state does not allow this.", 422: "A parameter is wrong."}),
         )
         for name, description in described.items()
     ]

@@ -313,6 +313,12 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
+class RetryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to retry."""
+
+    revive: Annotated[bool, Meta(description="Whether tasks that failed because of it begin again too.")] = True
+
+
 class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to delete."""
 

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from milepost import lifecycle
+from milepost import dependency, lifecycle
 from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import (
     EVERYTHING,
@@ -63,12 +63,10 @@ def _create(transaction: Transaction, item: Creation, now: int) -> Created:
         if known is not None:
             return Created(known, replayed=True)
     found = dependencies.find(transaction, draft.tenant, draft.depends_on, item.scope, now)
-    draft = replace(
-        draft, number=_next_number(transaction, draft.tenant), blocked_by=dependencies.awaited(draft, found)
-    )
+    draft = replace(draft, number=_next_number(transaction, draft.tenant), blocked_by=dependency.awaited(draft, found))
     step = item.begin(draft)
-    stored = records.insert(transaction, dependencies.reasoned(step), item.input)
-    dependencies.link(transaction, stored, found)
+    stored = records.insert(transaction, dependency.reasoned(step), item.input)
+    dependencies.link(transaction, stored.row, found)
     if item.idempotency is not None:
         _remember(transaction, draft, item.idempotency)
     return Created(dependencies.settle(transaction, None, stored, now))
@@ -111,15 +109,15 @@ def _change(transaction: Transaction, item: Edit, now: int) -> Task:
         raise VersionMismatch
     if item.depends_on is not None and item.depends_on != task.depends_on:
         return _relink(transaction, stored, item, replace(task, depends_on=item.depends_on), now)
-    step = item.apply(task, dependencies.unmet(transaction, stored))
+    step = item.apply(task, dependencies.awaited(transaction, stored))
     if step.task.version == task.version:
         return task
-    return dependencies.save(transaction, stored, step, now)
+    return dependencies.save(transaction, stored, step, now, revives=item.revives)
 
 
 def _relink(transaction: Transaction, stored: Stored, item: Edit, task: Task, now: int) -> Task:
-    unmet = dependencies.relink(transaction, stored, task.depends_on, item.scope, now)
-    step = item.apply(task, unmet)
+    now_depends_on = dependencies.relink(transaction, stored, task.depends_on, item.scope, now)
+    step = item.apply(task, dependency.awaited(task, now_depends_on))
     if step.task.version == task.version:
         step = lifecycle.relabel(step.task, now=now)  # That it depends on others now is a change too.
     return dependencies.save(transaction, stored, step, now, relinked=True)

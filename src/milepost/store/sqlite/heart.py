@@ -18,11 +18,11 @@ class SqliteHeart:
         self._connection = connect(path, busy_timeout=busy_timeout)
         self._wal = WriteAheadLog(self._connection)
 
-    def beat(self, worker: str, *, now: int, until: int) -> bool:  # noqa: ARG002 - see below
-        """See Heart. A beat that comes late, but before anybody has ended the lease, still extends it."""
+    def beat(self, worker: str) -> bool:
+        """See Heart. A beat that comes late, but before anybody has ended the lease, still counts."""
         try:
             with self._gate:
-                self._connection.execute(SQL["beat"], (until, worker))
+                self._connection.execute(SQL["beat"], (worker,))
                 alive = self._connection.changes() == 1
                 self._wal.shorten()
                 return alive

@@ -1,12 +1,13 @@
 """Who may run tasks, and which of them does?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from milepost import lifecycle
-from milepost.store.protocol import Claimed, LeaseLost, TypeInfo, Wanted, WorkerInfo
+from milepost.store.protocol import Claimed, LeaseLost, Pulse, TypeInfo, Wanted, WorkerInfo
 from milepost.store.sqlite import dependencies, rows
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import Task
@@ -14,9 +15,9 @@ from milepost.task import Task
 UNOFFERED = "No worker that is alive offers this type of task."
 
 
-def enlist(transaction: Transaction, worker: WorkerInfo, *, until: int) -> None:
+def enlist(transaction: Transaction, worker: WorkerInfo) -> None:
     """See TaskStore.enlist."""
-    transaction.run("enlist", (worker.id, msgspec.json.encode(worker).decode(), until))
+    transaction.run("enlist", (worker.id, msgspec.json.encode(worker).decode()))
 
 
 def publish_types(transaction: Transaction, types: Sequence[TypeInfo]) -> None:
@@ -31,14 +32,15 @@ def dismiss(transaction: Transaction, worker: str, *, now: int) -> list[str]:
     return _lose_all(transaction, transaction.rows("held_by", (worker,)), now)
 
 
-def rescue(transaction: Transaction, *, now: int) -> list[str]:
+def rescue(transaction: Transaction, silent: Iterable[Pulse], *, now: int) -> list[str]:
     """See TaskStore.rescue."""
-    transaction.run("end_overdue_leases", (now, now))
-    return _lose_all(transaction, transaction.rows("without_lease", (now,)), now)
+    for pulse in silent:
+        transaction.run("end_silent_lease", (now, pulse.worker.id, pulse.beats))
+    return _lose_all(transaction, transaction.rows("without_lease", {"now": now}), now)
 
 
-def _lose_all(transaction: Transaction, found: Iterable[tuple[object, ...]], now: int) -> list[str]:
-    lost = [rows.record(row) for row in found]
+def _lose_all(transaction: Transaction, found: Iterable[Sequence[Any]], now: int) -> list[str]:
+    lost = rows.readable(found)
     for stored in lost:
         dependencies.save(transaction, stored, lifecycle.lose(stored.task, now=now), now)
     return [stored.task.id for stored in lost]
@@ -48,23 +50,29 @@ def claim(
     transaction: Transaction, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int
 ) -> list[Claimed] | LeaseLost:
     """See TaskStore.claim."""
-    if transaction.row("lease_holds", (worker, now)) is None:
+    if transaction.row("lease_holds", (worker,)) is None:
         return LeaseLost()
     claimed: list[Claimed] = []
-    while len(claimed) < limit and (chosen := _choose(transaction, wanted, limit - len(claimed))):
+    seen: set[int] = set()
+    while len(claimed) < limit and (chosen := _choose(transaction, wanted, limit - len(claimed), seen)):
         for row in chosen:
             *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
-            stored = rows.record(cells)
-            if _missed_its_start(stored.task, now):
-                dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
-                continue
-            task = dependencies.save(transaction, stored, _claim(stored.task, worker, now), now)
-            claimed.append(Claimed(task, given, checkpoint))
+            for stored in rows.readable([cells]):
+                if _missed_its_start(stored.task, now):
+                    dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
+                    continue
+                task = dependencies.save(transaction, stored, _claim(stored.task, worker, now), now)
+                claimed.append(Claimed(task, given, checkpoint))
+        seen.update(chosen)
     return claimed
 
 
-def _choose(transaction: Transaction, wanted: Sequence[Wanted], limit: int) -> list[int]:
-    """The rows of the queued tasks to take first, at most `limit` and as many of each type as may run at once."""
+def _choose(transaction: Transaction, wanted: Sequence[Wanted], limit: int, seen: Collection[int]) -> list[int]:
+    """The rows of the queued tasks to take first, at most `limit` and as many of each type as may run at once.
+
+    `seen` were chosen before; those of them that are still queued can't be read.
+    """
+    limit += len(seen)
     candidates: set[tuple[int, int]] = set()
     for want in wanted:
         room = limit
@@ -73,7 +81,7 @@ def _choose(transaction: Transaction, wanted: Sequence[Wanted], limit: int) -> l
             room = min(room, want.concurrency - running)
         if room > 0:
             candidates.update(transaction.rows("claimable", (want.type, room)))
-    return [row for _, row in sorted(candidates)[:limit]]
+    return [row for _, row in sorted(candidates)[:limit] if row not in seen]
 
 
 def _missed_its_start(task: Task, now: int) -> bool:

@@ -17,6 +17,7 @@ from milepost.store.protocol import (
     Filter,
     LogPage,
     Page,
+    Pulse,
     Request,
     Scope,
     StoreBusy,
@@ -75,7 +76,7 @@ class Reads:
         parameters = {"before": before, "limit": limit + 1, "now": now, **lists.wishes(filter), **visibility(scope)}
         found: dict[int, Task] = {}
         for statement, place in lists.paths(filter, scope):
-            found.update(rows.record(row) for row in self._rows(statement, {**parameters, **place}))
+            found.update(rows.readable(self._rows(statement, {**parameters, **place})))
         newest = sorted(found, reverse=True)
         page = newest[:limit]
         more = self._cursors.seal(page[-1]) if page and len(newest) > limit else None
@@ -107,18 +108,22 @@ class Reads:
         due: int | None = self._rows("next_due")[0][0]
         return due
 
-    def unoffered(self, now: int) -> list[tuple[int, bool]]:
+    def unoffered(self) -> list[tuple[int, bool]]:
         """The rows of queued tasks to which there is something to say about the workers, and whether there is one."""
-        found = self._rows("unoffered", {"now": now, "message": UNOFFERED, "limit": NOTED_AT_ONCE})
+        found = self._rows("unoffered", {"message": UNOFFERED, "limit": NOTED_AT_ONCE})
         return [(row, offered == 1) for row, offered in found]
 
     def types(self) -> list[TypeInfo]:
         """See TaskStore.types."""
         return [_type_info(info) for (info,) in self._rows("types")]
 
-    def workers(self, now: int) -> list[WorkerInfo]:
-        """See TaskStore.workers."""
-        return [_worker_info(info) for (info,) in self._rows("workers", (now,))]
+    def pulses(self) -> list[Pulse]:
+        """See TaskStore.pulses."""
+        return [Pulse(_worker_info(info), beats) for info, beats in self._rows("pulses")]
+
+    def has_unleased(self, now: int) -> bool:
+        """Whether a task runs under no lease."""
+        return bool(self._rows("any_without_lease", {"now": now})[0][0])
 
     def tally(self, scope: Scope) -> list[Tally]:
         """See TaskStore.tally."""

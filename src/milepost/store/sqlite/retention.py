@@ -16,7 +16,7 @@ from milepost.times import DAY
 WORKERS_KEPT: Final = DAY
 """How long a worker is remembered whose lease has ended."""
 
-# What a record consists of besides its row in `task`, and its edges.
+# What a record consists of; its row in `task` goes last.
 _PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "logs", "edges", "tasks")
 
 
@@ -32,21 +32,21 @@ def _delete(transaction: Transaction, item: Deletion, now: int) -> Deleted:
     doomed = {stored.row: stored.task}
     pending = [stored]
     while pending:
-        row, task = pending.pop()
+        _, task = pending.pop()
         if not task.state.terminal:
             raise NotFinished(task.id)
-        dependents = _dependents(transaction, row, item.scope, now)
+        dependents = _dependents(transaction, task.id, item.scope, now)
         if dependents and not item.cascade:
             raise HasDependents(tuple(dependent.task.id for dependent in dependents))
         pending += [dependent for dependent in dependents if dependent.row not in doomed]
         doomed.update(dependents)
-    for dependency in doomed.items():
-        dependencies.bereave(transaction, Stored(*dependency), now)
-    return _remove(transaction, doomed)
+    deleted = _remove(transaction, doomed)
+    dependencies.bereave(transaction, deleted.ids, now)
+    return deleted
 
 
-def _dependents(transaction: Transaction, row: int, scope: Scope, now: int) -> list[Stored]:
-    parameters = {"dependency": row, "now": now, **records.visibility(scope)}
+def _dependents(transaction: Transaction, task_id: str, scope: Scope, now: int) -> list[Stored]:
+    parameters = {"dependency": task_id, "now": now, **records.visibility(scope)}
     return [rows.record(found) for found in transaction.rows("visible_dependents", parameters)]
 
 
@@ -54,10 +54,8 @@ def expire(transaction: Transaction, *, now: int, limit: int) -> Deleted:
     """See TaskStore.expire."""
     transaction.run("forget_idempotency_keys", (now, limit))
     transaction.run("forget_workers", (now - WORKERS_KEPT,))
-    gone = _remove(
-        transaction, dict(map(rows.record, transaction.rows("expired_records", {"now": now, "limit": limit})))
-    )
-    expired = [rows.record(row) for row in transaction.rows("expired_results", (now, limit))]
+    gone = _remove(transaction, dict(rows.readable(transaction.rows("expired_records", {"now": now, "limit": limit}))))
+    expired = rows.readable(transaction.rows("expired_results", (now, limit)))
     for stored in expired:
         dependencies.save(transaction, stored, lifecycle.expire_result(stored.task), now)
     files = [*gone.file_keys, *_file_keys(stored.task for stored in expired)]

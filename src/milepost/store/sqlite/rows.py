@@ -1,7 +1,8 @@
 """How does a record become a row of the table `task`, and a row a record?"""
 
+import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +12,8 @@ from msgspec.structs import astuple, replace
 from milepost.store.sqlite.statements import SQL
 from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task
 from milepost.trigger import Trigger
+
+_log = logging.getLogger(__name__)
 
 INLINE_RESULT: Final = 64 * 1024
 """JSON results of up to so many bytes are carried in the record; the statement `columns` says the same."""
@@ -84,6 +87,17 @@ def record(row: Sequence[Any]) -> Stored:
     if body is not None:
         values[_RESULT] = JsonResult(len(body), msgspec.Raw(body))
     return Stored(number, Task(*values))
+
+
+def readable(found: Iterable[Sequence[Any]]) -> list[Stored]:
+    """The records of rows. One that can't be read is logged and left out: it must not stop all others."""
+    stored: list[Stored] = []
+    for row in found:
+        try:
+            stored.append(record(row))
+        except (LookupError, TypeError, ValueError) as error:
+            _log.error("The record in row %s can't be read: %s", row[0], error)
+    return stored
 
 
 def values(task: Task) -> list[Any]:

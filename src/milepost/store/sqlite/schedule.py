@@ -32,7 +32,7 @@ def enqueue_due(transaction: Transaction, *, now: int, limit: int) -> list[str]:
 def _change_all(
     transaction: Transaction, found: Iterable[Sequence[Any]], change: Callable[..., Step], now: int
 ) -> list[str]:
-    due = [rows.record(row) for row in found]
+    due = rows.readable(found)
     for stored in due:
         dependencies.save(transaction, stored, change(stored.task, now=now), now)
     return [stored.task.id for stored in due]

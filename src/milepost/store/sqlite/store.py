@@ -24,6 +24,7 @@ from milepost.store.protocol import (
     LeaseLost,
     LogPage,
     Page,
+    Pulse,
     Refusal,
     Request,
     Scope,
@@ -187,9 +188,9 @@ class SqliteStore:
 
     # Workers.
 
-    async def enlist(self, worker: WorkerInfo, *, until: int) -> None:
+    async def enlist(self, worker: WorkerInfo) -> None:
         """See TaskStore."""
-        await self._write(partial(leases.enlist, worker=worker, until=until))
+        await self._write(partial(leases.enlist, worker=worker))
 
     async def dismiss(self, worker: str, *, now: int) -> list[str]:
         """See TaskStore."""
@@ -213,9 +214,16 @@ class SqliteStore:
 
     # Loops.
 
-    async def rescue(self, *, now: int) -> list[str]:
+    async def pulses(self) -> list[Pulse]:
         """See TaskStore."""
-        return await self._write(partial(leases.rescue, now=now))
+        return self._parts.reads.pulses()
+
+    async def rescue(self, silent: Sequence[Pulse], *, now: int) -> list[str]:
+        """See TaskStore."""
+        # Most rounds find nothing: that costs a look, and no turn at writing.
+        if not silent and not self._parts.reads.has_unleased(now):
+            return []
+        return await self._write(partial(leases.rescue, silent=silent, now=now))
 
     async def enqueue_due(self, *, now: int, limit: int) -> list[str]:
         """See TaskStore."""
@@ -232,7 +240,7 @@ class SqliteStore:
     async def note_unoffered(self, *, now: int) -> list[str]:
         """See TaskStore."""
         # The search goes through all that is queued: not while everybody else waits to write.
-        found = await self._read(Reads.unoffered, now)
+        found = await self._read(Reads.unoffered)
         return await self._write(partial(schedule.note_unoffered, found=found, now=now)) if found else []
 
     # Whoever is interested.
@@ -245,9 +253,9 @@ class SqliteStore:
         """See TaskStore."""
         return await self._read(Reads.types)
 
-    async def workers(self, *, now: int) -> list[WorkerInfo]:
+    async def workers(self) -> list[WorkerInfo]:
         """See TaskStore."""
-        return await self._read(Reads.workers, now)
+        return [pulse.worker for pulse in await self.pulses()]
 
     async def tally(self, scope: Scope) -> list[Tally]:
         """See TaskStore."""

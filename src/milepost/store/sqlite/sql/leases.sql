@@ -1,22 +1,26 @@
 -- name: enlist
 -- Gives a worker its lease.
-INSERT OR REPLACE INTO worker (id, info, until) VALUES (?, ?, ?)
+INSERT OR REPLACE INTO worker (id, info) VALUES (?, ?)
 
 -- name: beat
--- Extends a lease that nobody has ended.
-UPDATE worker SET until = ? WHERE id = ? AND ended_at IS NULL
+-- Counts a heartbeat of a worker whose lease nobody has ended.
+UPDATE worker SET beats = beats + 1 WHERE id = ? AND ended_at IS NULL
+
+-- name: pulses
+-- The workers whose lease nobody has ended, with their heartbeats.
+SELECT info, beats FROM worker WHERE ended_at IS NULL ORDER BY id
 
 -- name: lease_holds
--- Whether a worker has a lease at a given time.
-SELECT 1 FROM worker WHERE id = ? AND ended_at IS NULL AND until > ?
+-- Whether a worker has a lease.
+SELECT 1 FROM worker WHERE id = ? AND ended_at IS NULL
 
 -- name: end_lease
 -- Ends a worker's lease.
 UPDATE worker SET ended_at = ? WHERE id = ? AND ended_at IS NULL
 
--- name: end_overdue_leases
--- Ends the leases that have run out.
-UPDATE worker SET ended_at = ? WHERE ended_at IS NULL AND until <= ?
+-- name: end_silent_lease
+-- Ends a worker's lease, unless its heart has beaten meanwhile.
+UPDATE worker SET ended_at = ? WHERE id = ? AND beats = ? AND ended_at IS NULL
 
 -- name: held_by
 -- The tasks under the lease of a worker.
@@ -24,11 +28,18 @@ SELECT {columns} FROM task AS t WHERE t.finished_at IS NULL AND t.state = 'runni
 
 -- name: without_lease
 -- The running tasks whose worker has no lease any more, or whose client has been silent for too long.
-SELECT {columns} FROM task AS t
-WHERE t.finished_at IS NULL AND t.state = 'running'
-  AND (t.leased_until <= ?
-       OR (t.worker IS NOT NULL
-           AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = t.worker AND worker.ended_at IS NULL)))
+SELECT {columns} FROM task AS t WHERE {unleased}
+
+-- name: any_without_lease
+-- Whether there are such.
+SELECT EXISTS (SELECT 1 FROM task AS t WHERE {unleased})
+
+-- name: unleased
+-- Part: that a task runs under no lease.
+t.finished_at IS NULL AND t.state = 'running'
+AND (t.leased_until <= :now
+     OR (t.worker IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = t.worker AND worker.ended_at IS NULL)))
 
 -- name: count_running
 -- How many tasks of a type run in the whole store.
@@ -52,10 +63,6 @@ FROM task AS t WHERE t.row = ?
 -- The cancels and pauses that wait for a worker's running tasks.
 SELECT id, epoch, cancel_requested, pause_requested FROM task
 WHERE state = 'running' AND (cancel_requested OR pause_requested) AND worker = ?
-
--- name: workers
--- The workers whose lease holds at a given time.
-SELECT info FROM worker WHERE ended_at IS NULL AND until > ? ORDER BY id
 
 -- name: forget_workers
 -- Forgets the workers that have been gone since a given time.

@@ -37,8 +37,7 @@ AND (:list_id IS NULL OR t.list_id = :list_id)
 AND (:parent IS NULL OR t.parent = :parent)
 AND (:assignee IS NULL OR t.assignee = :assignee)
 AND (:depends_on IS NULL OR EXISTS (
-    SELECT 1 FROM task AS awaited JOIN edge ON edge.dependency = awaited.row
-    WHERE awaited.id = :depends_on AND edge.dependent = t.row
+    SELECT 1 FROM edge WHERE edge.dependent = t.row AND edge.dependency = :depends_on
 ))
 
 -- name: find_anywhere
@@ -82,8 +81,7 @@ SELECT {columns} FROM task AS t WHERE t.parent = :parent AND {matching} ORDER BY
 -- name: find_by_dependency
 -- A list of the tasks that depend on one.
 SELECT {columns} FROM task AS t WHERE t.row IN (
-    SELECT edge.dependent FROM task AS awaited JOIN edge ON edge.dependency = awaited.row
-    WHERE awaited.id = :depends_on
+    SELECT edge.dependent FROM edge WHERE edge.dependency = :depends_on
 ) AND {matching} ORDER BY t.row DESC LIMIT :limit
 
 -- name: tally

@@ -67,7 +67,7 @@ RETURNING number
 -- Part: whether an unfinished task depends on this one.
 EXISTS (
     SELECT 1 FROM edge JOIN task AS waiting ON waiting.row = edge.dependent
-    WHERE edge.dependency = t.row AND waiting.finished_at IS NULL
+    WHERE edge.dependency = t.id AND waiting.finished_at IS NULL
 )
 
 -- name: get

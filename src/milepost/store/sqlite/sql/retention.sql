@@ -41,9 +41,8 @@ DELETE FROM traceback WHERE task IN (SELECT value FROM json_each(?))
 DELETE FROM log WHERE task IN (SELECT value FROM json_each(?))
 
 -- name: delete_edges
--- Drops the edges from and to tasks.
-DELETE FROM edge
-WHERE dependent IN (SELECT value FROM json_each(?1)) OR dependency IN (SELECT value FROM json_each(?1))
+-- Drops what tasks depended on. Edges to them stay: whoever depends on them knows by that that they are gone.
+DELETE FROM edge WHERE dependent IN (SELECT value FROM json_each(?))
 
 -- name: known_files
 -- Those of some files that a record points to.

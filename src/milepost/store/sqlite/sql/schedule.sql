@@ -30,7 +30,7 @@ SELECT min(due) FROM (
 -- The queued tasks that do not say yet that no live worker offers their type, or still say so although one does.
 WITH offered (type) AS (
     SELECT json_each.value FROM worker, json_each(worker.info, '$.types')
-    WHERE worker.ended_at IS NULL AND worker.until > :now
+    WHERE worker.ended_at IS NULL
 )
 SELECT row, type IN offered FROM task
 WHERE finished_at IS NULL AND state = 'queued' AND runner <> 'external'
