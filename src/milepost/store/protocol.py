@@ -417,7 +417,7 @@ class TaskStore(Protocol):
         """The workers whose lease holds."""
         ...
 
-    async def tally(self, scope: Scope) -> list[Tally]:
+    async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """Count tasks by type and state."""
         ...
 

@@ -120,9 +120,9 @@ class Reads:
         """See TaskStore.workers."""
         return [_worker_info(info) for (info,) in self._rows("workers", (now,))]
 
-    def tally(self, scope: Scope) -> list[Tally]:
+    def tally(self, scope: Scope, now: int) -> list[Tally]:
         """See TaskStore.tally."""
-        counted = self._rows("tally", visibility(scope))
+        counted = self._rows("tally", {"now": now, **visibility(scope)})
         return [Tally(task_type, State(state), tasks) for task_type, state, tasks in counted]
 
     def known_files(self, keys: Sequence[str]) -> set[str]:

@@ -249,9 +249,9 @@ class SqliteStore:
         """See TaskStore."""
         return await self._read(Reads.workers, now)
 
-    async def tally(self, scope: Scope) -> list[Tally]:
+    async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """See TaskStore."""
-        return await self._read(Reads.tally, scope)
+        return await self._read(Reads.tally, scope, now)
 
     async def known_files(self, keys: Sequence[str]) -> set[str]:
         """See TaskStore."""
