@@ -266,12 +266,18 @@ def test_stores_that_can_not_be_opened(name: str, tmp_path: Path) -> None:
     for store, message in {
         "text.db": f"--store: {tmp_path}/text.db is not a SQLite database.",
         "other.db": f"--store: {tmp_path}/other.db is another program's database.",
-        "no/such/folder.db": f"--store: {tmp_path}/no/such/folder.db can't be opened (No such file or directory).",
     }.items():
         outcome = processes.milepost(name, JOBS, "--store", tmp_path / store, *port)
         assert outcome.returncode == Exit.FAILED
         assert outcome.stderr.startswith(f"milepost: {message}")
         assert outcome.stderr.count("\n") == 1
+
+
+def test_a_store_can_not_be_made_without_a_folder_for_it(tmp_path: Path) -> None:
+    store = tmp_path / "no" / "such" / "folder.db"
+    outcome = processes.milepost("serve", JOBS, "--store", store, "--port", "0")
+    assert outcome.returncode == Exit.FAILED
+    assert outcome.stderr == f"milepost: --store: {store} can't be opened (No such file or directory).\n"
 
 
 def test_on_a_terminal_logs_are_for_people(tmp_path: Path) -> None:
