@@ -38,13 +38,18 @@ class HttpApp:
     ) -> None:
         self._service = service
         self._authenticator = authenticator or OpenMode()
-        site = Site(dialects, open_mode=isinstance(self._authenticator, OpenMode))
+        self._site = site = Site(dialects, open_mode=isinstance(self._authenticator, OpenMode))
         self._table = Table([*dialects, site], otherwise=site)
         self.stopping = asyncio.Event()
         """Set by whoever is about to stop the server: waits then answer with what there is, and streams end."""
 
+    def leave(self) -> None:
+        """Say at `/readyz` that the server is about to stop. Everything else is answered as ever, until then."""
+        self._site.is_leaving = True
+
     def stop(self) -> None:
         """Let what takes long come to its end, so that a server can stop without waiting for it."""
+        self.leave()
         self.stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
