@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+from functools import partial
 
 from fastapi import FastAPI
 
 from milepost import Context, Milepost
 
 app = Milepost(os.environ.get("SHOP_STORE"))
-web = FastAPI(lifespan=app.lifespan_with_worker)
+web = FastAPI(lifespan=partial(app.lifespan_with_worker, grace=float(os.environ.get("SHOP_GRACE", "25"))))
 web.mount("/operations", app.asgi())
 
 
@@ -27,6 +28,13 @@ async def spin(ctx: Context) -> None:
         ctx.progress(message=f"in {os.getpid()}")
         await ctx.checkpoint(n)
         await asyncio.sleep(0.005)
+
+
+@app.task
+async def hang(ctx: Context) -> None:
+    """Hears of nothing."""
+    ctx.progress(message="hanging")
+    await asyncio.Event().wait()
 
 
 @web.post("/orders")

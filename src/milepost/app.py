@@ -64,6 +64,7 @@ class Milepost:
         self._service: Service | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._webs: list[HttpApp] = []
+        self._host_worker: HostWorker | None = None
 
     # Registering.
 
@@ -148,7 +149,7 @@ class Milepost:
         from milepost.http.signals import heeded
 
         async with self.opened(), self.maintenance():
-            with heeded(self._stop_webs):
+            with heeded(self._stop_webs, self._end_worker):
                 yield
 
     @contextlib.asynccontextmanager
@@ -162,10 +163,10 @@ class Milepost:
         themselves or reach a checkpoint.
         """
         async with self.lifespan(web):
-            host = HostWorker(
+            self._host_worker = HostWorker(
                 self._worker_lock(), lambda: self._make_worker(concurrency=concurrency, grace=grace, loops=())
             )
-            async with host.running():
+            async with self._host_worker.running():
                 yield
 
     @property
@@ -212,6 +213,10 @@ class Milepost:
     def _stop_webs(self) -> None:
         for web in self._webs:
             web.stop()
+
+    def _end_worker(self) -> None:
+        if self._host_worker is not None:
+            self._host_worker.end()
 
     def _make_worker(self, *, concurrency: int, grace: float, loops: Iterable[BackgroundLoop]) -> Worker:
         return Worker(

@@ -20,6 +20,10 @@ class Handler:
         self.got.append(number)
 
 
+def nothing() -> None:
+    """What does not matter."""
+
+
 @pytest.fixture
 def handlers() -> Iterator[dict[int, Any]]:
     """What is set now; it is set again after the test."""
@@ -33,7 +37,7 @@ def handlers() -> Iterator[dict[int, Any]]:
 async def test_both_hear_a_signal(number: signal.Signals, handlers: dict[int, Any]) -> None:
     server, stopped = Handler(), asyncio.Event()
     signal.signal(number, server)
-    with heeded(stopped.set):
+    with heeded(stopped.set, nothing):
         signal.raise_signal(number)
         async with asyncio.timeout(10):
             await stopped.wait()
@@ -43,11 +47,23 @@ async def test_both_hear_a_signal(number: signal.Signals, handlers: dict[int, An
     assert server.got == [number] * 2
 
 
+async def test_another_ctrl_c_means_at_once(handlers: dict[int, Any]) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    for number in handlers:
+        signal.signal(number, Handler())
+    with heeded(lambda: heard.put_nowait("stop"), lambda: heard.put_nowait("at once")):
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+            signal.raise_signal(number)
+        async with asyncio.timeout(10):
+            assert [await heard.get() for _ in range(3)] == ["stop", "at once", "at once"]
+    assert heard.empty()
+
+
 async def test_the_event_loop_s_own_handlers_hear_it_too(handlers: dict[int, Any]) -> None:
     server, stopped = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.set)
-    with heeded(stopped.set):
+    with heeded(stopped.set, nothing):
         signal.raise_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             await server.wait()
@@ -58,7 +74,7 @@ async def test_the_event_loop_s_own_handlers_hear_it_too(handlers: dict[int, Any
 async def test_several_hear_it(handlers: dict[int, Any]) -> None:
     server, first, second = Handler(), asyncio.Event(), asyncio.Event()
     signal.signal(signal.SIGTERM, server)
-    with heeded(first.set), heeded(second.set):
+    with heeded(first.set, nothing), heeded(second.set, nothing):
         signal.raise_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             await first.wait()
@@ -70,7 +86,7 @@ async def test_several_hear_it(handlers: dict[int, Any]) -> None:
 async def test_what_nothing_handles_is_left_alone(handlers: dict[int, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with heeded(lambda: None):
+    with heeded(nothing, nothing):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
 
@@ -78,7 +94,7 @@ async def test_what_nothing_handles_is_left_alone(handlers: dict[int, Any]) -> N
 async def test_a_handler_that_was_set_later_stays(handlers: dict[int, Any]) -> None:
     signal.signal(signal.SIGTERM, Handler())
     later = Handler()
-    with heeded(lambda: None):
+    with heeded(nothing, nothing):
         signal.signal(signal.SIGTERM, later)
     assert signal.getsignal(signal.SIGTERM) is later
 
@@ -88,7 +104,7 @@ async def test_in_another_thread_nothing_is_set(handlers: dict[int, Any]) -> Non
     seen: list[Any] = []
 
     async def run() -> None:
-        with heeded(lambda: None):
+        with heeded(nothing, nothing):
             seen.append({number: signal.getsignal(number) for number in handlers})
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))

@@ -35,15 +35,16 @@ class HostWorker:
         self._make = make
         self._stopping = asyncio.Event()
         self._worker: Worker | None = None
+        self._running: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run in the background of a block. At its end tasks have their grace time, unless it was cancelled.
+        """Run in the background of a block. At its end tasks have their grace time, unless it is cancelled.
 
         Raises OSError where the lock's file can't be made.
         """
         file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        running = asyncio.create_task(self._run(file), name="milepost-worker")
+        running = self._running = asyncio.create_task(self._run(file), name="milepost-worker")
         try:
             yield
         except asyncio.CancelledError:
@@ -56,6 +57,11 @@ class HostWorker:
             finally:
                 running.cancel()
                 os.close(file)
+
+    def end(self) -> None:
+        """Give up at once what runs; its lease runs out."""
+        if self._running is not None:
+            self._running.cancel()
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -18,27 +18,38 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 @contextlib.contextmanager
-def heeded(stop: Callable[[], None]) -> Iterator[None]:
-    """Inside, SIGTERM and SIGINT call `stop` in the running event loop, before what handled them already does.
+def heeded(stop: Callable[[], None], at_once: Callable[[], None]) -> Iterator[None]:
+    """Inside, SIGTERM and SIGINT call `stop` in the running event loop, beside what handles them already.
 
-    A signal that nothing in the program handles is left alone, and so are all where this is not the main thread, as in
-    most test clients: no server gets signals there.
+    A SIGINT that is not the first signal, from somebody who will not wait, calls `at_once` instead. A signal that
+    nothing in the program handles is left alone, and so are all where this is not the main thread, as in most test
+    clients: no server gets signals there.
     """
     loop = asyncio.get_running_loop()
+    is_stopping = False
+
+    def heed(number: int) -> None:
+        nonlocal is_stopping
+        if not is_stopping:
+            stop()
+        elif number == signal.SIGINT:
+            at_once()
+        is_stopping = True
+
     with contextlib.ExitStack() as set_back:
         if threading.current_thread() is threading.main_thread():
             for number in _ENDING:
                 before = signal.getsignal(number)
                 if callable(before):
-                    ours = _both(loop, stop, before)
+                    ours = _both(loop, heed, before)
                     signal.signal(number, ours)
                     set_back.callback(_set_back, number, ours, before)
         yield
 
 
-def _both(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], before: Handler) -> Handler:
+def _both(loop: asyncio.AbstractEventLoop, heed: Callable[[int], None], before: Handler) -> Handler:
     def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop)
+        loop.call_soon_threadsafe(heed, number)
         before(number, frame)
 
     return handle
