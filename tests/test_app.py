@@ -241,8 +241,10 @@ def test_it_can_run_again_in_another_event_loop(app: Milepost) -> None:
     web = fastapi(app)
     for _ in range(2):
         with TestClient(web, base_url="http://localhost") as client:
-            started = client.post("/operations/v1/tasks?", json={"type": "greet", "input": {"name": "Ada"}})
-            assert client.get(f"{started.headers['location']}?wait=0.01").json()["state"] == "queued"
+            soon = times.to_rfc3339(times.now() + SECOND // 2)
+            task = {"type": "greet", "input": {"name": "Ada"}, "run_at": soon}
+            started = client.post("/operations/v1/tasks", json=task)
+            assert client.get(f"{started.headers['location']}?wait=30&version=1").json()["state"] == "queued"
 
 
 # From plain functions.
