@@ -113,35 +113,37 @@ def test_stopping_ends_waits_and_streams_at_once_and_parks_tasks(own_server: Ser
 
 
 def test_the_api_answers_until_the_worker_has_ended(tmp_path: Path) -> None:
-    server = Server(tmp_path, "--grace", "60")
-    task_id, gate = meeting(server, "gate")
-    running = server.get(task_id)
+    server = Server(tmp_path, "--grace", "20")
     told: list[str] = []
     following = threading.Event()
 
-    def follow() -> None:
+    def follow(task_id: str) -> None:
         with Remote(server.url) as remote, remote.stream(f"/v1/tasks/{task_id}/events") as response:
             for line in response.iter_lines():
                 following.set()
                 told.append(line)
 
-    thread = threading.Thread(target=follow)
-    thread.start()
-    assert following.wait(30)
-    server.process.send_signal(signal.SIGTERM)
-    with server.log.open() as log:
-        follow_until(log.fileno(), b"Stopping")
-    ready = httpx2.get(f"{server.url}/readyz")
-    assert (ready.status_code, ready.json()["detail"]) == (503, "The server is stopping.")
-    assert httpx2.get(f"{server.url}/healthz").status_code == 200
-    assert server.get(task_id) == running
-    later = server.start("echo", text="after that")
-    assert server.get(later)["state"] == "queued"
-    gate.write_text("through")
-    thread.join(30)
-    last = json.loads([line for line in told if line.startswith("data:")][-1].removeprefix("data:"))
-    assert (last["state"], last["result"]) == ("succeeded", "through")
-    assert server.stop() == 0
+    try:
+        task_id, gate = meeting(server, "gate")
+        running = server.get(task_id)
+        thread = threading.Thread(target=follow, args=(task_id,))
+        thread.start()
+        assert following.wait(30)
+        server.process.send_signal(signal.SIGTERM)
+        with server.log.open() as log:
+            follow_until(log.fileno(), b"Stopping")
+        ready = httpx2.get(f"{server.url}/readyz")
+        assert (ready.status_code, ready.json()["detail"]) == (503, "The server is stopping.")
+        assert httpx2.get(f"{server.url}/healthz").status_code == 200
+        assert server.get(task_id) == running
+        later = server.start("echo", text="after that")
+        assert server.get(later)["state"] == "queued"
+        gate.write_text("through")
+        thread.join(30)
+        last = json.loads([line for line in told if line.startswith("data:")][-1].removeprefix("data:"))
+        assert (last["state"], last["result"]) == ("succeeded", "through")
+    finally:
+        assert server.stop() == 0
     again = Server(tmp_path)
     try:
         assert again.wait(later)["result"]["text"] == "after that"
