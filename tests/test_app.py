@@ -1,7 +1,8 @@
 import asyncio
 import contextlib
+import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -140,6 +142,31 @@ async def test_behind_a_server_with_a_root_path(app: Milepost) -> None:
         assert started.headers["location"] == f"/api/operations/v1/tasks/{started.json()['id']}"
 
 
+async def test_middleware_of_theirs_is_no_hindrance(app: Milepost) -> None:
+    web = fastapi(app, app.lifespan_with_worker)
+    web.add_middleware(GZipMiddleware)
+
+    @web.middleware("http")
+    async def sign(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        response.headers["x-shop"] = "theirs"
+        return response
+
+    async with running(web) as client:
+        task = await app.start("spin")
+        path = f"/operations/v1/tasks/{task.id}"
+        later = await client.get(f"{path}?wait=30&version={task.version}")
+        assert (later.json()["version"] > task.version, later.headers["x-shop"]) == (True, "theirs")
+        states = []
+        async with client.stream("GET", f"{path}/events") as stream:
+            async for line in stream.aiter_lines():
+                if line.startswith("data:") and "state" in (said := json.loads(line.removeprefix("data:"))):
+                    states.append(said["state"])
+                    if len(states) == 1:
+                        assert (await client.post(f"{path}/cancel")).status_code == 202
+        assert states[-1] == "cancelled"
+
+
 async def test_it_can_be_all_that_is_served(app: Milepost) -> None:
     async with running(app.asgi()) as client:
         assert (await client.get("/readyz")).json()["types"] == ["greet", "spin"]
@@ -231,7 +258,7 @@ async def test_two_of_them_in_a_process_keep_apart(tmp_path: Path) -> None:
 
 async def test_who_only_serves_looks_after_the_store_all_the_same(app: Milepost) -> None:
     async with app.lifespan():
-        task = await app.start("greet", {"name": "Ada"}, run_at=times.now() + SECOND // 10)
+        task = await app.start("greet", {"name": "Ada"}, run_at=times.now() + SECOND)
         assert task.state is State.SCHEDULED
         later = await app.service.wait(LOCAL, task.id, timeout=PATIENCE, version=task.version)
         assert later.state is State.QUEUED
