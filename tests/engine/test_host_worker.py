@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from milepost import BlockingContext, Context
-from milepost.engine.host_worker import HostWorker
+from milepost.engine.host_worker import HostWorker, _taken
 from milepost.engine.worker import Worker
 from milepost.task import State
 from tests.engine.bench import Bench
@@ -119,3 +119,10 @@ async def test_where_no_lock_can_be_made_it_does_not_begin(bench: Bench, tmp_pat
     with pytest.raises(FileNotFoundError):
         async with HostWorker(tmp_path / "no" / "lock", bench.worker).running():
             raise AssertionError
+
+
+def test_a_file_that_can_not_be_locked_is_told(tmp_path: Path, told: "asyncio.Queue[logging.LogRecord]") -> None:
+    with (tmp_path / "lock").open("w") as file:
+        closed = file.fileno()
+    assert not _taken(closed)
+    assert told.get_nowait().getMessage() == "No worker can run here: its lock can't be taken"

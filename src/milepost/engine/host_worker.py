@@ -99,4 +99,7 @@ def _taken(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:  # some network file systems have no locks
+        _log.exception("No worker can run here: its lock can't be taken")
+        return False
     return True
