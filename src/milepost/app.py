@@ -1,8 +1,10 @@
 """How do the parts make one application? `Milepost` is a registry of task types, wired to store, files and service."""
 
+import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,9 +14,11 @@ from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
 from milepost.engine.due import Due
 from milepost.engine.expire import Expire, Sweep
+from milepost.engine.host_worker import HostWorker
 from milepost.engine.rescue import Rescue
 from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
+from milepost.errors import NotOpen
 from milepost.files.folder import FolderFiles
 from milepost.service import Service
 from milepost.start import Start
@@ -23,11 +27,17 @@ from milepost.times import Clock
 
 if TYPE_CHECKING:
     from milepost.http.app import HttpApp
-    from milepost.http.dialect import Dialect
+    from milepost.http.dialect import Authenticator, Dialect
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_STORE = "milepost.db"
+
+NOT_OPEN = (
+    "Milepost is not open, because its lifespan does not run. Give it to the application that is served: "
+    "FastAPI(lifespan=app.lifespan), or Starlette(lifespan=app.lifespan). Elsewhere, work inside "
+    "`async with app.opened():`."
+)
 
 
 class Milepost:
@@ -52,6 +62,9 @@ class Milepost:
         self._files_root = Path(files_root or os.environ.get("MILEPOST_FILES_ROOT", "."))
         self._clock = clock
         self._service: Service | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._webs: list[HttpApp] = []
+        self._host_worker: HostWorker | None = None
 
     # Registering.
 
@@ -116,38 +129,96 @@ class Milepost:
         files = FolderFiles(self._files_folder)
         try:
             await store.publish_types([task_type.info for task_type in self.types.values()])
+            for web in self._webs:
+                web.begin()
+            self._loop = asyncio.get_running_loop()
             self._service = Service(store, files, clock=self._clock)
             yield self._service
         finally:
-            self._service = None
+            self._service = self._loop = None
             await files.close()
             await store.close()
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
-        """For `FastAPI(lifespan=app.lifespan)` and Starlette alike: open while the application runs."""
-        async with self.opened():
-            yield
+    async def lifespan(self, web: object = None) -> AsyncIterator[None]:  # noqa: ARG002 - what frameworks call it with
+        """For `FastAPI(lifespan=app.lifespan)` and Starlette alike: open while the application runs.
+
+        Looks after the store meanwhile, and lets event streams end when the server is told to stop. Runs no tasks:
+        `milepost worker` does, or `lifespan_with_worker`.
+        """
+        from milepost.http.signals import heeded
+
+        async with self.opened(), self.maintenance():
+            with heeded(self._stop_webs, self._end_worker):
+                yield
+
+    @contextlib.asynccontextmanager
+    async def lifespan_with_worker(
+        self, web: object = None, *, concurrency: int = DEFAULT_CONCURRENCY, grace: float = DEFAULT_GRACE
+    ) -> AsyncIterator[None]:
+        """As `lifespan`, with a worker on the application's event loop.
+
+        Of all processes of a host that serve these types from this store one runs it, and another takes over when that
+        one ends. `concurrency`: how many tasks it runs at once. `grace`: seconds that they have, at the end, to end
+        themselves or reach a checkpoint.
+        """
+        async with self.lifespan(web):
+            self._host_worker = HostWorker(
+                self._worker_lock(), lambda: self._make_worker(concurrency=concurrency, grace=grace, loops=())
+            )
+            async with self._host_worker.running():
+                yield
 
     @property
     def service(self) -> Service:
-        """What callers may do. RuntimeError outside `opened()` or the lifespan."""
+        """What callers may do. NotOpen, a RuntimeError, outside `opened()` or the lifespan."""
         if self._service is None:
-            raise RuntimeError(
-                "This Milepost is not open. Give your application its lifespan, FastAPI(lifespan=app.lifespan), "
-                "or work inside `async with app.opened():`."
-            )
+            raise NotOpen(NOT_OPEN)
         return self._service
 
-    def asgi(self, dialects: "Sequence[Dialect] | None" = None) -> "HttpApp":
-        """The HTTP API as an ASGI application, to serve or to mount: the native dialect unless told otherwise."""
+    def asgi(
+        self, dialects: "Sequence[Dialect] | None" = None, *, authenticator: "Authenticator | None" = None
+    ) -> "HttpApp":
+        """The HTTP API as an ASGI application, to serve or to mount: the native dialect unless told otherwise.
+
+        `authenticator` says who calls; without one everybody on this machine may do everything, and nobody else may.
+        """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native
 
-        return HttpApp(lambda: self.service, dialects or [Native()])
+        web = HttpApp(
+            lambda: self.service, dialects or [Native()], authenticator=authenticator, lifespan=self._lifespan_of_web
+        )
+        self._webs.append(web)
+        return web
 
     def worker(self, *, concurrency: int = DEFAULT_CONCURRENCY, grace: float = DEFAULT_GRACE) -> Worker:
         """A worker for these types; `grace` in seconds. Only while open."""
+        return self._make_worker(concurrency=concurrency, grace=grace, loops=self._loops())
+
+    @contextlib.asynccontextmanager
+    async def maintenance(self) -> AsyncIterator[None]:
+        """Run the background loops in this process; a worker does so anyhow. Only while open."""
+        async with run_together(self._loops()):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _lifespan_of_web(self, web: object) -> AsyncIterator[None]:
+        """Where a server serves just the API, or passes the lifespan on to what is mounted as well."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._service is None:
+                await stack.enter_async_context(self.lifespan(web))
+            yield
+
+    def _stop_webs(self) -> None:
+        for web in self._webs:
+            web.stop()
+
+    def _end_worker(self) -> None:
+        if self._host_worker is not None:
+            self._host_worker.end()
+
+    def _make_worker(self, *, concurrency: int, grace: float, loops: Iterable[BackgroundLoop]) -> Worker:
         return Worker(
             self.types,
             self.service.store,
@@ -155,15 +226,15 @@ class Milepost:
             self._place(),
             concurrency=concurrency,
             grace=grace,
-            loops=self._loops(),
+            loops=loops,
             clock=self._clock,
         )
 
-    @contextlib.asynccontextmanager
-    async def maintenance(self) -> AsyncIterator[None]:
-        """Run the background loops in this process; a worker does so anyhow. Only while open."""
-        async with run_together(self._loops()):
-            yield
+    def _worker_lock(self) -> Path:
+        """A file beside the store, for these types: another application on the same store may bring others."""
+        names = blake2b("\n".join(sorted(self.types)).encode(), digest_size=4).hexdigest()
+        store = self.path.resolve()
+        return store.with_name(f"{store.name}-worker-{names}")
 
     def _loops(self) -> list[BackgroundLoop]:
         store, files = self.service.store, self.service.files
@@ -186,14 +257,21 @@ class Milepost:
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Task:
-        """Start a task; it is durable when this returns. Only while open.
+        """Start a task; it is durable when this returns. Only while open, and on the event loop that it was opened on.
 
         `timeout` is of each try. `options` are the other fields of `milepost.start.Start`: title, run_at (µs),
-        priority, depends_on … Raises ValueError for a timeout that is none, milepost.errors.Invalid and its kin.
+        priority, depends_on … Raises ValueError for a timeout that is none, milepost.errors.Invalid and its kin,
+        NotOpen, and RuntimeError on another event loop.
         """
+        service = self.service
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "This Milepost is open on another event loop. From a plain function that Starlette or FastAPI runs in "
+                "a thread, call anyio.from_thread.run(app.start, TYPE, INPUT)."
+            )
         limit = None if timeout is None else times.parse_duration(timeout)
         start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, timeout=limit, **options)
-        created = await self.service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
+        created = await service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
         return created.task
 
 

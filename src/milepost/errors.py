@@ -128,6 +128,13 @@ class PreconditionFailed(ServiceError):
     title = "The task has changed since"
 
 
+class NotOpen(ServiceError, RuntimeError):
+    """The application's lifespan does not run: whoever wrote it has to say so, asking again changes nothing."""
+
+    code = "not-open"
+    title = "Milepost is not open"
+
+
 class Unavailable(ServiceError):
     """It can't be done right now; asking again is safe."""
 

@@ -337,7 +337,7 @@ class Service:
 
     async def tally(self, principal: Principal) -> list[Tally]:
         """How many tasks there are that the caller may see, by type and state."""
-        return await self.store.tally(principal.scope())
+        return await self.store.tally(principal.scope(), now=self.clock())
 
 
 async def _slice(body: bytes, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:

@@ -112,6 +112,45 @@ def test_stopping_ends_waits_and_streams_at_once_and_parks_tasks(own_server: Ser
         assert again.stop() == 0
 
 
+def test_the_api_answers_until_the_worker_has_ended(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--grace", "20")
+    told: list[str] = []
+    following = threading.Event()
+
+    def follow(task_id: str) -> None:
+        with Remote(server.url) as remote, remote.stream(f"/v1/tasks/{task_id}/events") as response:
+            for line in response.iter_lines():
+                following.set()
+                told.append(line)
+
+    try:
+        task_id, gate = meeting(server, "gate")
+        running = server.get(task_id)
+        thread = threading.Thread(target=follow, args=(task_id,))
+        thread.start()
+        assert following.wait(30)
+        server.process.send_signal(signal.SIGTERM)
+        with server.log.open() as log:
+            follow_until(log.fileno(), b"Stopping")
+        ready = httpx2.get(f"{server.url}/readyz")
+        assert (ready.status_code, ready.json()["detail"]) == (503, "The server is stopping.")
+        assert httpx2.get(f"{server.url}/healthz").status_code == 200
+        assert server.get(task_id) == running
+        later = server.start("echo", text="after that")
+        assert server.get(later)["state"] == "queued"
+        gate.write_text("through")
+        thread.join(30)
+        last = json.loads([line for line in told if line.startswith("data:")][-1].removeprefix("data:"))
+        assert (last["state"], last["result"]) == ("succeeded", "through")
+    finally:
+        assert server.stop() == 0
+    again = Server(tmp_path)
+    try:
+        assert again.wait(later)["result"]["text"] == "after that"
+    finally:
+        assert again.stop() == 0
+
+
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     server = Server(tmp_path, "--grace", "600")
     _, gate = meeting(server, "gate")
@@ -265,12 +304,18 @@ def test_stores_that_can_not_be_opened(name: str, tmp_path: Path) -> None:
     for store, message in {
         "text.db": f"--store: {tmp_path}/text.db is not a SQLite database.",
         "other.db": f"--store: {tmp_path}/other.db is another program's database.",
-        "no/such/folder.db": f"--store: {tmp_path}/no/such/folder.db can't be opened (No such file or directory).",
     }.items():
         outcome = processes.milepost(name, JOBS, "--store", tmp_path / store, *port)
         assert outcome.returncode == Exit.FAILED
         assert outcome.stderr.startswith(f"milepost: {message}")
         assert outcome.stderr.count("\n") == 1
+
+
+def test_a_store_can_not_be_made_without_a_folder_for_it(tmp_path: Path) -> None:
+    store = tmp_path / "no" / "such" / "folder.db"
+    outcome = processes.milepost("serve", JOBS, "--store", store, "--port", "0")
+    assert outcome.returncode == Exit.FAILED
+    assert outcome.stderr == f"milepost: --store: {store} can't be opened (No such file or directory).\n"
 
 
 def test_on_a_terminal_logs_are_for_people(tmp_path: Path) -> None:

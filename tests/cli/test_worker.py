@@ -10,6 +10,7 @@ from milepost.engine.source import load_file
 from milepost.service import Service
 from milepost.task import State
 from milepost.times import SECOND
+from tests.cli.conftest import Command
 from tests.cli.processes import JOBS, environment, spawn, wait_for_line
 
 PATIENCE = 60 * SECOND
@@ -74,3 +75,10 @@ async def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == Exit.INTERRUPTED
+
+
+def test_a_store_that_is_not_there_is_not_made(command: Command, tmp_path: Path) -> None:
+    outcome = command("worker", JOBS, "--store", tmp_path / "task.db")
+    assert (outcome.code, outcome.out) == (Exit.USAGE, "")
+    assert outcome.err.startswith(f"milepost: --store: there is no store at {tmp_path}/task.db. ")
+    assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,8 @@
 """Every snippet and command of README and docs/ is executed, as it stands, in the order of its page.
 
-A Python block whose first line is `# name.py` is a file that the commands of every page find. `milepost serve` and
-`milepost worker` run in the background until the page is through. Port 8006 becomes a free one, TASK_ID the id of the
-newest task.
+A Python block whose first line is `# name.py` is a file that the commands of every page find. `milepost serve`,
+`milepost worker` and `uvicorn` run in the background until the page is through. Port 8006 becomes a free one, TASK_ID
+the id of the newest task.
 """
 
 import json
@@ -22,7 +22,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BACKGROUND = ("milepost serve", "milepost worker")
+BACKGROUND = {"milepost serve": b"ready", "milepost worker": b"ready", "uvicorn": b"startup complete"}
+"""What is not waited for, and what it says once it is of use."""
 ELSEWHERE = ("scripts/", ". .venv/")
 """Run by tests of their own, or true of the checkout only."""
 
@@ -64,15 +65,16 @@ class Reader:
         command = command.replace("8006", str(self.port))
         if "TASK_ID" in command:
             command = command.replace("TASK_ID", self.newest())
-        if command.startswith(BACKGROUND):
-            self.starts(command)
-            return
+        for beginning, said in BACKGROUND.items():
+            if command.startswith(beginning):
+                self.starts(command, until=said)
+                return
         done = subprocess.run(
             ["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, timeout=60, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
 
-    def starts(self, command: str) -> None:
+    def starts(self, command: str, *, until: bytes) -> None:
         process = subprocess.Popen(
             shlex.split(command),
             cwd=self.folder,
@@ -83,7 +85,7 @@ class Reader:
         self.running.append(process)
         assert process.stdout is not None
         told = b""
-        while b"ready" not in told:
+        while until not in told:
             line = process.stdout.readline()
             assert line, told.decode()
             told += line

@@ -163,6 +163,24 @@ def test_a_program_that_has_configured_it_keeps_its_way() -> None:
         assert [type(handler) for handler in root.handlers] == [logging.NullHandler, CaptureHandler]
 
 
+def test_a_program_that_shows_warnings_only_goes_on_to_do_so() -> None:
+    shown = io.StringIO()
+    chatty = logging.getLogger("shop.chatty")
+    with bare_root() as root:
+        root.addHandler(logging.StreamHandler(shown))
+        capture_logging()
+        assert [message for message, _, _ in captured(lambda: log.info("a row"))] == ["a row"]
+        logging.getLogger("httpx").info("a request")
+        root.info("the root")
+        log.warning("a warning")
+        chatty.setLevel(logging.DEBUG)
+        try:
+            chatty.debug("as it was told to")
+        finally:
+            chatty.setLevel(logging.NOTSET)
+    assert shown.getvalue() == "a warning\nas it was told to\n"
+
+
 def test_plain_threads_of_a_program_belong_to_no_task() -> None:
     capture_logging()
 

@@ -141,6 +141,12 @@ def test_a_prefix_ends_at_a_segment() -> None:
     assert found("GET", "/operations", root_path="/operations")[1] == "/"
 
 
+@pytest.mark.parametrize("path", ["/api/v1/operations/tasks/1", "/operations/tasks/1", "/tasks/1"])
+def test_a_proxy_before_a_mount_may_have_taken_off_its_own_prefix(path: str) -> None:
+    scope = {"root_path": "/api/v1/operations", "app_root_path": "/api/v1"}
+    assert found("GET", path, **scope) == ("a", "/tasks/{id}", {"id": "1"})
+
+
 def test_a_server_may_leave_out_the_raw_path_or_put_the_query_into_it() -> None:
     assert found("GET", "/tasks/ü", raw_path=None)[2] == {"id": "ü"}
     assert found("GET", "/tasks/1", raw_path=b"/tasks/1?a=b")[2] == {"id": "1"}

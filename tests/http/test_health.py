@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from milepost import __version__
+from milepost.http.app import HttpApp
 from milepost.http.health import readiness
 from milepost.service import Service
 from milepost.store.protocol import WorkerInfo
@@ -58,6 +59,21 @@ async def test_a_store_that_fails_is_not_ready_and_says_no_more(
     assert "secret" not in response.text
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "secret" in caplog.text
+
+
+async def test_a_server_that_is_about_to_stop_takes_nobody_new(app: HttpApp, client: httpx2.AsyncClient) -> None:
+    app.leave()
+    response = await client.get("/readyz")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json() == {
+        "ready": False,
+        "detail": "The server is stopping.",
+        "open_mode": True,
+        "workers": 1,
+        "types": ["export"],
+    }
+    assert (await client.get("/v1/tasks")).status_code == 200
+    assert not app.stopping.is_set()
 
 
 async def test_metrics_count_tasks_by_type_and_state(client: httpx2.AsyncClient, tasks: Tasks) -> None:

@@ -263,7 +263,7 @@ class Reading:
         await scene.start(tenant="other")
 
         async def tallied(scope: Scope) -> set[Tally]:
-            return set(await scene.store.tally(scope))
+            return set(await scene.store.tally(scope, now=START))
 
         assert await tallied(ACME) == {
             Tally("export", State.QUEUED, 2),

@@ -258,7 +258,7 @@ class Records:
                 assert (type(changed), type(deleted), type(waiting)) == (Missing, Missing, DependencyMissing)
                 assert await scene.find(scope, depends_on=one) == []
             assert await scene.find(scope) == []
-            assert await scene.store.tally(scope) == []
+            assert await scene.store.tally(scope, now=START) == []
 
     async def test_p6_the_role_user_sees_its_own_and_what_is_assigned_to_it(self, scene: Scene) -> None:
         own = await scene.start()

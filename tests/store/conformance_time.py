@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Deleted, Filter, Missing, Wanted, WorkerInfo
+from milepost.store.protocol import EVERYTHING, Deleted, Filter, Missing, Tally, Wanted, WorkerInfo
 from milepost.task import JsonResult, State
 from milepost.times import DAY, HOUR, SECOND
 from milepost.trigger import Trigger
@@ -151,6 +151,7 @@ class Time:
             assert await scene.store.result(task.id, EVERYTHING, now=scene.now) is None
             assert await scene.store.log(task.id, EVERYTHING, limit=10, now=scene.now) is None
             assert await scene.find() == []
+            assert await scene.store.tally(EVERYTHING, now=scene.now) == []
             outcome = await scene.try_change(task, lambda t, _: lifecycle.Step(t))
             assert isinstance(outcome, Missing)
             assert isinstance(await scene.delete(task), Missing)
@@ -174,6 +175,7 @@ class Time:
         task = await scene.start(depends_on=(root.id,))
         scene.now += DAY
         assert await scene.get(root) == root
+        assert Tally(root.type, State.SUCCEEDED, 1) in await scene.store.tally(EVERYTHING, now=scene.now)
         assert await scene.store.expire(now=scene.now, limit=1) == Deleted(())
         await scene.change(task, lifecycle.cancel)
         assert await scene.get(root) is None

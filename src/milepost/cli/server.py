@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -35,8 +36,9 @@ def run(
     """Serve `app` on these sockets until SIGTERM or SIGINT; a second SIGINT ends the process at once.
 
     `worker` is the command of the worker that is kept running meanwhile; without one this process looks after the store
-    itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. `on_ready` is called
-    once requests are taken. Raises CommandError when the store can't be opened.
+    itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. Requests are answered
+    until the worker has ended, so that clients see what becomes of its tasks. `on_ready` is called once requests are
+    taken. Raises CommandError when the store can't be opened.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(app, sockets, worker, grace, access_log=access_log, on_ready=on_ready))
@@ -60,11 +62,12 @@ async def _run(
         supervisor = None
         if worker is not None:
             supervisor = Supervisor(worker, grace=grace, on_end=partial(end_lease, app.service))
-        _heed_signals(web, server, supervisor)
+        ending = _Ending(web, server, supervisor, grace)
+        ending.heed_signals()
         async with asyncio.TaskGroup() as together:
             together.create_task(server.serve(list(sockets)))
             if supervisor is not None:
-                together.create_task(supervisor.run())
+                together.create_task(ending.follow(supervisor))
 
 
 def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
@@ -78,7 +81,7 @@ def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
         access_log=access_log,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=round(grace),
+        timeout_graceful_shutdown=round(grace),  # or what is left of it by then
     )
 
 
@@ -92,26 +95,52 @@ async def end_lease(service: Service, pid: int) -> None:
         log.exception("The lease of a worker that ended could not be ended; it runs out by itself", worker=pid)
 
 
-def _heed_signals(web: HttpApp, server: "_Server", supervisor: Supervisor | None) -> None:
-    def stop() -> None:
-        if server.should_exit:
+class _Ending:
+    """In which order worker and API come to their end."""
+
+    def __init__(self, web: HttpApp, server: "_Server", supervisor: Supervisor | None, grace: float) -> None:
+        self._web = web
+        self._server = server
+        self._supervisor = supervisor
+        self._grace = grace
+        self._began_at: float | None = None
+
+    def heed_signals(self) -> None:
+        """Begin with it on SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._begin)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+
+    async def follow(self, supervisor: Supervisor) -> None:
+        """Keep the worker running; once it has ended for good the API may end too."""
+        await supervisor.run()
+        self._close()
+
+    def _begin(self) -> None:
+        if self._began_at is not None:
             return
+        self._began_at = time.monotonic()
         log.info("Stopping; Ctrl-C ends it at once")
-        server.should_exit = True
-        web.stop()
-        if supervisor is not None:
-            supervisor.stop()
+        if self._supervisor is None:
+            self._close()
+        else:
+            self._web.leave()
+            self._supervisor.stop()
 
-    def interrupt() -> None:
-        if server.should_exit:
-            if supervisor is not None:
-                supervisor.kill()
+    def _interrupt(self) -> None:
+        if self._began_at is not None:
+            if self._supervisor is not None:
+                self._supervisor.kill()
             os._exit(Exit.INTERRUPTED)
-        stop()
+        self._begin()
 
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    def _close(self) -> None:
+        """Requests had the same time as the tasks; those that came late have a moment."""
+        began_at = time.monotonic() if self._began_at is None else self._began_at
+        left = self._grace - (time.monotonic() - began_at)
+        self._server.config.timeout_graceful_shutdown = max(1, round(left))
+        self._web.stop()
+        self._server.should_exit = True
 
 
 class _Server(uvicorn.Server):

@@ -24,6 +24,15 @@ async def opened(app: Milepost) -> AsyncIterator[None]:
         yield
 
 
+def check_there(path: Path, otherwise: str) -> None:
+    """Raise CommandError when there is no store at `path`, which is more often mistyped than wanted.
+
+    `otherwise` says what to do where it is right.
+    """
+    if not path.exists():
+        raise CommandError(f"--store: there is no store at {path.absolute()}. {otherwise}", Exit.USAGE)
+
+
 def bring_up_to_date(path: Path) -> tuple[int, int]:
     """Give the store at `path` the schema of this release; the versions before and after. Raises CommandError."""
     check_library()

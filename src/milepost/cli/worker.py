@@ -26,10 +26,12 @@ def worker(
 ) -> None:
     """Run the tasks of these files, beside a server on the same store, until SIGTERM or Ctrl-C.
 
-    A second Ctrl-C ends it at once. The exit code is 1 when tasks that do not stop keep it from going on.
+    The store has to be there: `milepost serve`, or `milepost migrate --create`, makes it. A second Ctrl-C ends the
+    worker at once. The exit code is 1 when tasks that do not stop keep it from going on.
     """
-    from milepost.cli import logging, work  # a client's commands start in half the time without these
+    from milepost.cli import logging, storing, work  # a client's commands start in half the time without these
 
     logging.configure(log_level)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
+    storing.check_there(app.path, "A server makes it: start `milepost serve` first, or name the one that it uses.")
     work.run(app, concurrency=concurrency, grace=grace, lifeline=lifeline)

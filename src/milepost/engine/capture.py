@@ -34,12 +34,35 @@ class CaptureHandler(logging.Handler):
             self.handleError(record)
 
 
+class _AsBefore(logging.Filter):
+    """Keeps from a handler what the root logger's `level` kept from it before it was lowered."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record would have come so far: by its level, or that of a logger below the root."""
+        logger: logging.Logger | None = logging.getLogger(record.name)
+        while logger is not None and logger.parent is not None:
+            if logger.level:
+                return True
+            logger = logger.parent
+        return record.levelno >= self._level
+
+
 def capture_logging() -> None:
-    """Capture from INFO upwards, in this process, from now on. Calling it again changes nothing."""
+    """Capture from INFO upwards, in this process, from now on. Calling it again changes nothing.
+
+    What the program shows of its own logging stays the same.
+    """
     root = logging.getLogger()
     if not root.handlers and logging.lastResort is not None:
         root.addHandler(logging.lastResort)  # it shows warnings only while there is no handler at all
     if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
         root.addHandler(CaptureHandler(logging.INFO))
     if root.level > logging.INFO or root.level == logging.NOTSET:
+        for handler in root.handlers:
+            if handler is not logging.lastResort and not isinstance(handler, CaptureHandler):
+                handler.addFilter(_AsBefore(root.level))
         root.setLevel(logging.INFO)

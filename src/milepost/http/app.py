@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from milepost.errors import ServiceError, Unavailable
+from milepost.errors import NotOpen, ServiceError, Unavailable
 from milepost.http.dialect import Authenticator, Call, Dialect
 from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import Internal
@@ -23,10 +25,10 @@ logger = logging.getLogger(__name__)
 class HttpApp:
     """The HTTP API in some dialects, with the pages about it, as an ASGI application to serve or to mount.
 
-    `service` is asked for at each request, so that the application can exist before the store is open. `authenticator`
-    says who calls; open mode by default. Raises ValueError when two dialects answer the same method on the same path.
-
-    Opening and closing the store is its owner's affair; `lifespan` is only answered politely.
+    `service` is asked for at each request, so that the application can exist before the store is open; it may raise
+    NotOpen. `authenticator` says who calls; open mode by default. `lifespan` surrounds the requests where a server
+    serves just this: what it is mounted on has a lifespan of its own. Raises ValueError when two dialects answer the
+    same method on the same path.
     """
 
     def __init__(
@@ -35,16 +37,28 @@ class HttpApp:
         dialects: Sequence[Dialect],
         *,
         authenticator: Authenticator | None = None,
+        lifespan: Callable[[object], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         self._service = service
         self._authenticator = authenticator or OpenMode()
-        site = Site(dialects, open_mode=isinstance(self._authenticator, OpenMode))
+        self._site = site = Site(dialects, open_mode=isinstance(self._authenticator, OpenMode))
         self._table = Table([*dialects, site], otherwise=site)
+        self._lifespan = Router(lifespan=lifespan).lifespan
+        self.begin()
+
+    def begin(self) -> None:
+        """Be as new, for a server that starts: one that has stopped may have been in this process, on another loop."""
+        self._site.is_leaving = False
         self.stopping = asyncio.Event()
         """Set by whoever is about to stop the server: waits then answer with what there is, and streams end."""
 
+    def leave(self) -> None:
+        """Say at `/readyz` that the server is about to stop. Everything else is answered as ever, until then."""
+        self._site.is_leaving = True
+
     def stop(self) -> None:
         """Let what takes long come to its end, so that a server can stop without waiting for it."""
+        self.leave()
         self.stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +66,7 @@ class HttpApp:
             case "http":
                 await self._answer(scope, receive, send)
             case "lifespan":
-                await _lifespan(receive, send)
+                await self._lifespan(scope, receive, send)
             case _:
                 await send({"type": "websocket.close", "code": 1000})
 
@@ -84,6 +98,9 @@ class HttpApp:
             return await operation.handler(call)
         except ClientDisconnect:
             raise
+        except NotOpen as error:
+            logger.error("%s %s can't be answered: %s", request.method, operation.path, error)
+            return dialect.problem(error, request)
         except ServiceError as error:
             return dialect.problem(error, request)
         except StoreBusy:
@@ -91,11 +108,3 @@ class HttpApp:
         except Exception:
             logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": message["type"] + ".complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -151,7 +151,15 @@ def _segments(scope: Mapping[str, Any]) -> list[str]:
         except UnicodeDecodeError:
             return _NOWHERE
     if scope.get("root_path"):
-        mounted = split(scope["root_path"].rstrip("/"))
-        if segments[: len(mounted)] == mounted:  # a proxy may have taken it off already
-            segments = segments[len(mounted) :]
+        segments = _beneath(scope, segments)
     return [] if segments == [""] else segments
+
+
+def _beneath(scope: Mapping[str, Any], segments: list[str]) -> list[str]:
+    """What follows the prefix of a proxy, and that of a mount, which `root_path` names both."""
+    mounted = split(scope["root_path"].rstrip("/"))
+    proxy = split(scope.get("app_root_path", "").rstrip("/"))  # told by Starlette's Mount
+    for prefix in (mounted, mounted[len(proxy) :]):  # the proxy may have taken its own off already
+        if segments[: len(prefix)] == prefix:
+            return segments[len(prefix) :]
+    return segments

@@ -34,8 +34,10 @@ class Readiness(msgspec.Struct, frozen=True):
     types: Annotated[list[str], Meta(description="Names of the task types that there are.")]
 
 
-async def readiness(service: Service, *, open_mode: bool, patience: float = PATIENCE) -> Readiness:
-    """Ask the store, for `patience` seconds at most."""
+async def readiness(
+    service: Service, *, open_mode: bool, is_leaving: bool = False, patience: float = PATIENCE
+) -> Readiness:
+    """Ask the store, for `patience` seconds at most. `is_leaving`: the server is about to stop."""
     try:
         async with asyncio.timeout(patience):
             workers, types = await service.workers(), await service.types()
@@ -44,7 +46,8 @@ async def readiness(service: Service, *, open_mode: bool, patience: float = PATI
     except Exception:
         logger.exception("the store can't be read")
         return Readiness(False, "The store can't be read.", open_mode, 0, [])
-    return Readiness(True, None, open_mode, len(workers), [info.name for info in types])
+    detail = "The server is stopping." if is_leaving else None
+    return Readiness(not is_leaving, detail, open_mode, len(workers), [info.name for info in types])
 
 
 async def metrics(service: Service, principal: Principal) -> bytes:

@@ -37,6 +37,7 @@ STATUSES: Final[dict[type[ServiceError], int]] = {
     errors.Invalid: 422,
     errors.KeyConflict: 422,
     http_errors.Internal: 500,
+    errors.NotOpen: 503,
     errors.Unavailable: 503,
 }
 """The HTTP status of each refusal."""

@@ -40,6 +40,8 @@ class Site:
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._first = dialects[0].name
         self._open_mode = open_mode
+        self.is_leaving = False
+        """Whether the server is about to stop, so that new clients had better go elsewhere."""
         self._document = lru_cache(maxsize=64)(self._make_document)
 
     def operations(self) -> Sequence[Operation]:
@@ -64,7 +66,8 @@ class Site:
 
     def _for_programs(self) -> list[Operation]:
         spec = {200: Answer("The document.", Json)}
-        ready = {200: Answer("They can.", Readiness), 503: Answer("The store does not answer.", Readiness)}
+        unready = "The store does not answer, or the server is about to stop."
+        ready = {200: Answer("They can.", Readiness), 503: Answer(unready, Readiness)}
         figures = {200: Answer("Tasks by type and state, and workers, for Prometheus.", media_type="text/plain")}
         return [
             _operation(
@@ -88,7 +91,7 @@ class Site:
 
     async def ready(self, call: Call[NoQuery, None]) -> Response:
         """Whether requests can be answered."""
-        found = await readiness(call.service, open_mode=self._open_mode)
+        found = await readiness(call.service, open_mode=self._open_mode, is_leaving=self.is_leaving)
         return _json(found) if found.ready else _json(found, 503, {"retry-after": "1"})
 
     async def metrics(self, call: Call[NoQuery, None]) -> Response:

@@ -439,7 +439,7 @@ class TaskStore(Protocol):
         """The workers whose lease nobody has ended."""
         ...
 
-    async def tally(self, scope: Scope) -> list[Tally]:
+    async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """Count tasks by type and state."""
         ...
 

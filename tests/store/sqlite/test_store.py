@@ -1,5 +1,7 @@
 import asyncio
+import logging
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -53,6 +55,40 @@ async def test_a_lost_ring_is_made_up_for(path: Path, make_store: MakeStore, sce
     await asyncio.sleep(0)
     await other.change(task, lifecycle.cancel)
     await bounded(waiting)
+
+
+@pytest.fixture
+def told() -> Iterator["asyncio.Queue[logging.LogRecord]"]:
+    """What a store logs, as it does."""
+    told: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
+    handler = logging.Handler()
+    handler.emit = told.put_nowait  # type: ignore[method-assign]
+    logger = logging.getLogger("milepost.store.sqlite.store")
+    logger.addHandler(handler)
+    yield told
+    logger.removeHandler(handler)
+
+
+async def test_a_poll_that_fails_is_told_once_and_goes_on(
+    path: Path, store: SqliteStore, make_store: MakeStore, told: "asyncio.Queue[logging.LogRecord]"
+) -> None:
+    other, scene = Scene(await make_store()), Scene(store)
+    task = await scene.start()
+    waiting = asyncio.create_task(store.wait(task.id, version=1, timeout=LONG))
+    await asyncio.sleep(0)
+    for bell in path.with_name(f"{path.name}-bells").iterdir():
+        bell.unlink()
+    asked = asyncio.Semaphore(0)
+    connection = store._parts.reads._connection
+    connection.authorizer = lambda *_: asked.release() or apsw.SQLITE_DENY
+    record = await bounded(told.get())
+    assert (record.levelname, record.exc_info is not None) == ("ERROR", True)
+    for _ in range(3):
+        await bounded(asked.acquire())
+    connection.authorizer = None
+    await other.change(task, lifecycle.cancel)
+    await bounded(waiting)
+    assert told.empty()
 
 
 async def test_every_thread_can_have_a_store_of_its_own(path: Path, scene: Scene) -> None:

@@ -125,9 +125,9 @@ class Reads:
         """Whether a task runs under no lease."""
         return bool(self._rows("any_without_lease", {"now": now})[0][0])
 
-    def tally(self, scope: Scope) -> list[Tally]:
+    def tally(self, scope: Scope, now: int) -> list[Tally]:
         """See TaskStore.tally."""
-        counted = self._rows("tally", visibility(scope))
+        counted = self._rows("tally", {"now": now, **visibility(scope)})
         return [Tally(task_type, State(state), tasks) for task_type, state, tasks in counted]
 
     def known_files(self, keys: Sequence[str]) -> set[str]:

@@ -1,9 +1,10 @@
 """Where do records live when nothing was said: in one SQLite file, which several processes can share."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
@@ -28,7 +29,6 @@ from milepost.store.protocol import (
     Refusal,
     Request,
     Scope,
-    StoreBusy,
     Tally,
     TypeInfo,
     Wanted,
@@ -46,6 +46,8 @@ from milepost.store.sqlite.watch import Watch
 from milepost.store.sqlite.writer import Writer
 from milepost.task import Task
 from milepost.times import SECOND
+
+_log = logging.getLogger(__name__)
 
 FEW: Final = 32
 """So many records are read in the event loop; more are left to the reader thread."""
@@ -134,13 +136,21 @@ class SqliteStore:
     @staticmethod
     async def _poll(reads: Reads, watch: Watch, writer: Writer) -> None:
         seen = None
+        is_blind = False
         while True:
             await asyncio.sleep(POLL)
             writer.give_up()
-            with suppress(StoreBusy):
-                if (version := reads.data_version()) != seen:
-                    seen = version
-                    watch.rung()
+            try:
+                version = reads.data_version()
+            except Exception:
+                if not is_blind:  # once, and not every second
+                    _log.exception("The store can't be read, so that rings may be missed; it is tried again and again")
+                is_blind, seen = True, None
+                continue
+            is_blind = False
+            if version != seen:  # which it is after an error: what was missed meanwhile is looked for
+                seen = version
+                watch.rung()
 
     # Callers.
 
@@ -257,9 +267,9 @@ class SqliteStore:
         """See TaskStore."""
         return [pulse.worker for pulse in await self.pulses()]
 
-    async def tally(self, scope: Scope) -> list[Tally]:
+    async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """See TaskStore."""
-        return await self._read(Reads.tally, scope)
+        return await self._read(Reads.tally, scope, now)
 
     async def known_files(self, keys: Sequence[str]) -> set[str]:
         """See TaskStore."""

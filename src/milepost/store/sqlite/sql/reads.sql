@@ -86,7 +86,7 @@ SELECT {columns} FROM task AS t WHERE t.row IN (
 
 -- name: tally
 -- How many tasks a caller can see, by type and state.
-SELECT t.type, t.state, count(*) FROM task AS t WHERE {visible} GROUP BY t.type, t.state
+SELECT t.type, t.state, count(*) FROM task AS t WHERE {visible} AND {kept} GROUP BY t.type, t.state
 
 -- name: versions
 -- How far some records are.

@@ -1,0 +1,369 @@
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio.from_thread
+import httpx2
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from milepost import Context, Milepost, times
+from milepost.access.principal import LOCAL, Principal
+from milepost.errors import NotOpen
+from milepost.http.dialect import Operation
+from milepost.service import Service
+from milepost.task import State, Task
+from milepost.times import SECOND
+
+from .http.conftest import in_memory, served
+
+PATIENCE = 60 * SECOND
+
+Make = Callable[[Milepost], Any]
+
+
+def application(folder: Path, store: str = "shop.db") -> Milepost:
+    app = Milepost(folder / store)
+
+    @app.task
+    async def greet(ctx: Context, *, name: str) -> str:
+        return f"Hello, {name}!"
+
+    @app.task
+    async def spin(ctx: Context) -> None:
+        n = ctx.saved or 0
+        while True:
+            n += 1
+            ctx.progress(message="spinning")
+            await ctx.checkpoint(n)
+            await asyncio.sleep(0.005)
+
+    return app
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Milepost:
+    return application(tmp_path)
+
+
+def fastapi(app: Milepost, lifespan: Any = None, **options: Any) -> FastAPI:
+    web = FastAPI(lifespan=lifespan or app.lifespan, **options)
+
+    @web.post("/before")
+    async def before(name: str) -> str:
+        return (await app.start("greet", {"name": name})).id
+
+    web.mount("/operations", app.asgi())
+
+    @web.get("/after")
+    async def after() -> str:
+        return "theirs"
+
+    return web
+
+
+def starlette(app: Milepost, lifespan: Any = None) -> Starlette:
+    async def before(request: Request) -> Response:
+        return JSONResponse((await app.start("greet", {"name": request.query_params["name"]})).id)
+
+    async def after(request: Request) -> Response:
+        return JSONResponse("theirs")
+
+    routes = [Route("/before", before, methods=["POST"]), Mount("/operations", app.asgi()), Route("/after", after)]
+    return Starlette(routes=routes, lifespan=lifespan or app.lifespan)
+
+
+@contextlib.asynccontextmanager
+async def running(web: Any, **config: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a real server in this process, with a lifespan."""
+    async with served(web, lifespan="on", **config) as url, httpx2.AsyncClient(base_url=url, timeout=30) as client:
+        yield client
+
+
+async def until_said(service: Service, task: Task, message: str) -> None:
+    while task.message != message:
+        later = await service.wait(LOCAL, task.id, timeout=PATIENCE, version=task.version)
+        assert later.version > task.version
+        task = later
+
+
+# Beneath somebody's paths.
+
+
+@pytest.mark.parametrize("make", [fastapi, starlette])
+async def test_it_lives_beside_the_routes_of_others(make: Make, app: Milepost) -> None:
+    async with running(make(app, app.lifespan_with_worker)) as client:
+        task_id = (await client.post("/before?name=Ada")).json()
+        record = await client.get(f"/operations/v1/tasks/{task_id}?wait=30&version=1")
+        while record.json()["state"] != "succeeded":
+            record = await client.get(f"/operations/v1/tasks/{task_id}?wait=30&version={record.json()['version']}")
+        assert record.json()["result"] == "Hello, Ada!"
+        assert (await client.get("/after")).json() == "theirs"
+        assert (await client.get("/v1/tasks")).status_code == 404
+
+
+@pytest.mark.parametrize("make", [fastapi, starlette])
+async def test_what_it_links_to_is_beneath_its_prefix(make: Make, app: Milepost) -> None:
+    async with running(make(app)) as client:
+        started = await client.post("/operations/v1/tasks", json={"type": "greet", "input": {"name": "Ada"}})
+        assert started.status_code == 202
+        location = started.headers["location"]
+        assert location == f"/operations/v1/tasks/{started.json()['id']}"
+        assert (await client.get(location)).json()["id"] == started.json()["id"]
+        home = await client.get("/operations", follow_redirects=True)
+        assert (home.status_code, home.url.path) == (200, "/operations/docs")
+        assert "href='/operations/openapi/native.json'" in home.text
+        assert (await client.get("/operations/openapi.json")).json()["servers"] == [{"url": "/operations"}]
+
+
+@pytest.mark.parametrize("seen", ["/operations", "/api/operations"])
+async def test_behind_a_proxy_too_whether_it_takes_its_prefix_off_or_not(seen: str, app: Milepost) -> None:
+    web = fastapi(app)
+    async with app.lifespan(web), in_memory(web, root_path="/api") as client:
+        started = await client.post(f"{seen}/v1/tasks", json={"type": "greet", "input": {"name": "Ada"}})
+        assert started.headers["location"] == f"/api/operations/v1/tasks/{started.json()['id']}"
+        assert "href='/api/operations/openapi/native.json'" in (await client.get(f"{seen}/docs")).text
+
+
+async def test_behind_a_server_with_a_root_path(app: Milepost) -> None:
+    async with running(fastapi(app), root_path="/api") as client:
+        started = await client.post("/operations/v1/tasks", json={"type": "greet", "input": {"name": "Ada"}})
+        assert started.headers["location"] == f"/api/operations/v1/tasks/{started.json()['id']}"
+
+
+async def test_middleware_of_theirs_is_no_hindrance(app: Milepost) -> None:
+    web = fastapi(app, app.lifespan_with_worker)
+    web.add_middleware(GZipMiddleware)
+
+    @web.middleware("http")
+    async def sign(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        response.headers["x-shop"] = "theirs"
+        return response
+
+    async with running(web) as client:
+        task = await app.start("spin")
+        path = f"/operations/v1/tasks/{task.id}"
+        later = await client.get(f"{path}?wait=30&version={task.version}")
+        assert (later.json()["version"] > task.version, later.headers["x-shop"]) == (True, "theirs")
+        states = []
+        async with client.stream("GET", f"{path}/events") as stream:
+            async for line in stream.aiter_lines():
+                if line.startswith("data:") and "state" in (said := json.loads(line.removeprefix("data:"))):
+                    states.append(said["state"])
+                    if len(states) == 1:
+                        assert (await client.post(f"{path}/cancel")).status_code == 202
+        assert states[-1] == "cancelled"
+
+
+async def test_it_can_be_all_that_is_served(app: Milepost) -> None:
+    async with running(app.asgi()) as client:
+        assert (await client.get("/readyz")).json()["types"] == ["greet", "spin"]
+    with pytest.raises(NotOpen):
+        _ = app.service
+
+
+async def test_a_lifespan_that_is_passed_on_to_what_is_mounted_opens_nothing_twice(app: Milepost) -> None:
+    web = app.asgi()
+    async with app.lifespan():
+        async with running(web) as client:
+            assert (await client.get("/readyz")).status_code == 200
+        await app.start("greet", {"name": "Ada"})
+
+
+async def test_others_can_say_who_calls(app: Milepost) -> None:
+    class Sessions:
+        async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
+            return Principal(request.cookies["who"], "", LOCAL.grants)
+
+    web = Starlette(routes=[Mount("/operations", app.asgi(authenticator=Sessions()))], lifespan=app.lifespan)
+    async with app.lifespan(web), in_memory(web, host="shop.example.com") as client:
+        started = await client.post(
+            "/operations/v1/tasks", json={"type": "greet", "input": {"name": "Ada"}}, headers={"cookie": "who=ada"}
+        )
+        assert started.json()["owner"] == "ada"
+
+
+# The lifespan.
+
+
+@pytest.mark.parametrize("make", [fastapi, starlette])
+async def test_without_it_the_first_request_says_which_line_is_missing(
+    make: Make, app: Milepost, caplog: pytest.LogCaptureFixture
+) -> None:
+    web = make(app, lambda _: contextlib.nullcontext())
+    async with running(web) as client:
+        for path in ("/operations/v1/tasks", "/operations/docs"):
+            response = await client.get(path)
+            assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+            assert response.json()["type"] == "/problems/not-open"
+            assert "FastAPI(lifespan=app.lifespan)" in response.json()["detail"]
+            assert "retry-after" not in response.headers
+    told = [record for record in caplog.records if record.name == "milepost.http.app"]
+    assert [(record.levelno, record.exc_info) for record in told] == [(logging.ERROR, None)] * 2
+    assert "FastAPI(lifespan=app.lifespan)" in told[0].getMessage()
+
+
+async def test_without_it_starting_a_task_says_so_too(app: Milepost) -> None:
+    with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=app\.lifespan\)"):
+        await app.start("greet", {"name": "Ada"})
+
+
+async def test_it_goes_into_a_lifespan_of_one_s_own(app: Milepost) -> None:
+    steps = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(web: FastAPI) -> AsyncIterator[None]:
+        async with app.lifespan(web):
+            steps.append(len(await app.service.types()))
+            yield
+            steps.append(len(await app.service.types()))
+
+    async with running(fastapi(app, lifespan)) as client:
+        assert (await client.post("/before?name=Ada")).status_code == 200
+        steps.append(0)
+    assert steps == [2, 0, 2]
+
+
+async def test_two_of_them_in_a_process_keep_apart(tmp_path: Path) -> None:
+    one, two = application(tmp_path, "one.db"), application(tmp_path, "two.db")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(web: FastAPI) -> AsyncIterator[None]:
+        async with one.lifespan_with_worker(web), two.lifespan_with_worker(web):
+            yield
+
+    web = FastAPI(lifespan=lifespan)
+    web.mount("/one", one.asgi())
+    web.mount("/two", two.asgi())
+    async with running(web) as client:
+        tasks = [await app.start("greet", {"name": name}) for app, name in ((one, "Ada"), (two, "Bob"))]
+        for app, task, result in zip((one, two), tasks, (b'"Hello, Ada!"', b'"Hello, Bob!"'), strict=True):
+            ended = await app.service.wait(LOCAL, task.id, timeout=PATIENCE, until_end=True)
+            assert (ended.state, bytes(ended.result.value)) == (State.SUCCEEDED, result)
+        assert (await client.get(f"/one/v1/tasks/{tasks[0].id}")).status_code == 200
+        assert (await client.get(f"/two/v1/tasks/{tasks[0].id}")).status_code == 404
+
+
+async def test_who_only_serves_looks_after_the_store_all_the_same(app: Milepost) -> None:
+    async with app.lifespan():
+        task = await app.start("greet", {"name": "Ada"}, run_at=times.now() + SECOND)
+        assert task.state is State.SCHEDULED
+        later = await app.service.wait(LOCAL, task.id, timeout=PATIENCE, version=task.version)
+        assert later.state is State.QUEUED
+
+
+def test_it_can_run_again_in_another_event_loop(app: Milepost) -> None:
+    web = fastapi(app)
+    for _ in range(2):
+        with TestClient(web, base_url="http://localhost") as client:
+            soon = times.to_rfc3339(times.now() + SECOND // 2)
+            task = {"type": "greet", "input": {"name": "Ada"}, "run_at": soon}
+            started = client.post("/operations/v1/tasks", json=task)
+            assert client.get(f"{started.headers['location']}?wait=30&version=1").json()["state"] == "queued"
+
+
+# From plain functions.
+
+
+async def test_a_plain_route_starts_tasks_through_the_event_loop(app: Milepost) -> None:
+    web = fastapi(app)
+
+    @web.post("/plain")
+    def plain(name: str) -> str:
+        return anyio.from_thread.run(app.start, "greet", {"name": name}).id
+
+    @web.post("/titled")
+    def titled(name: str) -> str | None:
+        return anyio.from_thread.run(partial(app.start, "greet", {"name": name}, title="For Ada")).title
+
+    async with running(web) as client:
+        task_id = (await client.post("/plain?name=Ada")).json()
+        assert (await client.get(f"/operations/v1/tasks/{task_id}")).json()["state"] == "queued"
+        assert (await client.post("/titled?name=Ada")).json() == "For Ada"
+
+
+async def test_another_event_loop_is_told_how(app: Milepost) -> None:
+    def run() -> None:
+        asyncio.run(app.start("greet", {"name": "Ada"}))
+
+    async with app.lifespan():
+        with pytest.raises(RuntimeError, match=r"anyio\.from_thread\.run\(app\.start, TYPE, INPUT\)"):
+            await asyncio.to_thread(run)
+
+
+# With a worker.
+
+
+async def test_at_the_end_tasks_reach_their_next_checkpoint(app: Milepost) -> None:
+    async with app.lifespan_with_worker():
+        task = await app.start("spin")
+        await until_said(app.service, task, "spinning")
+    async with app.opened() as service:
+        after = await service.get(LOCAL, task.id)
+        assert (after.state, after.losses, after.attempt) == (State.QUEUED, 0, 1)
+        assert await service.workers() == []
+
+
+async def test_one_that_is_cancelled_has_no_time_for_that(app: Milepost) -> None:
+    started: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        async with app.lifespan_with_worker(grace=3600):
+            task = await app.start("wait")
+            await until_said(app.service, task, "waiting")
+            started.set_result(task)
+            await asyncio.Event().wait()
+
+    @app.task
+    async def wait(ctx: Context) -> None:
+        ctx.progress(message="waiting")
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(60):
+        serving = asyncio.create_task(run())
+        task = await started
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+    async with app.opened() as service:
+        assert (await service.get(LOCAL, task.id)).state is State.RUNNING
+
+
+async def test_one_works_and_another_takes_over(tmp_path: Path) -> None:
+    one, two = application(tmp_path), application(tmp_path)
+    async with two.lifespan_with_worker():
+        async with one.lifespan_with_worker():
+            task = await two.start("spin")
+            await until_said(two.service, task, "spinning")
+            assert len(await one.service.workers()) == 1
+        again = await two.service.get(LOCAL, task.id)
+        while again.state is not State.RUNNING:
+            again = await two.service.wait(LOCAL, task.id, timeout=PATIENCE, version=again.version)
+        assert len(await two.service.workers()) == 1
+
+
+async def test_who_has_other_types_works_beside_it(tmp_path: Path) -> None:
+    one, two = application(tmp_path), Milepost(tmp_path / "shop.db")
+
+    @two.task
+    async def pack(ctx: Context) -> str:
+        return "packed"
+
+    async with one.lifespan_with_worker(), two.lifespan_with_worker():
+        for app, name, given in ((one, "greet", {"name": "Ada"}), (two, "pack", {})):
+            task = await app.start(name, given)
+            ended = await app.service.wait(LOCAL, task.id, timeout=PATIENCE, until_end=True)
+            assert ended.state is State.SUCCEEDED
+        assert len(await one.service.workers()) == 2
