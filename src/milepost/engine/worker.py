@@ -239,18 +239,20 @@ class Worker:
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
             return Ended(Stopped(lease.stopping))
-        with contextlib.ExitStack() as ended:
-            ended.callback(lease.unhook)
-            if lease.task.timeout is not None:
-                delay = lease.task.timeout / SECOND
-                timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
-                ended.callback(timer.cancel)
-            try:
-                await folders.take_over(self._place, lease.task)
-                return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
-            except Exception as error:
-                _log.exception("Task %s could not be run", lease.task.id)
-                return Ended(Died(f"it could not be run: {error}"))
+        timer = None
+        if lease.task.timeout is not None:
+            delay = lease.task.timeout / SECOND
+            timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
+        try:
+            await folders.take_over(self._place, lease.task)
+            return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
+        except Exception as error:
+            _log.exception("Task %s could not be run", lease.task.id)
+            return Ended(Died(f"it could not be run: {error}"))
+        finally:
+            lease.unhook()
+            if timer is not None:
+                timer.cancel()
 
     def _runner(self, task: Task, task_type: TaskType) -> Runner:
         """A task that has taken a worker down runs in a process of its own, so that its neighbours live."""
