@@ -17,6 +17,7 @@ from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
+from milepost.engine.edits import Edits
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
@@ -78,6 +79,7 @@ class Worker:
         self._settlement = Settlement(files, clock=clock, jitter=jitter)
         self._runners: dict[str, Runner] = {"loop": LoopRunner(), "thread": ThreadRunner(), "process": ProcessRunner()}
         self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
+        self._edits = Edits(store, clock)
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
         self._lingering: set[asyncio.Future[Outcome]] = set()
@@ -340,7 +342,7 @@ class Worker:
         edit = LeasedEdit(lease.task.id, lease.task.epoch, apply)
         while lease.stopping is not StopReason.LEASE_LOST:
             try:
-                (after,) = await self._store.change_leased([edit], now=self._clock())
+                after = await self._edits.change(edit)
             except (TypeError, ValueError):
                 raise  # trying again would meet the same
             except Exception as error:
