@@ -19,6 +19,7 @@ from milepost.cli.exits import Exit
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
 from milepost.http.app import HttpApp
+from milepost.http.corked import CorkedProtocol
 from milepost.service import Service
 
 log = structlog.get_logger(__name__)
@@ -74,7 +75,7 @@ def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         web,
         loop="none",
-        http="httptools",
+        http=CorkedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -28,9 +28,8 @@ RELEASED: Final = ".released"
 
 async def take_over(place: Place, task: Task) -> None:
     """Give the try that begins what earlier ones have left, as far as it lies on this machine."""
-    folder = folder_of(place, task)
-    if folder.parent.exists():
-        await asyncio.to_thread(_take_over, folder)
+    if task.epoch > 1 and _has_any(place, task):
+        await asyncio.to_thread(_take_over, folder_of(place, task))
 
 
 def release(place: Place, task: Task) -> None:
@@ -42,9 +41,13 @@ def release(place: Place, task: Task) -> None:
 
 async def remove(place: Place, task: Task) -> None:
     """Remove a task's private folders, if there are any, as far as that is possible."""
-    folder = folder_of(place, task).parent
-    if folder.exists():
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    if _has_any(place, task):
+        await asyncio.to_thread(shutil.rmtree, folder_of(place, task).parent, ignore_errors=True)
+
+
+def _has_any(place: Place, task: Task) -> bool:
+    """Whether a task has private folders. Most have none, and making a Path would cost more than the look itself."""
+    return os.path.exists(f"{place.folders}/{task.id}")  # noqa: PTH110
 
 
 def _take_over(folder: Path) -> None:

@@ -17,6 +17,7 @@ from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
+from milepost.engine.edits import Edits
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
@@ -78,6 +79,7 @@ class Worker:
         self._settlement = Settlement(files, clock=clock, jitter=jitter)
         self._runners: dict[str, Runner] = {"loop": LoopRunner(), "thread": ThreadRunner(), "process": ProcessRunner()}
         self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
+        self._edits = Edits(store, clock)
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
         self._lingering: set[asyncio.Future[Outcome]] = set()
@@ -237,18 +239,20 @@ class Worker:
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
             return Ended(Stopped(lease.stopping))
-        with contextlib.ExitStack() as ended:
-            ended.callback(lease.unhook)
-            if lease.task.timeout is not None:
-                delay = lease.task.timeout / SECOND
-                timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
-                ended.callback(timer.cancel)
-            try:
-                await folders.take_over(self._place, lease.task)
-                return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
-            except Exception as error:
-                _log.exception("Task %s could not be run", lease.task.id)
-                return Ended(Died(f"it could not be run: {error}"))
+        timer = None
+        if lease.task.timeout is not None:
+            delay = lease.task.timeout / SECOND
+            timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
+        try:
+            await folders.take_over(self._place, lease.task)
+            return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
+        except Exception as error:
+            _log.exception("Task %s could not be run", lease.task.id)
+            return Ended(Died(f"it could not be run: {error}"))
+        finally:
+            lease.unhook()
+            if timer is not None:
+                timer.cancel()
 
     def _runner(self, task: Task, task_type: TaskType) -> Runner:
         """A task that has taken a worker down runs in a process of its own, so that its neighbours live."""
@@ -336,7 +340,7 @@ class Worker:
         edit = LeasedEdit(lease.task.id, lease.task.epoch, apply)
         while lease.stopping is not StopReason.LEASE_LOST:
             try:
-                (after,) = await self._store.change_leased([edit], now=self._clock())
+                after = await self._edits.change(edit)
             except (TypeError, ValueError):
                 raise  # trying again would meet the same
             except Exception as error:

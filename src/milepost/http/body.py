@@ -11,6 +11,7 @@ from milepost.errors import Invalid, Malformed, TooLarge
 from milepost.http import fields
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
+from milepost.http.headers import header
 
 BODY_LIMIT: Final = 1 << 20
 """Bytes that a JSON body may have."""
@@ -53,12 +54,12 @@ class BodyReader:
 
 def media_type(request: Request) -> str:
     """The media type of the body without its parameters, "" where none is said."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return (header(request, b"content-type") or "").partition(";")[0].strip().lower()
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLarge as soon as it is clear that it has more than `limit` bytes."""
-    declared = request.headers.get("content-length", "0")
+    declared = header(request, b"content-length") or "0"
     body = bytearray()
     if not declared.isdecimal() or int(declared) <= limit:
         async for piece in request.stream():

@@ -5,6 +5,8 @@ from typing import Final
 
 from starlette.requests import Request
 
+from milepost.http.headers import header
+
 LONGEST: Final = 60
 """Seconds that one request may wait."""
 
@@ -16,5 +18,7 @@ def preferred_wait(request: Request) -> int | None:
 
     As the RFC has it, the first of several counts, and what can't be understood is ignored.
     """
+    if header(request, b"prefer") is None:
+        return None
     match = _WAIT.search(",".join(request.headers.getlist("prefer")))
     return min(int(match[1]), LONGEST) if match else None

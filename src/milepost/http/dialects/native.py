@@ -35,6 +35,7 @@ from milepost.http.dialects.native_shapes import (
 from milepost.http.etag import etag, expected_version, is_unchanged
 from milepost.http.events import event_stream
 from milepost.http.files import result_response
+from milepost.http.headers import header
 from milepost.http.prefer import preferred_wait
 from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
@@ -80,7 +81,7 @@ class Native:
 
     async def start(self, call: Call[NoQuery, StartBody]) -> Response:
         """Start a task."""
-        key = call.request.headers.get("idempotency-key")
+        key = header(call.request, b"idempotency-key")
         if key is not None and not 0 < len(key) <= LONGEST_KEY:
             raise Invalid(Fault(f"From 1 to {LONGEST_KEY} characters.", parameter="Idempotency-Key"))
         created = await call.service.start(call.principal, wish(call.body), origin=self.name, idempotency_key=key)

@@ -14,8 +14,9 @@ from milepost.update import Update
 
 def wish(body: StartBody) -> Start:
     """What is to be started. Raises Invalid."""
-    given = {name: getattr(body, name) for name in body.__struct_fields__}
-    return Start(**given | {"trigger": None if body.trigger is None else _trigger(body.trigger)})
+    given = msgspec.structs.asdict(body)
+    given["trigger"] = None if body.trigger is None else _trigger(body.trigger)
+    return Start(**given)
 
 
 def _trigger(body: TriggerBody) -> Trigger:

@@ -129,6 +129,6 @@ _unreported: Final = itemgetter(*sorted(set(_AT.values()) - set(_assigned(SQL["u
 
 def update(before: Task, after: Task) -> tuple[str, tuple[Any, ...]]:
     """The statement that writes a change and what it sets: without any index where only a report was made."""
-    if _unreported(astuple(before)) == _unreported(astuple(after)):
+    if before.state is after.state and _unreported(astuple(before)) == _unreported(astuple(after)):
         return SQL["update_report"], _reported(values(after))
     return SQL["update_task"], _changed(values(after))
