@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 import msgspec
+import psutil
 
 from milepost import BlockingContext, Context, File, Milepost, TaskError
 from tests.engine.processes import hear, say
@@ -132,6 +133,28 @@ def ignore(ctx: BlockingContext, *, pipe: str) -> int:
     say(pipe, f"{os.getpid()} {child.pid}")
     threading.Event().wait()
     return 0
+
+
+FAMILY = "trap '' TERM; sleep 600 & echo $!; wait"
+"""A program that starts another one, says which, and waits; both ignore SIGTERM."""
+
+
+@app.task(runner="process")
+def raise_a_family(ctx: BlockingContext, *, pipe: str, hold: bool = False) -> int:
+    """Start programs that ignore SIGTERM, and wait; or `hold` the interpreter in one call."""
+    child = subprocess.Popen(["sh", "-c", FAMILY], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    say(pipe, f"{os.getpid()} {child.pid} {int(child.stdout.readline())}")
+    if hold:
+        re.findall(r"(a*)*b", "a" * 40)
+    threading.Event().wait()
+    return 0
+
+
+@app.task(runner="process")
+def count_children(ctx: BlockingContext) -> int:
+    """How many processes are its own."""
+    return len(psutil.Process().children())
 
 
 @app.task(runner="process")
