@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from milepost import BlockingContext, Context, File, Milepost, TaskError
+from milepost import BlockingContext, Context, File, Milepost, Parked, TaskError
 from tests.engine.processes import hear, say
 
 app = Milepost()
@@ -149,6 +149,34 @@ def raise_a_family(ctx: BlockingContext, *, pipe: str, hold: bool = False) -> in
         re.findall(r"(a*)*b", "a" * 40)
     threading.Event().wait()
     return 0
+
+
+WITNESS = """
+trap 'echo SIGTERM > "$1"; [ "$2" = yields ] && exit' TERM
+echo here
+while :; do sleep 600 & wait; done
+"""
+"""A program that says that it got SIGTERM, and ends then or goes on."""
+
+
+@app.task(runner="process")
+def be_stopped(ctx: BlockingContext, *, pipe: str, word: str, how: str) -> str:
+    """Say what comes to be seen, and heed it, or wait for a program that does, or be deaf until a `word` is heard."""
+    witness = subprocess.Popen(["sh", "-c", WITNESS, "sh", pipe, how], stdout=subprocess.PIPE)
+    assert witness.stdout is not None
+    witness.stdout.readline()
+    ctx.progress(0, message="here")
+    try:
+        while how == "heeds":
+            ctx.checkpoint()
+        if how == "yields":
+            raise ChildProcessError(witness.wait())
+        hear(word)
+        ctx.checkpoint("late")
+    except Parked:
+        say(pipe, "Parked")
+        raise
+    return "never asked to stop"
 
 
 @app.task(runner="process")

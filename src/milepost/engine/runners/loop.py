@@ -18,10 +18,8 @@ LEAVE_AFTER: Final = 5.0
 
 
 class LoopRunner:
-    """Force is CancelledError at the next await, once for each reason.
-
-    A function that goes on all the same, `leave_after` seconds later, is left behind as a stuck thread is; after a
-    cancel it is waited for, to its next checkpoint or its end.
+    """Force is CancelledError at the next await. A function that goes on all the same, `leave_after` seconds later, is
+    left behind as a stuck thread is; but a cancel waits for its next checkpoint, or its end.
     """
 
     def __init__(self, leave_after: float = LEAVE_AFTER) -> None:
@@ -31,16 +29,16 @@ class LoopRunner:
         """See Runner."""
         loop = asyncio.get_running_loop()
         left: asyncio.Future[Outcome] = loop.create_future()
+        leaving: asyncio.TimerHandle | None = None
         work = asyncio.create_task(_outcome(task_type, lease, place), name=f"task {lease.task.id}")
 
-        def leave(reason: StopReason) -> None:
-            if not left.done():
-                left.set_result(Stopped(reason))
-
         def force(reason: StopReason) -> None:
+            nonlocal leaving
+            if leaving is not None:
+                return
             work.cancel()
             if reason is not StopReason.CANCEL:
-                loop.call_later(self._leave_after, leave, reason)
+                leaving = loop.call_later(self._leave_after, left.set_result, Stopped(reason))
 
         lease.hook(on_stop=lambda _: None, on_force=force)
         try:
@@ -48,9 +46,11 @@ class LoopRunner:
         except asyncio.CancelledError:  # the worker itself is cancelled
             work.cancel()
             raise
+        finally:
+            if leaving is not None:
+                leaving.cancel()
         if not work.done():
             return Ended(left.result(), lingering=work)
-        left.cancel()  # nobody is left behind any more
         # It counts as cancelled too when it returned just then, without another await.
         return Ended(of_exception(asyncio.CancelledError(), "") if work.cancelled() else work.result())
 
