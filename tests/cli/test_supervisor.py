@@ -192,6 +192,27 @@ async def test_a_lifeline_beats_and_tells_of_the_servers_end() -> None:
             await lost.wait()
 
 
+async def test_a_lifeline_tells_also_of_a_server_that_did_not_read_it_any_more() -> None:
+    ours, theirs = socket.socketpair()
+    lost, beaten = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with lifeline.held(theirs.detach(), on_lost=lost.set, grace=60), asyncio.timeout(30):
+        loop.add_reader(ours, beaten.set)
+        await beaten.wait()
+        loop.remove_reader(ours)
+        ours.close()
+        await lost.wait()
+
+
+async def test_a_lifeline_is_not_handed_on_to_what_tasks_start() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.set_inheritable(True)
+    fd = theirs.detach()
+    with ours:
+        async with lifeline.held(fd, on_lost=lambda: None, grace=60):
+            assert not os.get_inheritable(fd)
+
+
 def test_a_worker_without_its_server_ends_even_when_its_tasks_do_not() -> None:
     ours, theirs = socket.socketpair()
     code = (

@@ -13,8 +13,9 @@ import threading
 from typing import Any
 
 import msgspec
+import psutil
 
-from milepost import BlockingContext, Context, File, Milepost, TaskError
+from milepost import BlockingContext, Context, File, Milepost, Parked, TaskError
 from tests.engine.processes import hear, say
 
 app = Milepost()
@@ -132,6 +133,56 @@ def ignore(ctx: BlockingContext, *, pipe: str) -> int:
     say(pipe, f"{os.getpid()} {child.pid}")
     threading.Event().wait()
     return 0
+
+
+FAMILY = "trap '' TERM; sleep 600 & echo $!; wait"
+"""A program that starts another one, says which, and waits; both ignore SIGTERM."""
+
+
+@app.task(runner="process")
+def raise_a_family(ctx: BlockingContext, *, pipe: str, hold: bool = False) -> int:
+    """Start programs that ignore SIGTERM, and wait; or `hold` the interpreter in one call."""
+    child = subprocess.Popen(["sh", "-c", FAMILY], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    say(pipe, f"{os.getpid()} {child.pid} {int(child.stdout.readline())}")
+    if hold:
+        re.findall(r"(a*)*b", "a" * 40)
+    threading.Event().wait()
+    return 0
+
+
+WITNESS = """
+trap 'echo SIGTERM > "$1"; [ "$2" = yields ] && exit' TERM
+echo here
+while :; do sleep 600 & wait; done
+"""
+"""A program that says that it got SIGTERM, and ends then or goes on."""
+
+
+@app.task(runner="process")
+def be_stopped(ctx: BlockingContext, *, pipe: str, word: str, how: str) -> str:
+    """Say what comes to be seen, and heed it, or wait for a program that does, or be deaf until a `word` is heard."""
+    witness = subprocess.Popen(["sh", "-c", WITNESS, "sh", pipe, how], stdout=subprocess.PIPE)
+    assert witness.stdout is not None
+    witness.stdout.readline()
+    ctx.progress(0, message="here")
+    try:
+        while how == "heeds":
+            ctx.checkpoint()
+        if how == "yields":
+            raise ChildProcessError(witness.wait())
+        hear(word)
+        ctx.checkpoint("late")
+    except Parked:
+        say(pipe, "Parked")
+        raise
+    return "never asked to stop"
+
+
+@app.task(runner="process")
+def count_children(ctx: BlockingContext) -> int:
+    """How many processes are its own."""
+    return len(psutil.Process().children())
 
 
 @app.task(runner="process")

@@ -1,6 +1,7 @@
-"""What a worker makes of tries that fail: retries, backoff, timeouts, and threads that do not stop."""
+"""What a worker makes of tries that fail: retries, backoff, timeouts, and functions that do not stop."""
 
 import asyncio
+import contextlib
 import threading
 from typing import Any
 
@@ -8,11 +9,11 @@ import pytest
 
 from milepost import BlockingContext, Context, TaskError
 from milepost.access.principal import LOCAL
-from milepost.engine.outcome import StopReason
+from milepost.engine.outcome import Stopped, StopReason
 from milepost.task import Failure, State
 from milepost.times import MINUTE
 from tests.engine import jobs
-from tests.engine.bench import WITHIN, Bench
+from tests.engine.bench import WITHIN, Bench, until
 from tests.engine.processes import Pipe, gone
 
 
@@ -184,19 +185,35 @@ async def test_past_its_timeout_a_process_is_terminated_then_killed(bench: Bench
     assert (ended.failure.code, ended.attempt, ended.losses) == ("timeout", 1, 0)
 
 
-# Threads that do not stop.
+# Functions that do not stop.
+
+KINDS = pytest.mark.parametrize("kind", ["swallow", "block"])
 
 
-class Blocked:
-    """A plain function that waits until the test lets it go on."""
+class Stuck:
+    """Functions that wait until the test lets them go on: on the loop, swallowing CancelledError, and in a thread."""
 
     def __init__(self, bench: Bench, **options: Any) -> None:
-        self.go_on = threading.Event()
+        self.go_on = asyncio.Event()
+        self.thread_may_go_on = threading.Event()
         self.after: list[BaseException | str] = []
 
         @bench.app.task(**options)
+        async def swallow(ctx: Context) -> str:
+            while not self.go_on.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.go_on.wait()
+            try:
+                ctx.log("too late")
+                await ctx.checkpoint("too late")
+            except BaseException as error:
+                self.after.append(error)
+                raise
+            return "too late"
+
+        @bench.app.task(**options)
         def block(ctx: BlockingContext) -> str:
-            self.go_on.wait(WITHIN)
+            self.thread_may_go_on.wait(WITHIN)
             try:
                 ctx.log("too late")
                 ctx.checkpoint("too late")
@@ -209,28 +226,77 @@ class Blocked:
         async def quick(ctx: Context) -> str:
             return "quick"
 
+    def release(self) -> None:
+        self.go_on.set()
+        self.thread_may_go_on.set()
 
-async def test_a_thread_past_its_timeout_has_failed_and_keeps_its_slot(bench: Bench) -> None:
-    blocked = Blocked(bench, timeout=0.02)
+
+@KINDS
+async def test_p2_what_does_not_stop_past_its_timeout_has_failed_and_keeps_its_slot(bench: Bench, kind: str) -> None:
+    stuck = Stuck(bench, timeout=0.02)
     async with bench.working(concurrency=3) as worker:
-        task = await bench.end(await bench.start("block"))
+        task = await bench.end(await bench.start(kind))
         assert task.failure is not None
         assert task.failure.code == "timeout"
-        assert len(worker._lingering) == 1
-        assert (await bench.end(await bench.start("quick"))).state is State.SUCCEEDED
-        blocked.go_on.set()
         (lingering,) = worker._lingering
+        assert (await bench.end(await bench.start("quick"))).state is State.SUCCEEDED
+        stuck.release()
         await asyncio.wait_for(asyncio.shield(lingering), WITHIN)
         await bench.end(await bench.start("quick"))
         assert not worker._lingering
     after = await bench.get(task)
     assert after.version == task.version  # P2, P3: what it said later changed nothing
     assert "too late" not in await bench.lines(task)
-    assert [getattr(error, "reason", None) for error in blocked.after] == [StopReason.LEASE_LOST]
+    assert await bench.saved(task) is None
+    assert [getattr(error, "reason", None) for error in stuck.after] == [StopReason.LEASE_LOST]
 
 
-async def test_a_worker_with_half_its_slots_stuck_makes_way_for_a_fresh_one(bench: Bench) -> None:
-    blocked = Blocked(bench, timeout=0.02)
+@KINDS
+async def test_what_is_left_behind_is_tried_again_and_does_not_disturb_that(bench: Bench, kind: str) -> None:
+    stuck = Stuck(bench, timeout=0.02, retries=1, backoff="0s")
+    async with bench.working(concurrency=9) as worker:
+        task = await bench.start(kind)
+        await bench.until(task, lambda found: found.attempt == 2)
+        (first,) = worker._lingering
+        stuck.release()
+        ended = await bench.end(task)
+        assert isinstance(await asyncio.wait_for(asyncio.shield(first), WITHIN), Stopped)
+    assert (ended.state, ended.attempt) == (State.SUCCEEDED, 2)
+    assert await bench.lines(task) == ["too late"]  # of the second try alone
+
+
+@KINDS
+async def test_a_slot_that_is_taken_by_what_does_not_stop_is_not_given_away(bench: Bench, kind: str) -> None:
+    stuck = Stuck(bench, timeout=0.02)
+    worker = bench.worker(concurrency=1, force_after=0.2)
+    running = asyncio.create_task(worker.run())
+    await bench.end(await bench.start(kind))
+    waiting = await bench.start("quick")
+    assert await asyncio.wait_for(running, WITHIN) is False
+    assert (await bench.get(waiting)).attempt == 0
+    stuck.release()
+
+
+@KINDS
+async def test_a_lost_lease_leaves_behind_what_does_not_stop(bench: Bench, kind: str) -> None:
+    stuck = Stuck(bench)
+    async with bench.working() as worker:
+        task = await bench.start(kind)
+        await bench.reach(task, State.RUNNING)
+        await bench.store.dismiss(worker.id, now=bench.clock())
+        await until(lambda: worker._lingering)
+        # Its next try, here or elsewhere, is another one.
+        await bench.until(task, lambda found: found.losses == 1 and found.state is State.RUNNING)
+        stuck.release()
+        ended = await bench.end(task)
+    assert (ended.state, ended.losses, ended.attempt) == (State.SUCCEEDED, 1, 1)
+    assert [getattr(error, "reason", None) for error in stuck.after] == [StopReason.LEASE_LOST]
+    assert await bench.lines(task) == ["too late"]
+
+
+@KINDS
+async def test_a_worker_with_half_its_slots_stuck_makes_way_for_a_fresh_one(bench: Bench, kind: str) -> None:
+    stuck = Stuck(bench, timeout=0.02)
     parked = asyncio.Event()
 
     @bench.app.task
@@ -244,21 +310,22 @@ async def test_a_worker_with_half_its_slots_stuck_makes_way_for_a_fresh_one(benc
     running = asyncio.create_task(worker.run())
     other = await bench.start("patient")
     await asyncio.wait_for(parked.wait(), WITHIN)
-    stuck = [await bench.start("block") for _ in range(2)]
+    tasks = [await bench.start(kind) for _ in range(2)]
     assert await asyncio.wait_for(running, WITHIN) is False
-    for task in stuck:
+    for task in tasks:
         assert (await bench.get(task)).state is State.FAILED
     found = await bench.get(other)
     assert (found.state, found.attempt, found.losses) == (State.QUEUED, 1, 0)
-    blocked.go_on.set()
+    stuck.release()
 
 
-async def test_a_thread_that_stops_in_time_after_all_does_not_wear_the_worker(bench: Bench) -> None:
-    blocked = Blocked(bench, timeout=0.02)
+@KINDS
+async def test_what_stops_in_time_after_all_does_not_wear_the_worker(bench: Bench, kind: str) -> None:
+    stuck = Stuck(bench, timeout=0.02)
     worker = bench.worker(concurrency=1, force_after=0.3)
     running = asyncio.create_task(worker.run())
-    await bench.end(await bench.start("block"))
-    blocked.go_on.set()  # before anybody counts how many are stuck
+    await bench.end(await bench.start(kind))
+    stuck.release()  # before anybody counts how many are stuck
     await bench.end(await bench.start("quick"))
     worker.stop()
     assert await asyncio.wait_for(running, WITHIN) is True

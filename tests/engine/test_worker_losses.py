@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+import psutil
 import pytest
 
 from milepost import Context
@@ -102,6 +103,18 @@ async def test_a_task_dies_with_its_killed_worker_even_in_a_call_that_holds_the_
         pid = int(await pipe.read())
         process.send_signal(signal.SIGKILL)
         await gone(pid)
+
+
+@pytest.mark.parametrize("hold", [False, True])
+async def test_no_program_of_a_process_outlives_its_killed_worker(bench: Bench, pipe: Pipe, hold: bool) -> None:
+    await bench.start("raise_a_family", {"pipe": pipe.path, "hold": hold})
+    async with worker_process(bench.app.path) as process:
+        told = {int(pid) for pid in (await pipe.read()).split()}
+        family = {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
+        assert told < family  # and their guard
+        process.send_signal(signal.SIGKILL)
+        for pid in family:
+            await gone(pid)
 
 
 async def test_a_worker_whose_lease_was_ended_gives_its_tasks_up(bench: Bench) -> None:

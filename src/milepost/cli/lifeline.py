@@ -27,11 +27,13 @@ async def held(fd: int, *, on_lost: Callable[[], None], grace: float) -> AsyncIt
     What is then not left within `grace` seconds, and some, is ended with the process.
     """
     end = socket.socket(fileno=fd)
+    end.set_inheritable(False)  # it was, to come here; what tasks start has no part in it
     loop = asyncio.get_running_loop()
     left = threading.Event()
 
     def wait() -> None:
-        end.recv(1)
+        with contextlib.suppress(ConnectionResetError):  # the server went with bytes that it had not read
+            end.recv(1)
         if not left.is_set():
             loop.call_soon_threadsafe(on_lost)
             if not left.wait(grace + LAST_RESORT):

@@ -13,6 +13,7 @@ from milepost.app import Milepost
 from milepost.cli.exits import Exit
 from milepost.cli.lifeline import held
 from milepost.cli.storing import opened
+from milepost.engine.runners.guard import Guard
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +24,9 @@ def run(app: Milepost, *, concurrency: int, grace: float, lifeline: int | None) 
     `grace`: seconds that running tasks have then. `lifeline`: the descriptor of a server's, if one started this worker.
     Raises CommandError when the store can't be opened.
     """
+    if lifeline is not None:  # else its group may have others in it, a pipeline's for example
+        # What its tasks have started ends with it: the programs of a thread that did not stop, say.
+        guard = Guard(os.getpid())  # noqa: F841 - held to the end
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(app, concurrency, grace, lifeline))
         # Without going home first: a thread that a task left behind would keep the process from ending.

@@ -77,7 +77,11 @@ class Worker:
         self._loops = (*loops, folders.SweepFolders(store, files, clock, place))
         self._clock = clock
         self._settlement = Settlement(files, clock=clock, jitter=jitter)
-        self._runners: dict[str, Runner] = {"loop": LoopRunner(), "thread": ThreadRunner(), "process": ProcessRunner()}
+        self._runners: dict[str, Runner] = {
+            "loop": LoopRunner(leave_after=force_after),
+            "thread": ThreadRunner(),
+            "process": ProcessRunner(),
+        }
         self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
         self._edits = Edits(store, clock)
         self._leases: dict[str, Lease] = {}
@@ -270,17 +274,17 @@ class Worker:
                 failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {error}"))
                 return await self._change(lease, lambda task: lifecycle.fail(task, now=self._clock(), failure=failure))
 
-    def _keep_slot(self, thread: "asyncio.Future[Outcome]") -> None:
-        """A thread that could not be stopped takes its slot until it ends."""
-        self._lingering.add(thread)
-        thread.add_done_callback(self._lingering.discard)
-        thread.add_done_callback(self._free_slot)
+    def _keep_slot(self, left: "asyncio.Future[Outcome]") -> None:
+        """A function that could not be stopped takes its slot until it ends."""
+        self._lingering.add(left)
+        left.add_done_callback(self._lingering.discard)
+        left.add_done_callback(self._free_slot)
         asyncio.get_running_loop().call_later(self._force_after, self._make_way_if_stuck)
 
     def _make_way_if_stuck(self) -> None:
         if self._stopping.is_set() or len(self._lingering) * 2 < self._concurrency:
             return
-        _log.error("Half of the slots are taken by threads that do not stop; this worker makes way for a fresh one")
+        _log.error("Half of the slots are taken by tasks that do not stop; this worker makes way for a fresh one")
         self._is_worn = True
         self.stop()
 

@@ -14,7 +14,7 @@ from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, ValueR
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
-from tests.engine.leases import Book, lease_for
+from tests.engine.leases import WITHIN, Book, lease_for
 
 NOWHERE = Place("", "")
 
@@ -159,6 +159,90 @@ async def test_a_function_may_still_succeed_under_force() -> None:
     await is_there.wait()
     lease.force(StopReason.SHUTDOWN)
     assert (await running).outcome == ValueReturned(msgspec.json.encode("cleared up"))
+
+
+class Deaf:
+    """A function that swallows CancelledError until the test lets it go on; then it comes to a checkpoint."""
+
+    def __init__(self) -> None:
+        self.is_there = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.cancelled: asyncio.Queue[int] = asyncio.Queue()
+        self.book = Book()
+
+        async def work(ctx: Context) -> str:
+            self.is_there.set()
+            count = 0
+            while not self.go_on.is_set():
+                try:
+                    await self.go_on.wait()
+                except asyncio.CancelledError:
+                    count += 1
+                    self.cancelled.put_nowait(count)
+            await ctx.checkpoint("on")
+            return "done"
+
+        self.task_type = TaskType(work)
+        self.lease: Lease = lease_for(self.book, self.task_type)
+        runner = LoopRunner(leave_after=0.01)
+        self.running: asyncio.Task[Ended] = asyncio.create_task(runner.run(self.task_type, self.lease, NOWHERE))
+
+
+@pytest.mark.parametrize("reason", [StopReason.TIMEOUT, StopReason.SHUTDOWN, StopReason.LEASE_LOST])
+async def test_who_swallows_force_is_left_behind_and_tells_when_it_is_over(reason: StopReason) -> None:
+    deaf = Deaf()
+    await deaf.is_there.wait()
+    deaf.lease.stop(reason)
+    deaf.lease.force(reason)
+    deaf.lease.force(reason)
+    async with asyncio.timeout(WITHIN):
+        ended = await deaf.running
+        assert ended.outcome == Stopped(reason)
+        assert ended.lingering is not None
+        assert not ended.lingering.done()
+        assert await deaf.cancelled.get() == 1
+        deaf.go_on.set()
+        assert await ended.lingering == Stopped(reason)  # its next checkpoint raised
+    assert deaf.cancelled.empty()
+
+
+async def test_a_cancel_is_swallowed_once_and_then_waits_for_the_next_checkpoint() -> None:
+    deaf = Deaf()
+    await deaf.is_there.wait()
+    deaf.lease.stop(StopReason.CANCEL)
+    deaf.lease.force(StopReason.CANCEL)
+    async with asyncio.timeout(WITHIN):
+        assert await deaf.cancelled.get() == 1
+        done, _ = await asyncio.wait([deaf.running], timeout=0.05)  # some times as long as one is left behind after
+        assert not done
+        deaf.go_on.set()
+        assert await deaf.running == Ended(Stopped(StopReason.CANCEL))
+    assert deaf.cancelled.empty()
+    assert deaf.book.checkpoints == ["on"]
+
+
+async def test_a_timeout_ends_the_wait_of_a_cancel() -> None:
+    deaf = Deaf()
+    await deaf.is_there.wait()
+    async with asyncio.timeout(WITHIN):
+        for reason in (StopReason.CANCEL, StopReason.TIMEOUT):
+            deaf.lease.stop(reason)
+            deaf.lease.force(reason)
+            await deaf.cancelled.get()
+        ended = await deaf.running
+        assert ended.outcome == Stopped(StopReason.TIMEOUT)
+        assert ended.lingering is not None
+        deaf.go_on.set()
+        await ended.lingering
+
+
+async def test_who_ends_before_it_is_left_behind_has_ended() -> None:
+    deaf = Deaf()
+    await deaf.is_there.wait()
+    deaf.lease.force(StopReason.SHUTDOWN)  # without a request: the checkpoint lets it pass
+    deaf.go_on.set()
+    async with asyncio.timeout(WITHIN):
+        assert await deaf.running == Ended(ValueReturned(b'"done"'))
 
 
 async def test_force_before_it_began_keeps_it_from_beginning() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from milepost import BlockingContext
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place, folder_of
 from milepost.engine.outcome import Died, FileReturned, Outcome, Raised, Stopped, StopReason, ValueReturned
-from milepost.engine.runners import process
+from milepost.engine.runners import guard, process
 from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.source import Source, load_file
@@ -274,6 +275,39 @@ async def test_a_killed_process_is_a_death(place: Place, pipe: Pipe) -> None:
     async with begun(run) as running:
         os.kill(int(await pipe.read()), signal.SIGKILL)
         assert (await running).outcome == Died("signal SIGKILL")
+
+
+async def test_what_a_killed_process_has_started_ends_with_it(place: Place, pipe: Pipe) -> None:
+    run = Run("raise_a_family", place, pipe=pipe.path)
+    async with begun(run) as running:
+        itself, *family = (int(pid) for pid in (await pipe.read()).split())
+        os.kill(itself, signal.SIGKILL)
+        assert (await running).outcome == Died("signal SIGKILL")
+        for pid in family:
+            await gone(pid)
+
+
+async def test_its_guard_goes_with_it_and_leaves_nothing_open(place: Place) -> None:
+    await Run("large", place, size=10).outcome()  # now what is opened once and for all is open
+    before = psutil.Process().num_fds()
+    await Run("large", place, size=10).outcome()
+    assert psutil.Process().children() == []
+    assert psutil.Process().num_fds() == before
+
+
+async def test_a_function_has_no_child_that_it_did_not_start(place: Place) -> None:
+    assert await Run("count_children", place).outcome() == ValueReturned(b"0")
+
+
+async def test_a_process_without_a_guard_runs_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "COMMAND", ("/nowhere/sh",))
+    run = Run("fail", place, how="os._exit")
+    with pytest.raises(FileNotFoundError):
+        await run.outcome()
+    async with asyncio.timeout(WITHIN):
+        while psutil.Process().children():
+            await asyncio.sleep(0)
+    assert run.book.lines == []
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning")

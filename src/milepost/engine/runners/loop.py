@@ -2,28 +2,55 @@
 
 import asyncio
 import traceback
+from typing import Final
 
 import msgspec
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import Context, Place, current
-from milepost.engine.outcome import Outcome, Raised, of_exception, of_value
+from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, of_exception, of_value
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
 
+LEAVE_AFTER: Final = 5.0
+"""Seconds that a function has to end once it was cancelled."""
+
 
 class LoopRunner:
-    """Force is CancelledError at the next await."""
+    """Force is CancelledError at the next await. A function that goes on all the same, `leave_after` seconds later, is
+    left behind as a stuck thread is; but a cancel waits for its next checkpoint, or its end.
+    """
+
+    def __init__(self, leave_after: float = LEAVE_AFTER) -> None:
+        self._leave_after = leave_after
 
     async def run(self, task_type: TaskType, lease: Lease, place: Place) -> Ended:
         """See Runner."""
+        loop = asyncio.get_running_loop()
+        left: asyncio.Future[Outcome] = loop.create_future()
+        leaving: asyncio.TimerHandle | None = None
         work = asyncio.create_task(_outcome(task_type, lease, place), name=f"task {lease.task.id}")
-        lease.hook(on_stop=lambda _: None, on_force=lambda _: work.cancel())
+
+        def force(reason: StopReason) -> None:
+            nonlocal leaving
+            if leaving is not None:
+                return
+            work.cancel()
+            if reason is not StopReason.CANCEL:
+                leaving = loop.call_later(self._leave_after, left.set_result, Stopped(reason))
+
+        lease.hook(on_stop=lambda _: None, on_force=force)
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([work, left], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the worker itself is cancelled
+            work.cancel()
+            raise
         finally:
-            work.cancel()  # of interest only when the worker itself is cancelled
+            if leaving is not None:
+                leaving.cancel()
+        if not work.done():
+            return Ended(left.result(), lingering=work)
         # It counts as cancelled too when it returned just then, without another await.
         return Ended(of_exception(asyncio.CancelledError(), "") if work.cancelled() else work.result())
 

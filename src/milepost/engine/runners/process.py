@@ -11,6 +11,7 @@ from typing import Final
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
+from milepost.engine.runners.guard import Guard
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Stop, Wire
 from milepost.engine.source import Source
@@ -35,14 +36,16 @@ class ProcessRunner:
         with theirs, contextlib.closing(await Wire[FromProcess].over(ours, FromProcess)) as wire:
             process = await _start(theirs)
             theirs.close()  # held by the process alone, so that its end shows
-            death = asyncio.create_task(process.wait())
-            # What it started goes with it, and can't keep the other end of the wire open.
-            death.add_done_callback(lambda _: _signal_group(process.pid, signal.SIGKILL))
-            try:
-                return Ended(await _accompany(process, death, wire, task_type.source, lease, place))
-            finally:
-                _signal(process, signal.SIGKILL)
-                await death
+            # From before it is told what to run until nothing is left of it.
+            async with contextlib.aclosing(Guard(process.pid)):
+                death = asyncio.create_task(process.wait())
+                # What it started goes with it, and can't keep the other end of the wire open.
+                death.add_done_callback(lambda _: _signal_group(process.pid, signal.SIGKILL))
+                try:
+                    return Ended(await _accompany(process, death, wire, task_type.source, lease, place))
+                finally:
+                    _signal(process, signal.SIGKILL)
+                    await death
 
 
 async def _accompany(

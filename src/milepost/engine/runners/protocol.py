@@ -2,7 +2,7 @@
 
 What happens on cancel, pause, timeout and shutdown: every runner sees `channel.stopping` at its checkpoints. What does
 not stop there is ended by force, through the hook that the runner set on the lease: 5 s after a cancel or timeout, when
-the grace time of a shutdown is over, and at once when the lease is lost.
+the grace time of a shutdown is over, and at once when the lease is lost. What force can't end is left behind.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from milepost.engine.task_type import TaskType
 
 
 class Ended(NamedTuple):
-    """How a try ended. `lingering` is there when its thread could not be stopped, and done when it is over."""
+    """How a try ended. `lingering` is there when the function could not be stopped, and done when it is over."""
 
     outcome: Outcome
     lingering: "asyncio.Future[Outcome] | None" = None
