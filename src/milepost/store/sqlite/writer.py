@@ -60,8 +60,9 @@ class Writer:
         ring: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(path)
+        # In this order: a connection that can't be made leaves no open files behind.
         self._connection = connect(path, busy_timeout=busy_timeout)
+        self._gate = Gate(path)
         self._wal = WriteAheadLog(self._connection)
         self._patience = busy_timeout / 1000
         self._max_log_bytes = max_log_bytes
