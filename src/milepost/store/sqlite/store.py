@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
+import apsw
+
 from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import (
     Claimed,
@@ -136,7 +138,8 @@ class SqliteStore:
         while True:
             await asyncio.sleep(POLL)
             writer.give_up()
-            with suppress(StoreBusy):
+            # A disk that fails once is looked at again; whoever reads for themselves is told.
+            with suppress(StoreBusy, apsw.Error):
                 if (version := reads.data_version()) != seen:
                     seen = version
                     watch.rung()
