@@ -66,7 +66,7 @@ async def test_afterwards_nobody_is_watched(path: Path) -> None:
 def test_one_operation_fails_as_the_disk_says(path: Path, code: int) -> None:
     with watched() as vfs:
         connection = apsw.Connection(str(path))
-        vfs.before = fail = FailOnce(["write"], 2, code)
+        vfs.before = fail = FailOnce("write", 2, code)
         with pytest.raises(apsw.Error) as failed:
             connection.execute("CREATE TABLE t (x)")
         assert fail.failed

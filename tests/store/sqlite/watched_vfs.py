@@ -9,7 +9,7 @@ processes share, and is built anew when it is gone.
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ Before = Callable[[str, str], None]
 one; what it raises is what the disk answers."""
 
 
-def _pass(operation: str, path: str) -> None:
+def as_told(operation: str, path: str) -> None:
     """A disk that does what it is told."""
 
 
@@ -37,7 +37,7 @@ class WatchedVfs(apsw.VFS):
     def __init__(self) -> None:
         super().__init__("watched", _UNIX, makedefault=True)
         self.events: list[Event] = []
-        self.before: Before = _pass
+        self.before: Before = as_told
         self._files: dict[str, int] = {}
         self._made = 0
         self._lock = threading.Lock()
@@ -126,12 +126,15 @@ def watched(*adopted: Path) -> Iterator[WatchedVfs]:
 
 
 class FailOnce:
-    """Fails one of the operations that it counts: the `nth` from now on, counted from 1."""
+    """Fails the `nth` operation of a kind, counted from 1; in the thread of that name, if one is given."""
 
-    def __init__(self, operations: Sequence[str], nth: int, code: int) -> None:
-        self._operations = operations
+    def __init__(self, operation: str, nth: int, code: int, *, thread: str | None = None) -> None:
+        self._operation = operation
         self._left = nth
         self._code = code
+        self._thread = thread
+        self.told = False
+        """Whether somebody was told of it; whoever is sets this."""
         self._lock = threading.Lock()
 
     @property
@@ -140,7 +143,7 @@ class FailOnce:
         return self._left <= 0
 
     def __call__(self, operation: str, path: str) -> None:
-        if operation not in self._operations:
+        if operation != self._operation or self._thread not in (None, threading.current_thread().name):
             return
         with self._lock:
             self._left -= 1
