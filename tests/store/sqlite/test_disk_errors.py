@@ -7,7 +7,7 @@ import asyncio
 import gc
 import itertools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +15,14 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from milepost import lifecycle
-from milepost.lifecycle import Report
-from milepost.store.protocol import EVERYTHING, TaskStore
+from milepost.store.protocol import EVERYTHING
 from milepost.store.sqlite import SqliteStore, connection
 from milepost.store.sqlite import store as store_module
 from milepost.store.sqlite.gate import Gate
 from milepost.task import Task
-from tests.store.scene import BOUND, LEASE, MakeStore, Scene, bounded, json_result, line, new_id, whole
+from tests.store.scene import BOUND, LEASE, MakeStore, Scene, bounded, json_result, line, whole
 
+from .callers import Callers, versions, versions_if_killed
 from .groups import in_one_commit
 from .power_loss import EMPTY, content, reopened
 from .watched_vfs import FailOnce, WatchedVfs, as_told, failure, watched
@@ -89,35 +88,6 @@ def open_files() -> int:
 
 
 # Writes.
-
-
-class Callers:
-    """A start, an end with a result and a line of log, a checkpoint, a flush of the log: each changes one record."""
-
-    def __init__(self, scene: Scene, ended: Task, saved: Task, logged: Task) -> None:
-        fresh = new_id()
-        end = Report(progress=1.0, entries=(line("last"),))
-        self.ids = [fresh, ended.id, saved.id, logged.id]
-        self.calls: list[Callable[[], Coroutine[Any, Any, Task]]] = [
-            lambda: scene.start(id=fresh),
-            lambda: scene.settle(ended, lifecycle.succeed, result=json_result([1]), report=end),
-            lambda: scene.report(saved, checkpoint=b"1"),
-            lambda: scene.report(logged, entries=(line("one"), line("two"))),
-        ]
-
-
-async def versions(store: TaskStore, ids: list[str]) -> list[int]:
-    """How far these records are; 0 for those that are not there."""
-    return [0 if task is None else task.version for task in await store.get(ids, EVERYTHING, now=0)]
-
-
-async def versions_if_killed(path: Path, folder: Path, ids: list[str]) -> list[int]:
-    """How far these records would be if every process that uses the store were killed now."""
-    folder.mkdir()
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        (folder / file.name).write_bytes(file.read_bytes())
-    async with reopened(folder / path.name) as scene:
-        return await versions(scene.store, ids)
 
 
 @each(NO_ROOM, WRITE, SYNC, READ, TRUNCATE)
