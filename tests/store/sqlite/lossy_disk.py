@@ -10,7 +10,8 @@ since its last sync, and a power loss leaves any of these, of each piece indepen
   however well it was synced itself, and a deleted one may be back. Folders have names too.
 
 A sync of a file settles its sectors and its size, a sync of a folder settles the names in it. This is more than a
-journaling file system would lose, and all that POSIX lets it lose.
+journaling file system would lose, and all that POSIX lets it lose. A sync that fails is worse than none: Linux then
+takes what it could not write for written, so that no later sync of the file saves it; only writing it once more does.
 """
 
 import random
@@ -45,6 +46,12 @@ class Sync(NamedTuple):
     file: int
 
 
+class SyncFailed(NamedTuple):
+    """It was not, and who wanted it was told so."""
+
+    file: int
+
+
 class Name(NamedTuple):
     """A name was given to a file or folder, or (None) taken away."""
 
@@ -65,7 +72,7 @@ class Answer(NamedTuple):
     tasks: tuple[Task, ...] = ()
 
 
-Event: TypeAlias = Write | Resize | Sync | Name | SyncFolder | Answer
+Event: TypeAlias = Write | Resize | Sync | SyncFailed | Name | SyncFolder | Answer
 Choose: TypeAlias = Callable[[int], int]
 """Which of so many contents, the oldest of which is the last that was synced, a piece has after the loss."""
 Image: TypeAlias = dict[str, bytes]
@@ -96,6 +103,8 @@ class LossyDisk:
         self._sectors: dict[int, list[list[bytes]]] = {}
         self._sizes: dict[int, list[int]] = {}
         self._names: dict[str, list[int | None]] = {}
+        # Sectors that no sync writes any more, by their files.
+        self._given_up: dict[int, set[int]] = {}
         for event in events:
             self.take(event)
 
@@ -107,8 +116,13 @@ class LossyDisk:
             case Resize(file, size):
                 self._resize(file, size)
             case Sync(file):
-                _settle(self._sectors.setdefault(file, []))
+                given_up = self._given_up.get(file, set())
+                sectors = self._sectors.setdefault(file, [])
+                _settle(contents for number, contents in enumerate(sectors) if number not in given_up)
                 _settle([self._sizes.setdefault(file, [0])])
+            case SyncFailed(file):
+                written = enumerate(self._sectors.get(file, ()))
+                self._given_up[file] = {number for number, contents in written if len(contents) > 1}
             case Name(path, file):
                 _add(self._names.setdefault(path, [None]), file)
             case SyncFolder(folder):
@@ -140,6 +154,7 @@ class LossyDisk:
             at = max(0, offset - start)
             before = sectors[number][-1]
             _add(sectors[number], before[:at] + here + before[at + len(here) :])
+            self._given_up.get(file, set()).discard(number)
         sizes = self._sizes.setdefault(file, [0])
         _add(sizes, max(sizes[-1], end))
 

@@ -100,10 +100,9 @@ def cuts(
             answers += isinstance(events[at], Answer)
 
 
-def scattered(events: Sequence[Event], where: float, seed: int, kept: float) -> Cut:
-    """A loss of some, at a share of the way through the events."""
-    at = round(where * len(events))
-    return Cut(at, LossyDisk(events[:at]).after_loss(some(seed, kept)), f"some({seed}, {kept})")
+def lost(events: Sequence[Event], at: int, choose: Choose, how: str) -> Cut:
+    """One loss, after so many events."""
+    return Cut(at, LossyDisk(events[:at]).after_loss(choose), how)
 
 
 def _digest(image: Image, answers: int) -> bytes:
@@ -169,6 +168,10 @@ class Proof:
     async def check(self, cut: Cut) -> None:
         """What is left must be a moment, and a store that shows all that was acknowledged and goes on. Raises Lost."""
         self.check_moment(cut)
+        await self.check_store(cut)
+
+    async def check_store(self, cut: Cut) -> None:
+        """What is left must be a store that shows all that was acknowledged, and goes on. Raises Lost."""
         with self.put(cut.image) as path:
             async with reopened(path) as scene:
                 for task in self.acknowledged(cut).values():

@@ -4,7 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .lossy_disk import SECTOR, Event, LossyDisk, Name, Resize, Sync, SyncFolder, Write, everything, nothing, some
+from .lossy_disk import (
+    SECTOR,
+    Event,
+    LossyDisk,
+    Name,
+    Resize,
+    Sync,
+    SyncFailed,
+    SyncFolder,
+    Write,
+    everything,
+    nothing,
+    some,
+)
 
 FILE = "/disk/file"
 MADE = (Name(FILE, 1), Resize(1, 0), Sync(1), SyncFolder("/disk"))
@@ -66,6 +79,14 @@ def test_a_size_is_lost_apart_from_what_is_in_it() -> None:
     assert {len(file or b"") for file in all_left(*shorter)} == {SECTOR, 3 * SECTOR}
     assert left(*shorter, Sync(1)) == (b"old" * SECTOR)[:SECTOR]
     assert left(*shorter, Resize(1, 2 * SECTOR), Sync(1)) == (b"old" * SECTOR)[:SECTOR] + bytes(SECTOR)
+
+
+def test_what_a_sync_failed_to_write_is_not_written_by_the_next() -> None:
+    old, new = b"o" * SECTOR, b"n" * SECTOR
+    events = (*MADE, Write(1, 0, old + old), Sync(1), Write(1, 0, new + new), SyncFailed(1))
+    assert all_left(*events, Sync(1)) == {first + second for first in (old, new) for second in (old, new)}
+    assert all_left(*events, Write(1, 0, new), Sync(1)) == {new + old, new + new}
+    assert all_left(*events, Write(1, 0, new + new), Sync(1)) == {new + new}
 
 
 @given(

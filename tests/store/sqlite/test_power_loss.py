@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,23 @@ from milepost.times import DAY
 from tests.store.scene import FAILURE, LEASE, START, Scene, draft, json_result, line
 
 from .groups import in_one_commit
-from .lossy_disk import Answer, Event, LossyDisk, Name, Resize, Sync, SyncFolder, Write, everything
-from .power_loss import Answering, Damaged, HalfDone, Lost, Proof, content, cuts, reopened, scattered
+from .lossy_disk import (
+    Answer,
+    Event,
+    LossyDisk,
+    Name,
+    Resize,
+    Sync,
+    SyncFailed,
+    SyncFolder,
+    Write,
+    everything,
+    nothing,
+    some,
+)
+from .power_loss import Answering, Damaged, HalfDone, Lost, Proof, content, cuts, lost, reopened
 from .watched_calls import watched_calls
-from .watched_vfs import watched
+from .watched_vfs import FailOnce, watched
 
 LITTLE = 0.03
 MOST = 0.97
@@ -108,7 +122,8 @@ def test_the_life_has_all_that_a_disk_can_lose(life: Proof) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1), seed=st.integers(0), kept=st.sampled_from([0.0, LITTLE, 0.3, 0.7, MOST, 0.998]))
 def test_p1_whatever_reaches_the_disk_in_whatever_order(life: Proof, where: float, seed: int, kept: float) -> None:
-    life.check_moment(scattered(life.events, where, seed, kept))
+    at = round(where * len(life.events))
+    life.check_moment(lost(life.events, at, some(seed, kept), f"some({seed}, {kept})"))
 
 
 async def test_p1_calls_that_share_a_commit_survive_together(path: Path) -> None:
@@ -132,6 +147,48 @@ async def test_p1_calls_that_share_a_commit_survive_together(path: Path) -> None
     assert proof.moments[-1] == proof.moments[-4] != proof.moments[-5]
     for cut in cuts(events, start=before, seeds=range(3), kept=(LITTLE, MOST)):
         await proof.check(cut)
+
+
+# When a sync fails before that.
+
+
+async def insist(call: Callable[[str], Awaitable[Task]]) -> Task:
+    """Try again when the disk fails, and say so, as a worker does."""
+    try:
+        return await call("at once")
+    except apsw.IOError:
+        return await call("at last")
+
+
+async def live_in_spite(path: Path, nth: int) -> tuple[Proof, bool]:
+    """What the disk sees of a store that it fails to sync once; and whether it came to that."""
+    with watched() as vfs:
+        scene = Scene(Answering(SqliteStore(path), vfs.events))
+        await scene.store.open()
+        vfs.before = fail = FailOnce("sync", nth, apsw.SQLITE_IOERR_FSYNC)
+        task = await insist(lambda how: scene.run(title=how))
+        await insist(lambda how: scene.report(task, message=how, entries=(line("x" * 3000), line(how))))
+        await insist(lambda how: scene.start(title=how))
+        await insist(lambda how: scene.report(task, message=how))
+        await insist(lambda how: scene.succeed(task, json_result([how])))
+        await insist(lambda how: scene.start(title=how))
+        await scene.store.close()
+    return Proof(vfs.events, path), fail.failed
+
+
+async def test_p1_a_failed_sync_costs_nobody_else_their_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even as Linux takes it: what could not be written is not written by the next sync."""
+    monkeypatch.setattr(connection, "WAL_PAGES", 8)
+    for nth in itertools.count(1):
+        proof, failed = await live_in_spite(path.with_name(f"{nth}.db"), nth)
+        since = next((at for at, event in enumerate(proof.events) if isinstance(event, SyncFailed)), 0)
+        for at in range(since + 1, len(proof.events) + 1):
+            if isinstance(proof.events[at - 1], Answer):
+                await proof.check_store(lost(proof.events, at, nothing, "nothing"))
+                await proof.check_store(lost(proof.events, at, some(nth, 0.5), "some"))
+        if not failed:
+            break
+    assert nth > 10
 
 
 # When a store is made, or brought up to date.
@@ -240,8 +297,8 @@ def finds(kind: type[Lost], proof: Proof) -> bool:
     for cut in cuts(proof.events, seeds=(1,), kept=(LITTLE, 0.5, MOST)):
         try:
             proof.check_moment(cut)
-        except Lost as lost:
-            if type(lost) is kind:
+        except Lost as error:
+            if type(error) is kind:
                 return True
     return False
 
@@ -253,6 +310,13 @@ def test_a_store_that_syncs_less_is_found_out(path: Path, synchronous: str) -> N
 
 def test_a_disk_that_only_says_that_it_synced_is_found_out(life: Proof) -> None:
     assert finds(Lost, life.but([event for event in life.events if not isinstance(event, Sync)]))
+
+
+def test_a_failed_sync_that_is_not_told_is_found_out(life: Proof) -> None:
+    last = max(at for at, event in enumerate(life.events) if isinstance(event, Answer) and event.what == "create")
+    synced = max(at for at, event in enumerate(life.events[:last]) if isinstance(event, Sync))
+    events = [*life.events[:synced], SyncFailed(life.events[synced].file), *life.events[synced + 1 :]]  # type: ignore[union-attr]
+    assert finds(Lost, life.but(events))
 
 
 def test_a_folder_that_is_not_synced_is_found_out(life: Proof) -> None:

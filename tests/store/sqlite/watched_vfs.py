@@ -16,7 +16,7 @@ from typing import Final
 
 import apsw
 
-from .lossy_disk import Event, Name, Resize, Sync, SyncFolder, Write
+from .lossy_disk import Event, Name, Resize, Sync, SyncFailed, SyncFolder, Write
 
 _UNIX: Final = "unix"
 _OPEN_DIRECTORY: Final = "openDirectory"
@@ -96,7 +96,11 @@ class WatchedFile(apsw.VFSFile):
         self._vfs.events.append(Resize(self.number, newsize))
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
-        self._vfs.before("sync", self._path)
+        try:
+            self._vfs.before("sync", self._path)
+        except apsw.Error:
+            self._vfs.events.append(SyncFailed(self.number))
+            raise
         super().xSync(flags)
         self._vfs.events.append(Sync(self.number))
 
