@@ -156,7 +156,8 @@ class Writer:
             outcomes = [self._attempt(transaction, call) for call in calls]
             transaction.run("commit")
         except BaseException as error:
-            # The disk is full, or worse. Whatever these calls asked for has not happened.
+            # The disk is full, or worse. Whatever these calls asked for has not happened. Only if all processes die
+            # before the next commit, whoever opens the store then may find it: the disk took it, and failed to say so.
             if self._connection.in_transaction:
                 with suppress(apsw.Error):
                     transaction.run("rollback")
