@@ -4,6 +4,8 @@ from contextlib import suppress
 
 import pytest
 
+from milepost.store.protocol import StoreBusy
+from milepost.store.sqlite import watch as watch_module
 from milepost.store.sqlite.watch import COALESCE, Watch
 from tests.store.scene import bounded
 
@@ -14,9 +16,12 @@ class Versions:
     def __init__(self, **versions: int) -> None:
         self.versions = dict(versions)
         self.looks: list[list[str]] = []
+        self.errors: list[Exception] = []
 
     def __call__(self, ids: Sequence[str]) -> Mapping[str, int]:
         self.looks.append(list(ids))
+        if self.errors:
+            raise self.errors.pop()
         return {one: self.versions[one] for one in ids if one in self.versions}
 
 
@@ -40,6 +45,38 @@ async def test_many_rings_lead_to_one_query_for_all() -> None:
     del versions.versions["c"]
     watch.rung()
     await bounded(waits[3])
+
+
+async def test_a_query_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "AGAIN", 0.01)
+    loop = asyncio.get_running_loop()
+    said: list[object] = []
+    loop.set_exception_handler(lambda loop, context: said.append(context["exception"]))
+    versions = Versions(a=1)
+    watch = Watch(versions)
+    (wait,) = await waiting(watch, "a")
+    broken = StoreBusy("being recovered")
+    versions.errors = [broken, broken]
+    versions.versions["a"] = 2
+    watch.rung()
+    await bounded(wait)
+    assert said == [broken, broken]
+
+
+async def test_a_query_that_fails_is_not_repeated_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    failed = asyncio.Event()
+    loop.set_exception_handler(lambda loop, context: failed.set())
+    versions = Versions(a=1)
+    watch = Watch(versions)
+    waits = await waiting(watch, "a")
+    versions.errors = [StoreBusy("being recovered")]
+    watch.rung()
+    await bounded(failed.wait())
+    assert watch._look is not None
+    watch.close()
+    await bounded(asyncio.gather(*waits))
+    assert watch._look.cancelled()
 
 
 async def test_queries_keep_their_distance() -> None:

@@ -14,8 +14,9 @@ class SqliteHeart:
     """See Heart. `busy_timeout` is in milliseconds."""
 
     def __init__(self, path: Path, *, busy_timeout: int) -> None:
-        self._gate = Gate(path)
+        # In this order: a connection that can't be made leaves no open files behind.
         self._connection = connect(path, busy_timeout=busy_timeout)
+        self._gate = Gate(path)
         self._wal = WriteAheadLog(self._connection)
 
     def beat(self, worker: str) -> bool:

@@ -94,7 +94,8 @@ class Reads:
             with closing(self._connection.execute(SQL["log"], parameters)) as told:
                 return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
         finally:
-            self._rows("commit")
+            if self._connection.in_transaction:  # else the disk has failed, and SQLite ended it
+                self._rows("commit")
 
     def requests(self, worker: str) -> list[Request]:
         """See TaskStore.requests."""

@@ -13,6 +13,8 @@ from milepost.store.sqlite.transaction import Changed
 
 COALESCE: Final = 0.003
 """Seconds that pass at least between two queries, however often it rings."""
+AGAIN: Final = 1.0
+"""Seconds until the next query when one has failed."""
 
 
 class Watch:
@@ -78,7 +80,12 @@ class Watch:
     def _look_around(self) -> None:
         self._look, self._looked_at = None, self._loop.time()
         watched = list(self._waiting)
-        found = self._versions(watched) if watched else {}
+        try:
+            found = self._versions(watched) if watched else {}
+        except Exception:
+            # Nobody rings again because of a disk that failed, or a database that was just being recovered.
+            self._look = self._loop.call_later(AGAIN, self._look_around)
+            raise
         for task_id in watched:
             self._wake(task_id, found.get(task_id))
         self._wake_followers()

@@ -60,8 +60,9 @@ class Writer:
         ring: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(path)
+        # In this order: a connection that can't be made leaves no open files behind.
         self._connection = connect(path, busy_timeout=busy_timeout)
+        self._gate = Gate(path)
         self._wal = WriteAheadLog(self._connection)
         self._patience = busy_timeout / 1000
         self._max_log_bytes = max_log_bytes
@@ -155,7 +156,8 @@ class Writer:
             outcomes = [self._attempt(transaction, call) for call in calls]
             transaction.run("commit")
         except BaseException as error:
-            # The disk is full, or worse. Whatever these calls asked for has not happened.
+            # The disk is full, or worse. Whatever these calls asked for has not happened. Only if all processes die
+            # before the next commit, whoever opens the store then may find it: the disk took it, and failed to say so.
             if self._connection.in_transaction:
                 with suppress(apsw.Error):
                     transaction.run("rollback")
