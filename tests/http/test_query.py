@@ -50,6 +50,8 @@ def test_queries_become_structs(query: bytes, expected: Query) -> None:
         (b"text=1&text=2", "text"),
         (b"unknown=1", "unknown"),
         (b"since=yesterday", "since"),
+        (b"text=%00", "text"),
+        (b"several=a,%00", "several"),
     ],
 )
 def test_a_wrong_parameter_is_named(query: bytes, parameter: str) -> None:
@@ -74,6 +76,16 @@ def test_what_can_t_be_read_is_malformed(query: bytes) -> None:
         QueryReader(Query).read(query)
 
 
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [(b"number=1&text=%FF", "text"), (b"text=\xff", "text"), (b"a%20b%FF=1&text=%FF", "a b\\xff"), (b"\xff", "\\xff")],
+)
+def test_the_parameter_that_can_t_be_read_is_named(query: bytes, parameter: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        QueryReader(Query).read(query)
+    assert [fault.parameter for fault in caught.value.facts["errors"]] == [parameter]
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(query: bytes) -> None:
     try:
@@ -83,6 +95,6 @@ def test_any_bytes_are_read_or_refused(query: bytes) -> None:
     assert isinstance(read, Query)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30))
 def test_any_text_arrives(text: str) -> None:
     assert QueryReader(Query).read(urlencode({"text": text}).encode()) == Query(text=text)

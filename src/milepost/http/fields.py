@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Protocol
 from milepost import times
 
 _UNITS: Final = ("w", "d", "h", "m", "s", "ms", "us")
-_DURATION_TEXT: Final = "^(?=.)" + "".join(f"([0-9]{{1,18}}{unit})?" for unit in _UNITS) + "$"
+_DURATION_TEXT: Final = "".join(f"([0-9]{{1,18}}{unit})?" for unit in _UNITS)
 
 
 class FieldType(Protocol):
@@ -50,15 +50,19 @@ class Time(Integer):
         return times.from_rfc3339(value)
 
 
+def _seconds(least: float) -> dict[str, Any]:
+    return {"type": "number", "minimum": least, "maximum": times.LONGEST_DURATION // times.SECOND}
+
+
+def _text(something: str) -> dict[str, Any]:
+    """Text in which a pattern stands somewhere, as an empty one would else be a duration."""
+    return {"type": "string", "pattern": f"^(?=.*{something}){_DURATION_TEXT}$"}
+
+
 class Duration(Integer):
     """Microseconds; on the wire a number of seconds, or text like `1h30m`."""
 
-    schema: ClassVar[dict[str, Any]] = {
-        "anyOf": [
-            {"type": "number", "minimum": 0, "maximum": times.LONGEST_DURATION // times.SECOND},
-            {"type": "string", "pattern": _DURATION_TEXT},
-        ]
-    }
+    schema: ClassVar[dict[str, Any]] = {"anyOf": [_seconds(0), _text(".")]}
 
     @classmethod
     def parse(cls, value: Any) -> int:
@@ -66,6 +70,18 @@ class Duration(Integer):
         if not isinstance(value, str | int | float):
             raise ValueError("expected a number of seconds, or text like 1h30m")
         return times.parse_duration(value)
+
+
+class Interval(Duration):
+    """A duration of at least a second; whoever takes it checks that."""
+
+    schema: ClassVar[dict[str, Any]] = {"anyOf": [_seconds(1), _text("[1-9]")]}
+
+
+class Timeout(Duration):
+    """A duration of more than nothing; whoever takes it checks that."""
+
+    schema: ClassVar[dict[str, Any]] = {"anyOf": [_seconds(1 / times.SECOND), _text("[1-9]")]}
 
 
 def decode(kind: type[FieldType], value: Any) -> Any:
