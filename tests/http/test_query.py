@@ -17,6 +17,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     yes: bool = False
     several: Annotated[tuple[Literal["a", "b", "c"], ...], msgspec.Meta(description="x")] = ()
     since: Time | None = None
+    age: int | None = None
 
 
 class Needed(msgspec.Struct, frozen=True):
@@ -50,6 +51,9 @@ def test_queries_become_structs(query: bytes, expected: Query) -> None:
         (b"text=1&text=2", "text"),
         (b"unknown=1", "unknown"),
         (b"since=yesterday", "since"),
+        (b"age=null", "age"),
+        (b"age=NULL", "age"),
+        (b"since=null", "since"),
         (b"text=%00", "text"),
         (b"several=a,%00", "several"),
     ],
@@ -60,6 +64,10 @@ def test_a_wrong_parameter_is_named(query: bytes, parameter: str) -> None:
     [fault] = caught.value.faults
     assert fault.parameter == parameter
     assert fault.pointer is None
+
+
+def test_the_word_null_is_a_text_like_another() -> None:
+    assert QueryReader(Query).read(b"text=null") == Query(text="null")
 
 
 def test_a_parameter_that_is_missing_is_named() -> None:

@@ -4,10 +4,12 @@ A field type is a class with `parse`, which makes the inner value of what JSON o
 with a sentence for people, and `schema`, which is its JSON Schema. The structs of any dialect may use such classes.
 """
 
+import re
 from typing import Any, ClassVar, Final, Protocol
 
 from milepost import times
 
+_DIGITS: Final = re.compile("-?[0-9]{1,18}")
 _UNITS: Final = ("w", "d", "h", "m", "s", "ms", "us")
 _DURATION_TEXT: Final = "".join(f"([0-9]{{1,18}}{unit})?" for unit in _UNITS)
 
@@ -48,6 +50,28 @@ class Time(Integer):
         if not isinstance(value, str):
             raise ValueError("expected a time as text, like 2026-04-17T14:30:02Z")
         return times.from_rfc3339(value)
+
+
+class Whole(Integer):
+    """A whole number from `least` to `most`; to JSON, and to other languages, 5.0 is one."""
+
+    least: ClassVar[int] = 0
+    most: ClassVar[int] = 2**53
+    """Up to this, every reader of JSON keeps a number exact."""
+    schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": least, "maximum": most}
+
+    def __init_subclass__(cls) -> None:
+        cls.schema = {"type": "integer", "minimum": cls.least, "maximum": cls.most}
+
+    @classmethod
+    def parse(cls, value: Any) -> int:
+        """The number, from JSON or from the text of a query."""
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        is_whole = type(value) is int or (type(value) is float and value.is_integer())
+        if not (is_whole and cls.least <= value <= cls.most):
+            raise ValueError(f"expected a whole number from {cls.least} to {cls.most}")
+        return int(value)
 
 
 def _seconds(least: float) -> dict[str, Any]:

@@ -26,6 +26,9 @@ class QueryReader:
             for field in msgspec.structs.fields(shape)
             if isinstance(_bare(inspect.type_info(field.type)), _LISTS)
         )
+        self._not_null = frozenset(
+            field.encode_name for field in msgspec.structs.fields(shape) if _takes_null(inspect.type_info(field.type))
+        )
         required = any(field.required for field in msgspec.structs.fields(shape))
         self._none_given = None if required else shape()
 
@@ -47,6 +50,8 @@ class QueryReader:
         for name, value in pairs:
             if "\x00" in value:
                 raise Invalid(Fault(NUL, parameter=name))
+            if name in self._not_null and value.lower() == "null":
+                raise Invalid(Fault("Leave this out to say nothing.", parameter=name))
             if name in self._lists:
                 values.setdefault(name, []).extend(value.split(",") if value else ())
             elif name in values:
@@ -78,6 +83,15 @@ def _is_readable(part: bytes) -> bool:
         return False
     return True
     raise AssertionError("one of the parts can't be read")  # pragma: no cover
+
+
+def _takes_null(info: inspect.Type) -> bool:
+    """Whether msgspec would read the word null as nothing, which is not a value that a parameter can have."""
+    info = _bare(info)
+    kinds = [_bare(kind) for kind in info.types] if isinstance(info, inspect.UnionType) else []
+    return any(isinstance(k, inspect.NoneType) for k in kinds) and not any(
+        isinstance(k, inspect.StrType) for k in kinds
+    )
 
 
 def _bare(info: inspect.Type) -> inspect.Type:

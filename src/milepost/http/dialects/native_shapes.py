@@ -1,11 +1,11 @@
 """What does the native API take and give: which structs read its requests, write its answers and document both?"""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from milepost.http.fields import Interval, Time, Timeout
+from milepost.http.fields import Interval, Time, Timeout, Whole
 from milepost.http.prefer import LONGEST
 from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_NAME, MAX_PRIORITY, MAX_TEXT
 from milepost.task import TYPE_NAME, Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
@@ -30,14 +30,10 @@ Label = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"maxLength": MAX_TEXT})
 Name = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"minLength": 1, "maxLength": MAX_NAME})]
 UniqueKey = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"minLength": 1, "maxLength": MAX_TEXT})]
 Dependencies = Annotated[tuple[OtherId, ...], Meta(extra_json_schema={"maxItems": MAX_DEPENDENCIES})]
-Priority = Annotated[int, Meta(extra_json_schema={"minimum": -MAX_PRIORITY, "maximum": MAX_PRIORITY})]
-Attempts = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_ATTEMPTS})]
 Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
 Expression = Annotated[str, Meta(min_length=1, max_length=200)]
-Whole = Annotated[int, Meta(ge=0, le=2**53)]
-"""A number that every reader of JSON keeps exact."""
-Lease = Annotated[int, Meta(gt=0, le=LONGEST_DURATION // SECOND)]
 QueryText = Annotated[str, Meta(extra_json_schema=_NO_NUL)]
+_ZERO: Final = cast("Whole", 0)
 Part = Literal["input", "checkpoint", "traceback"]
 
 Key = Annotated[
@@ -48,22 +44,58 @@ Key = Annotated[
     ),
 ]
 Prefer = Annotated[str, Meta(description="`wait=N` waits up to N seconds, 60 at most, for the end (RFC 7240).")]
+_TAG: Final = '(W/)?"[!#-~]*"'
 IfMatch = Annotated[
     str,
     Meta(
         description="An ETag: refused with 412 if the record has changed since.",
-        extra_json_schema={"minLength": 1, "pattern": '^([*]|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$'},
+        extra_json_schema={"pattern": f"^([*]|{_TAG}( *, *{_TAG})*)$"},
     ),
 ]
 IfNoneMatch = Annotated[str, Meta(description="An ETag: answered with 304 if nothing has changed since.")]
 LastEventId = Annotated[
     str,
     Meta(
-        description="The last event's id; what came after it follows.", extra_json_schema={"pattern": "^[0-9]{1,18}$"}
+        description="The last event's id; what came after it follows.", extra_json_schema={"pattern": "^[0-9]{0,18}$"}
     ),
 ]
 Range = Annotated[str, Meta(description="One range of bytes, such as `bytes=0-1023`.")]
 IfRange = Annotated[str, Meta(description="The ETag that the range is meant of.")]
+
+
+class Priority(Whole):
+    """Which of two queued tasks goes first."""
+
+    least = -MAX_PRIORITY
+    most = MAX_PRIORITY
+
+
+class Attempts(Whole):
+    """How many tries count."""
+
+    least = 1
+    most = MAX_ATTEMPTS
+
+
+class Lease(Whole):
+    """Whole seconds of silence."""
+
+    least = 1
+    most = LONGEST_DURATION // SECOND
+
+
+class PageSize(Whole):
+    """How many to read at once."""
+
+    least = 1
+    most = 200
+
+
+class LogPageSize(Whole):
+    """How many entries to read at once."""
+
+    least = 1
+    most = 1000
 
 
 class TriggerBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -144,10 +176,10 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many items were dealt with; `done` includes those that failed or were skipped."""
 
-    done: Whole = 0
+    done: Whole = _ZERO
     total: Whole | None = None
-    failed: Whole = 0
-    skipped: Whole = 0
+    failed: Whole = _ZERO
+    skipped: Whole = _ZERO
 
 
 class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,8 +362,8 @@ class FollowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which entries to read."""
 
-    after: Annotated[Whole, Meta(description="Entries behind this sequence number.")] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[Whole, Meta(description="Entries behind this sequence number.")] = _ZERO
+    limit: LogPageSize = cast("LogPageSize", 100)
     wait: Annotated[Wait, Meta(description="Seconds to wait for an entry where there is none yet.")] = 0
 
 
@@ -346,7 +378,7 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parent: Annotated[OtherId | None, Meta(description="The id of their parent.")] = None
     assignee: QueryText | None = None
     after: Annotated[QueryText | None, Meta(description="The `next` of the page before.")] = None
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    limit: PageSize = cast("PageSize", 50)
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
