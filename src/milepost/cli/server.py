@@ -15,6 +15,7 @@ import uvloop
 
 from milepost.app import Milepost
 from milepost.cli.exits import Exit
+from milepost.cli.heads import BoundedHeads
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
 from milepost.http.app import HttpApp
@@ -71,7 +72,7 @@ def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         web,
         loop="none",
-        http="httptools",
+        http=BoundedHeads,
         ws="none",
         lifespan="off",
         log_config=None,
