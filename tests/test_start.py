@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.errors import Invalid
-from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_TEXT, Start, draft
+from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_NAME, MAX_TEXT, Start, draft
 from milepost.store.protocol import TypeInfo
 from milepost.task import Task
 from milepost.times import DAY, HOUR
@@ -56,8 +56,19 @@ def test_what_the_caller_says_counts_more() -> None:
 
 def test_every_fault_of_the_input_is_named_by_its_place() -> None:
     found = faults(Start(type="export", input={"a/b": {"~x": "one"}, "more": 1}))
-    assert "/input/a~1b/~0x" in found
-    assert "index" in found["/input"] or "more" in found["/input"]
+    assert found.keys() == {"/input/a~1b/~0x", "/input/index", "/input/more"}
+    assert found["/input/index"] == "This is required."
+
+
+def test_of_a_large_input_the_first_fault_is_told() -> None:
+    found = faults(Start(type="export", input={"index": "u", "a/b": {"x": [1] * 50_000}, "more": 1}))
+    assert len(found) == 1
+    assert all(len(detail) < 400 for detail in found.values()), "and the value is not sent back"
+
+
+def test_of_many_unknown_arguments_some_are_named() -> None:
+    found = faults(Start(type="export", input={"index": "u"} | {f"k{n}": 1 for n in range(800)}))
+    assert len(found) == MAX_FAULTS
 
 
 def test_an_unknown_type_is_refused_unless_its_client_runs_it() -> None:
@@ -76,6 +87,11 @@ def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
         ("title", "x" * (MAX_TEXT + 1)),
         ("tenant", ""),
         ("owner", ""),
+        ("tenant", "x" * (MAX_NAME + 1)),
+        ("owner", "x" * (MAX_NAME + 1)),
+        ("title", "a\0b"),
+        ("owner", "\0"),
+        ("creator", "\0"),
         ("unique_key", ""),
         ("priority", 2**40),
         ("timeout", 0),

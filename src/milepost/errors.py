@@ -3,6 +3,7 @@
 `code` is stable and for programs, the text for people. None of them says more than the caller may know.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -14,6 +15,11 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+
+
+def pointer(steps: Iterable[str | int]) -> str:
+    """The RFC 6901 pointer to where these names and indices lead."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 class ServiceError(Exception):

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from milepost import lifecycle
 from milepost.errors import Fault, Invalid
 from milepost.lifecycle import LEGAL, IllegalChange, Report, Step
-from milepost.start import MAX_DEPENDENCIES, MAX_TEXT
+from milepost.start import MAX_DEPENDENCIES, MAX_TEXT, NUL
 from milepost.task import Counts, Failure, JsonResult, State, Task, parse_id
 
 LABELS: Final = ("title", "description", "list_id", "assignee", "metadata")
@@ -41,6 +41,10 @@ def checked(update: Update) -> tuple[str, ...] | None:
     """The ids that the task is to wait for from now on, None where nothing was said. Raises Invalid."""
     texts = ("title", "description", "list_id", "assignee", "blocked_reason", "message")
     faults = [Fault(f"At most {MAX_TEXT} characters.", f"/{field}") for field in texts if _is_too_long(update, field)]
+    faults += [Fault(NUL, f"/{field}") for field in texts if _has_nul(getattr(update, field))]
+    if isinstance(update.failure, Failure):
+        failure = msgspec.structs.asdict(update.failure)
+        faults += [Fault(NUL, f"/failure/{field}") for field, text in failure.items() if _has_nul(text)]
     given = update.depends_on
     if isinstance(given, UnsetType):
         dependencies = None
@@ -57,6 +61,10 @@ def checked(update: Update) -> tuple[str, ...] | None:
 def _is_too_long(update: Update, field: str) -> bool:
     value = getattr(update, field)
     return isinstance(value, str) and len(value) > MAX_TEXT
+
+
+def _has_nul(value: object) -> bool:
+    return isinstance(value, str) and "\x00" in value
 
 
 def updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Step:

@@ -104,7 +104,7 @@ def test_repetitions(milepost: Command, server: Server, words: list[str], trigge
         (["--timeout", "-5"], "/timeout: "),
         (["--depends-on", "x"], "/depends_on/0: Not a task id."),
         (["number=five"], "/input/number: "),
-        (["numbr=5"], "/input: "),
+        (["numbr=5"], "/input/numbr: "),
     ],
 )
 def test_what_is_wrong_is_named(milepost: Command, arguments: list[str], message: str) -> None:

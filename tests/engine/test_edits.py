@@ -10,7 +10,6 @@ from milepost.engine.edits import Edits
 from milepost.lifecycle import Report, Step
 from milepost.store.protocol import LeasedEdit, LeaseLost, Wanted, WorkerInfo
 from milepost.task import State, Task
-from milepost.times import MINUTE
 from tests.engine.bench import Bench
 
 WORKER = WorkerInfo("0198f4f4-0000-7000-8000-000000000000", "here", 1, 9, ("work",))
@@ -35,7 +34,7 @@ async def running(bench: Bench) -> list[Task]:
 
     for _ in range(3):
         await bench.start("work")
-    await bench.store.enlist(WORKER, until=times.now() + MINUTE)
+    await bench.store.enlist(WORKER)
     claimed = await bench.store.claim(WORKER.id, [Wanted("work", None)], limit=3, now=times.now())
     assert not isinstance(claimed, LeaseLost)
     return [one.task for one in claimed]

@@ -239,13 +239,13 @@ async def test_p5_an_external_task_is_its_clients_affair(
                 bench.clock.ahead += LEASE // 2 * SECOND
             case "shutdown":
                 worker.stop()
-        assert await bench.store.rescue(now=bench.clock()) == []
+        assert await bench.store.rescue([], now=bench.clock()) == []
         found = await bench.get(task)
         assert (found.state, found.attempt, found.losses) == (State.RUNNING, 1, 0)
         check_the_request(found, request)
         if how == "silent":
             bench.clock.ahead += (LEASE + 1) * SECOND
-            await bench.store.rescue(now=bench.clock())
+            await bench.store.rescue([], now=bench.clock())
         elif request in REQUESTED:
             await bench.service.update(LOCAL, task.id, Update(state=end[0]))
         else:

@@ -50,6 +50,14 @@ async def test_another_media_type_is_not_taken(headers: dict[str, str]) -> None:
     assert caught.value.accepted == ("application/json", "application/merge-patch+json")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", ""])
+async def test_a_body_that_is_coded_is_not_taken(coding: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match="Content-Encoding"):
+        await READER.read(request(b"{}", content_type="application/json", content_encoding=coding))
+    plain = request(b"{}", content_type="application/json", content_encoding="Identity")
+    assert await READER.read(plain) == Shape()
+
+
 async def test_a_body_that_says_it_is_too_large_is_not_even_read() -> None:
     with pytest.raises(TooLarge):
         await READER.read(request(content_type="application/json", content_length=str(BODY_LIMIT + 1)))
@@ -88,6 +96,25 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
         READER.decode(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "why", "pointer"),
+    [
+        (b"", "empty", None),
+        (b"\xef\xbb\xbf{}", "byte order mark", None),
+        ('{"text": 1}'.encode("utf-16"), "byte order mark", None),
+        (b"\xff", "not JSON", None),
+        (b"{", "not JSON", None),
+        (b'{"text": "\xff"}', "not UTF-8", "/text"),
+        (b'{"free": ["\\udc00"]}', "surrogate", "/free/0"),
+        (b'{"free": {"a": NaN}}', "no such number", "/free/a"),
+    ],
+)
+def test_it_is_said_why_it_is_malformed_and_where(body: bytes, why: str, pointer: str | None) -> None:
+    with pytest.raises(Malformed, match=why) as caught:
+        READER.decode(body)
+    assert [fault.pointer for fault in caught.value.facts.get("errors", ())] == ([] if pointer is None else [pointer])
+
+
 @pytest.mark.parametrize("opening", [b"[", b'{"\\"[":'])
 def test_depth_counts_brackets_but_not_those_in_text(opening: bytes) -> None:
     closing = b"]" if opening == b"[" else b"}"
@@ -98,7 +125,16 @@ def test_depth_counts_brackets_but_not_those_in_text(opening: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [(b'{"text": 1}', "/text"), (b'{"other": 1}', "/other"), (b'{"since": 5}', "/since"), (b"[]", "")],
+    [
+        (b'{"text": 1}', "/text"),
+        (b'{"other": 1}', "/other"),
+        (b'{"since": 5}', "/since"),
+        (b"[]", ""),
+        (b'{"text": "a", "text": "a"}', "/text"),
+        (b'{"free": {"a": [{"b": 1, "b": 2}]}}', "/free/a/0/b"),
+        (b'{"free": {"a": [1, 1e400]}}', "/free/a/1"),
+        (b'{"since": "0000-00-00T00:00:00Z out of range"}', "/since"),
+    ],
 )
 def test_a_field_that_is_wrong_is_pointed_at(body: bytes, pointer: str) -> None:
     with pytest.raises(Invalid) as caught:

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 
 from milepost.access.principal import LOCAL
-from milepost.errors import NotFound, PreconditionFailed
+from milepost.errors import Invalid, NotFound, PreconditionFailed
 from milepost.http.dialect import Call, NoQuery
 from milepost.http.etag import etag, expected_version, is_unchanged
 from milepost.service import Service
@@ -62,12 +62,19 @@ async def expected(service: Service, condition: str, task_id: str) -> int | None
         ('"x-native"', -1),
         ('"٣-native"', -1),
         (f'"{"9" * 30}-native"', -1),
-        ("12", -1),
-        ("", -1),
+        ('""', -1),
+        (', "12-native" ,, W/"13-native",', 12),
     ],
 )
 async def test_the_version_that_a_condition_asks_for(condition: str, version: int | None, service: Service) -> None:
     assert await expected(service, condition.encode().decode("latin-1"), "no matter") == version
+
+
+@pytest.mark.parametrize("condition", ["12", "", ",", '"12-native', '"1-native" "2-native"', '*, "12-native"'])
+async def test_what_is_no_condition_is_refused(condition: str, service: Service) -> None:
+    with pytest.raises(Invalid) as caught:
+        await expected(service, condition, "no matter")
+    assert caught.value.faults[0].parameter == "If-Match"
 
 
 async def test_of_several_versions_the_present_one_counts(service: Service, tasks: Tasks) -> None:

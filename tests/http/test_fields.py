@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from milepost import times
 from milepost.http import fields
-from milepost.http.fields import Duration, Integer, Time
+from milepost.http.fields import Duration, Integer, Time, Whole
 
 
 class UnixMs(Integer):
@@ -35,6 +35,30 @@ def test_a_dialect_may_bring_its_own() -> None:
         msgspec.json.decode(b'{"at": 5, "until": "x"}', type=Shape, dec_hook=fields.decode)
     [schema], _ = msgspec.json.schema_components([UnixMs], schema_hook=fields.schema)
     assert schema == UnixMs.schema
+
+
+class Percent(Whole):
+    least = -100
+    most = 100
+
+
+@pytest.mark.parametrize(("said", "value"), [(5, 5), (5.0, 5), (-100, -100), (-0.0, 0), ("5", 5), ("-7", -7)])
+def test_a_whole_number_is_one_in_every_notation(said: Any, value: int) -> None:
+    read = Percent.parse(said)
+    assert (read, type(read)) == (value, int)
+
+
+@pytest.mark.parametrize(
+    "said", [5.5, 101, -101, 2**70, 1e300, True, None, [], "5.0", "1e1", "", " 5", "\N{SUPERSCRIPT TWO}"]
+)
+def test_what_is_none_or_too_large_is_refused_with_the_bounds(said: Any) -> None:
+    with pytest.raises(ValueError, match="a whole number from -100 to 100"):
+        Percent.parse(said)
+
+
+def test_its_schema_says_the_bounds() -> None:
+    assert Percent.schema == {"type": "integer", "minimum": -100, "maximum": 100}
+    assert Whole.schema == {"type": "integer", "minimum": 0, "maximum": 2**53}
 
 
 def test_times_are_read_from_rfc_3339() -> None:

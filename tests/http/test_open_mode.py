@@ -87,11 +87,17 @@ async def test_another_site_gets_nothing(operation: Operation, site: str) -> Non
 
 
 async def test_a_link_may_lead_here_but_not_to_a_change() -> None:
-    await admit(READ, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    await admit(READ, **link)
+    for operation in (GET_THAT_ACTS, ACT):
+        with pytest.raises(Forbidden):
+            await admit(operation, **link)
+
+
+@pytest.mark.parametrize("place", ["iframe", "frame", "object", "embed", ""])
+async def test_a_frame_of_another_site_shows_nothing(place: str) -> None:
     with pytest.raises(Forbidden):
-        await admit(GET_THAT_ACTS, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
-    with pytest.raises(Forbidden):
-        await admit(ACT, sec_fetch_site="cross-site", sec_fetch_mode="navigate")
+        await admit(READ, sec_fetch_site="cross-site", sec_fetch_mode="navigate", sec_fetch_dest=place)
 
 
 async def test_what_a_person_types_is_let_in() -> None:

@@ -96,6 +96,16 @@ def test_headers_and_bodies_are_written_down() -> None:
     assert read["components"]["schemas"]["Body"]["properties"]["tags"]["default"] == ["a"]
 
 
+async def test_a_start_leads_to_what_can_be_done_with_the_task(client: httpx2.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    beneath = {o["operationId"] for path, item in paths.items() if "/{id}" in path for o in item.values()}
+    for status in ("200", "202"):
+        links = paths["/v1/tasks"]["post"]["responses"][status]["links"]
+        assert links.keys() == beneath
+        for name, link in links.items():
+            assert link == {"operationId": name, "parameters": {"id": "$response.body#/id"}}
+
+
 def test_every_operation_has_an_id_of_its_own() -> None:
     paths = written()["paths"]
     ids = [operation["operationId"] for item in paths.values() for operation in item.values()]

@@ -15,11 +15,12 @@ import uvicorn
 import uvloop
 
 from milepost.app import Milepost
+from milepost.cli.corked import CorkedProtocol
 from milepost.cli.exits import Exit
+from milepost.cli.heads import BoundedHeads
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
 from milepost.http.app import HttpApp
-from milepost.http.corked import CorkedProtocol
 from milepost.service import Service
 
 log = structlog.get_logger(__name__)
@@ -75,7 +76,7 @@ def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         web,
         loop="none",
-        http=CorkedProtocol,
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -142,6 +143,10 @@ class _Ending:
         self._server.config.timeout_graceful_shutdown = max(1, round(left))
         self._web.stop()
         self._server.should_exit = True
+
+
+class _Protocol(CorkedProtocol, BoundedHeads):
+    """uvicorn's, but answers leave in one piece and heads have an end."""
 
 
 class _Server(uvicorn.Server):

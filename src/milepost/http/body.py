@@ -7,11 +7,12 @@ from typing import Any, Final
 import msgspec
 from starlette.requests import Request
 
-from milepost.errors import Invalid, Malformed, TooLarge
+from milepost.errors import Fault, Invalid, Malformed, TooLarge
 from milepost.http import fields
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
 from milepost.http.headers import header
+from milepost.http.misfits import misfit, repeated_member
 
 BODY_LIMIT: Final = 1 << 20
 """Bytes that a JSON body may have."""
@@ -19,7 +20,10 @@ BODY_LIMIT: Final = 1 << 20
 MAX_DEPTH: Final = 100
 """How deep arrays and objects may be nested: well below what readers of JSON, stores among them, bear."""
 
+_DIGITS: Final = 18
+"""Of a Content-Length; with more it is too large for anything."""
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -36,6 +40,9 @@ class BodyReader:
         if media_type(request) not in self._media_types:
             wanted = " or ".join(self._media_types)
             raise UnsupportedMediaType(f"The body must be sent as {wanted}.", self._media_types)
+        coding = header(request, b"content-encoding")
+        if coding is not None and coding.strip().lower() != "identity":
+            raise UnsupportedMediaType("The body must be sent as it is, without a Content-Encoding.", self._media_types)
         return self.decode(await read_bytes(request, self._limit))
 
     def decode(self, body: bytes) -> Any:
@@ -43,13 +50,37 @@ class BodyReader:
         if _is_too_deep(body):
             raise Malformed(f"The body is nested more than {MAX_DEPTH} deep.")
         try:
-            return self._decoder.decode(body)
+            value = self._decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise Invalid(body_fault(error)) from error
-        except UnicodeDecodeError as error:
-            raise Malformed("The body is not UTF-8.") from error
-        except msgspec.DecodeError as error:
-            raise Malformed(f"The body is not JSON. {sentence(str(error))}") from error
+            raise Invalid(_exactly(body_fault(error), body)) from error
+        except (UnicodeDecodeError, msgspec.DecodeError) as error:
+            raise _malformed(body, error) from error
+        repeated = repeated_member(body)
+        if repeated is not None:
+            raise Invalid(repeated)
+        return value
+
+
+def _exactly(fault: Fault, body: bytes) -> Fault:
+    """The fault with the whole way to it, where it is a number that is too large: msgspec knows only the field."""
+    if not fault.detail.endswith("out of range."):
+        return fault
+    return misfit(body) or fault
+
+
+def _malformed(body: bytes, error: Exception) -> Malformed:
+    """Why the body can't be read, and where."""
+    if body.startswith(_BYTE_ORDER_MARKS):
+        return Malformed("The body begins with a byte order mark; JSON is sent as UTF-8 without one.")
+    why = "not UTF-8." if isinstance(error, UnicodeDecodeError) else f"not JSON. {sentence(str(error))}"
+    if not body:
+        why = "empty."
+    fault = misfit(body)
+    if fault is None:
+        return Malformed(f"The body is {why}")
+    kind = "UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON"
+    place = f"{fault.pointer}: " if fault.pointer else ""
+    return Malformed(f"The body is not {kind}. {place}{fault.detail}", errors=[fault])
 
 
 def media_type(request: Request) -> str:
@@ -61,7 +92,7 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLarge as soon as it is clear that it has more than `limit` bytes."""
     declared = header(request, b"content-length") or "0"
     body = bytearray()
-    if not declared.isdecimal() or int(declared) <= limit:
+    if not declared.isdecimal() or (len(declared) <= _DIGITS and int(declared) <= limit):
         async for piece in request.stream():
             body += piece
             if len(body) > limit:

@@ -89,6 +89,9 @@ class Answer:
     """None: there is no body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """What further response headers say, by name."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For documents: where it leads, as the ids of operations, each with what fills its parameters (OpenAPI's runtime
+    expressions)."""
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]

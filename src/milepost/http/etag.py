@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from milepost.errors import PreconditionFailed
+from milepost.errors import Fault, Invalid, PreconditionFailed
 from milepost.http.dialect import Call
-from milepost.http.headers import header
+from milepost.http.headers import header, joined
 
 _TAG: Final = re.compile(r'(?P<weak>W/)?"(?P<text>[^"]*)"')
+_TAGS: Final = re.compile(r'[\s,]*(?:(?:W/)?"[^"]*"(?:\s*,[\s,]*|\s*$))+')
 _NEVER: Final = -1
 """A version that no record has."""
 
@@ -34,11 +35,14 @@ def is_unchanged(request: Request, tag: str) -> bool:
 async def expected_version(call: Call[Any, Any], dialect: str, task_id: str) -> int | None:
     """The version of a task that If-Match asks for; None where any will do.
 
-    Raises PreconditionFailed, or NotFound, when it names several and the record is at none of them.
+    Raises Invalid when it names none, and PreconditionFailed, or NotFound, when it names several and the record is at
+    none of them.
     """
-    condition = header(call.request, b"if-match")
+    condition = joined(call.request, b"if-match")
     if condition is None or condition.strip() == "*":
         return None
+    if not _TAGS.fullmatch(condition):
+        raise Invalid(Fault("This takes the ETag of an answer as it was, in its quotes.", parameter="If-Match"))
     versions = {_version(match["text"], dialect) for match in _TAG.finditer(condition) if not match["weak"]}
     if len(versions) > 1:
         version = (await call.service.get(call.principal, task_id)).version

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from milepost.errors import Fault
+from milepost.errors import Fault, pointer
 
 _PLACED: Final = re.compile(r"(.*) - at `(?:key` in `)?\$([^`]*)`", re.DOTALL)
 _FIELD: Final = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
@@ -18,7 +18,7 @@ def body_fault(error: msgspec.ValidationError) -> Fault:
     Beneath a free-form object msgspec does not tell the key; the pointer then stops there.
     """
     steps, detail = _read(error, "field")
-    return Fault(detail, pointer="".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps))
+    return Fault(detail, pointer=pointer(steps))
 
 
 def query_fault(error: msgspec.ValidationError) -> Fault:

@@ -4,12 +4,14 @@ A field type is a class with `parse`, which makes the inner value of what JSON o
 with a sentence for people, and `schema`, which is its JSON Schema. The structs of any dialect may use such classes.
 """
 
+import re
 from typing import Any, ClassVar, Final, Protocol
 
 from milepost import times
 
+_DIGITS: Final = re.compile("-?[0-9]{1,18}")
 _UNITS: Final = ("w", "d", "h", "m", "s", "ms", "us")
-_DURATION_TEXT: Final = "^(?=.)" + "".join(f"([0-9]{{1,18}}{unit})?" for unit in _UNITS) + "$"
+_DURATION_TEXT: Final = "".join(f"([0-9]{{1,18}}{unit})?" for unit in _UNITS)
 
 
 class FieldType(Protocol):
@@ -50,15 +52,41 @@ class Time(Integer):
         return times.from_rfc3339(value)
 
 
+class Whole(Integer):
+    """A whole number from `least` to `most`; to JSON, and to other languages, 5.0 is one."""
+
+    least: ClassVar[int] = 0
+    most: ClassVar[int] = 2**53
+    """Up to this, every reader of JSON keeps a number exact."""
+    schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": least, "maximum": most}
+
+    def __init_subclass__(cls) -> None:
+        cls.schema = {"type": "integer", "minimum": cls.least, "maximum": cls.most}
+
+    @classmethod
+    def parse(cls, value: Any) -> int:
+        """The number, from JSON or from the text of a query."""
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        is_whole = type(value) is int or (type(value) is float and value.is_integer())
+        if not (is_whole and cls.least <= value <= cls.most):
+            raise ValueError(f"expected a whole number from {cls.least} to {cls.most}")
+        return int(value)
+
+
+def _seconds(least: float) -> dict[str, Any]:
+    return {"type": "number", "minimum": least, "maximum": times.LONGEST_DURATION // times.SECOND}
+
+
+def _text(something: str) -> dict[str, Any]:
+    """Text in which a pattern stands somewhere, as an empty one would else be a duration."""
+    return {"type": "string", "pattern": f"^(?=.*{something}){_DURATION_TEXT}$"}
+
+
 class Duration(Integer):
     """Microseconds; on the wire a number of seconds, or text like `1h30m`."""
 
-    schema: ClassVar[dict[str, Any]] = {
-        "anyOf": [
-            {"type": "number", "minimum": 0, "maximum": times.LONGEST_DURATION // times.SECOND},
-            {"type": "string", "pattern": _DURATION_TEXT},
-        ]
-    }
+    schema: ClassVar[dict[str, Any]] = {"anyOf": [_seconds(0), _text(".")]}
 
     @classmethod
     def parse(cls, value: Any) -> int:
@@ -66,6 +94,18 @@ class Duration(Integer):
         if not isinstance(value, str | int | float):
             raise ValueError("expected a number of seconds, or text like 1h30m")
         return times.parse_duration(value)
+
+
+class Interval(Duration):
+    """A duration of at least a second; whoever takes it checks that."""
+
+    schema: ClassVar[dict[str, Any]] = {"anyOf": [_seconds(1), _text("[1-9]")]}
+
+
+class Timeout(Duration):
+    """A duration of more than nothing; whoever takes it checks that."""
+
+    schema: ClassVar[dict[str, Any]] = {"anyOf": [_seconds(1 / times.SECOND), _text("[1-9]")]}
 
 
 def decode(kind: type[FieldType], value: Any) -> Any:

@@ -1,13 +1,25 @@
-"""What does one request header say?"""
+"""What does one request header say?
+
+Asked of what the server gave, as every request is: Starlette's mapping of all headers tells of one that is not there by
+an exception, and half of them are not.
+"""
 
 from starlette.requests import Request
 
 
-def header(request: Request, name: bytes) -> str | None:
-    """The first header of a name, which is in lower case; None where there is none.
+def headers(request: Request, name: bytes) -> list[str]:
+    """All headers of a name, which is in lower case."""
+    return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
 
-    For what every request is asked: half of them lack it, and Starlette's mapping tells that by an exception.
-    """
+
+def joined(request: Request, name: bytes) -> str | None:
+    """All headers of a name, which is in lower case, as the one list that they stand for (RFC 9110, section 5.3)."""
+    said = headers(request, name)
+    return ", ".join(said) if said else None
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The first header of a name, which is in lower case; None where there is none."""
     for key, value in request.scope["headers"]:
         if key == name:
             said: str = value.decode("latin-1")

@@ -56,7 +56,9 @@ class OpenMode:
         site = headers.get(b"sec-fetch-site")
         if site is None or site.decode("latin-1") in _OWN:
             return
-        followed_a_link = headers.get(b"sec-fetch-mode") == b"navigate" and not operation.changes_something
+        # Into the whole window, and not into a frame that a foreign page has around it.
+        navigates = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+        followed_a_link = navigates and not operation.changes_something
         if not followed_a_link:
             raise Forbidden("Without keys, this server answers no web page but its own.")
 

@@ -121,6 +121,10 @@ def _response(answer: Answer, schemas: Schemas) -> Json:
     if answer.media_type is not None:
         content: Mapping[str, Any] = {} if answer.body is None else {"schema": schemas.of(answer.body)}
         written["content"] = {answer.media_type: content}
+    if answer.links:
+        written["links"] = {
+            name: {"operationId": name, "parameters": dict(parameters)} for name, parameters in answer.links.items()
+        }
     return written
 
 

@@ -113,7 +113,7 @@ async def test_a_trigger_is_shown_as_it_was_said(trigger: Any, shown: Any, clien
         ({"type": "export", "color": "red"}, ["/color"]),
         ({"type": "export", "input": []}, ["/input"]),
         ({"type": "export", "input": {"export_index": 1, "rows": "x"}}, ["/input/export_index", "/input/rows"]),
-        ({"type": "export", "input": {"a/b~c": 1}}, ["/input"]),
+        ({"type": "export", "input": {"a/b~c": 1}}, ["/input/a~1b~0c"]),
         ({"type": "export", "run_at": "tomorrow"}, ["/run_at"]),
         ({"type": "export", "timeout": "soon"}, ["/timeout"]),
         ({"type": "export", "timeout": -1}, ["/timeout"]),

@@ -20,7 +20,7 @@ from milepost.store.sqlite import SqliteStore, connection, writer
 from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.task import FileResult, Task
 from milepost.times import DAY
-from tests.store.scene import FAILURE, LEASE, START, Scene, draft, json_result, line
+from tests.store.scene import FAILURE, START, Scene, draft, json_result, line
 
 from .groups import in_one_commit
 from .lossy_disk import (
@@ -58,7 +58,7 @@ async def live(scene: Scene, events: list[Event]) -> Task:
     await scene.report(task, progress=0.5, entries=(line("one", rows=1), line("two")))
     await scene.report(task, checkpoint=b'{"row": 250}', entries=tuple(line("x" * 500) for _ in range(20)))
     heart = scene.store.heart()
-    assert heart.beat("w1", now=scene.now, until=scene.now + LEASE)
+    assert heart.beat("w1")
     events.append(Answer("beat"))
     heart.close()
     end = Report(progress=1.0, entries=(line("three"),))

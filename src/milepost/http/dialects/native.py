@@ -3,6 +3,7 @@
 It reaches everything that the service can do; the other dialects give what their products publish.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ from milepost.http.dialects.native_shapes import (
 from milepost.http.etag import etag, expected_version, is_unchanged
 from milepost.http.events import event_stream
 from milepost.http.files import result_response
-from milepost.http.headers import header
+from milepost.http.headers import headers
 from milepost.http.prefer import preferred_wait
 from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
@@ -45,6 +46,8 @@ from milepost.times import SECOND
 
 _JSON: Final = ((b"content-type", JSON.encode()), (b"x-content-type-options", b"nosniff"))
 _REVALIDATE: Final = (b"cache-control", b"private, no-cache")
+
+_KEY: Final = re.compile(f"[ -~]{{1,{LONGEST_KEY}}}")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -81,9 +84,7 @@ class Native:
 
     async def start(self, call: Call[NoQuery, StartBody]) -> Response:
         """Start a task."""
-        key = header(call.request, b"idempotency-key")
-        if key is not None and not 0 < len(key) <= LONGEST_KEY:
-            raise Invalid(Fault(f"From 1 to {LONGEST_KEY} characters.", parameter="Idempotency-Key"))
+        key = _idempotency_key(call.request)
         created = await call.service.start(call.principal, wish(call.body), origin=self.name, idempotency_key=key)
         task = created.task
         headers = [(b"location", call.url(f"{TASKS}/{task.id}").encode())]
@@ -218,6 +219,20 @@ def _json(body: Any, status: int = 200, headers: RawHeaders = ()) -> Response:
 
 def _body(call: Call[Any, Any], task: Task) -> TaskBody:
     return task_body(task, call.url(f"{TASKS}/{task.id}/result"))
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The key of a start. Raises Invalid."""
+    match headers(request, b"idempotency-key"):
+        case []:
+            return None
+        case [key] if _KEY.fullmatch(key):
+            return key
+        case [_]:
+            why = f"From 1 to {LONGEST_KEY} printable ASCII characters."
+        case _:
+            why = "This is given more than once."
+    raise Invalid(Fault(why, parameter="Idempotency-Key"))
 
 
 def _retry_after(task: Task, now: int) -> bytes:

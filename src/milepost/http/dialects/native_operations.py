@@ -42,6 +42,12 @@ _RETRY: Final = {"Retry-After": "Seconds after which asking again makes sense; o
 _NO_TASK: Final = "There is no such task, or none that the caller may see."
 
 
+_LEADS_TO: Final = {
+    name: {"id": "$response.body#/id"}
+    for name in ("read", "update", "delete", "follow", "logs", "result", "cancel", "pause", "resume", "retry")
+}
+
+
 def _problems(refusals: Mapping[int, str]) -> dict[int, Answer]:
     return {status: Answer(text, Problem, media_type=PROBLEM_JSON) for status, text in refusals.items()}
 
@@ -74,8 +80,8 @@ def _collection(native: "Native") -> list[Operation]:
             headers={"Idempotency-Key": Key, "Prefer": Prefer},
             body=StartBody,
             answers={
-                202: Answer("It is started.", TaskBody, headers=started),
-                200: Answer("It is finished already.", TaskBody, headers=started),
+                202: Answer("It is started.", TaskBody, headers=started, links=_LEADS_TO),
+                200: Answer("It is finished already.", TaskBody, headers=started, links=_LEADS_TO),
             }
             | _BODY
             | _problems(

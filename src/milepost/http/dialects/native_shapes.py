@@ -1,13 +1,13 @@
 """What does the native API take and give: which structs read its requests, write its answers and document both?"""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from milepost.http.fields import Duration, Time
+from milepost.http.fields import Interval, Time, Timeout, Whole
 from milepost.http.prefer import LONGEST
-from milepost.start import MAX_TEXT
+from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_NAME, MAX_PRIORITY, MAX_TEXT
 from milepost.task import TYPE_NAME, Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
 from milepost.times import LONGEST_DURATION, SECOND
 from milepost.trigger import Repeat
@@ -21,38 +21,102 @@ TimeText = Annotated[str, Meta(extra_json_schema=_DATE)]
 Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
 _UUID: Final = {"pattern": "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"}
 
+_NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
+
 TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.", extra_json_schema=_UUID)]
 OtherId = Annotated[str, Meta(extra_json_schema=_UUID)]
-Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT, extra_json_schema=_NO_NUL)]
+Label = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"maxLength": MAX_TEXT})]
+Name = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"minLength": 1, "maxLength": MAX_NAME})]
+UniqueKey = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"minLength": 1, "maxLength": MAX_TEXT})]
+Dependencies = Annotated[tuple[OtherId, ...], Meta(extra_json_schema={"maxItems": MAX_DEPENDENCIES})]
 Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
-Whole = Annotated[int, Meta(ge=0, le=2**53)]
-"""A number that every reader of JSON keeps exact."""
-Lease = Annotated[int, Meta(gt=0, le=LONGEST_DURATION // SECOND)]
+Expression = Annotated[str, Meta(min_length=1, max_length=200)]
+QueryText = Annotated[str, Meta(extra_json_schema=_NO_NUL)]
+_ZERO: Final = cast("Whole", 0)
 Part = Literal["input", "checkpoint", "traceback"]
 
 Key = Annotated[
     str,
     Meta(
-        max_length=LONGEST_KEY,
+        extra_json_schema={"pattern": f"^[!-~]([ -~]{{0,{LONGEST_KEY - 2}}}[!-~])?$"},
         description="The same key with the same body is the same task, for 24 hours; with another body it is refused.",
     ),
 ]
 Prefer = Annotated[str, Meta(description="`wait=N` waits up to N seconds, 60 at most, for the end (RFC 7240).")]
-IfMatch = Annotated[str, Meta(description="An ETag: refused with 412 if the record has changed since.")]
+_TAG: Final = '(W/)?"[!#-~]*"'
+IfMatch = Annotated[
+    str,
+    Meta(
+        description="An ETag: refused with 412 if the record has changed since.",
+        extra_json_schema={"pattern": f"^([*]|{_TAG}( *, *{_TAG})*)$"},
+    ),
+]
 IfNoneMatch = Annotated[str, Meta(description="An ETag: answered with 304 if nothing has changed since.")]
-LastEventId = Annotated[str, Meta(description="The last event's id; what came after it follows.")]
+LastEventId = Annotated[
+    str,
+    Meta(
+        description="The last event's id; what came after it follows.", extra_json_schema={"pattern": "^[0-9]{0,18}$"}
+    ),
+]
 Range = Annotated[str, Meta(description="One range of bytes, such as `bytes=0-1023`.")]
 IfRange = Annotated[str, Meta(description="The ETag that the range is meant of.")]
+
+
+class Priority(Whole):
+    """Which of two queued tasks goes first."""
+
+    least = -MAX_PRIORITY
+    most = MAX_PRIORITY
+
+
+class Attempts(Whole):
+    """How many tries count."""
+
+    least = 1
+    most = MAX_ATTEMPTS
+
+
+class Lease(Whole):
+    """Whole seconds of silence."""
+
+    least = 1
+    most = LONGEST_DURATION // SECOND
+
+
+class PageSize(Whole):
+    """How many to read at once."""
+
+    least = 1
+    most = 200
+
+
+class LogPageSize(Whole):
+    """How many entries to read at once."""
+
+    least = 1
+    most = 1000
 
 
 class TriggerBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """When a task runs; exactly one of `once`, `every`, `repeat` and `cron` is given."""
 
     once: Annotated[Time | None, Meta(description="The only time.")] = None
-    every: Annotated[Duration | None, Meta(description="From one due time to the next, as seconds or `1h30m`.")] = None
+    every: Annotated[Interval | None, Meta(description="From one due time to the next, as seconds or `1h30m`.")] = None
     repeat: Annotated[Repeat | None, Meta(description="At the same wall-clock time as the first run.")] = None
-    cron: Annotated[str | None, Meta(description="Five fields as in crontab, or six with seconds first.")] = None
-    timezone: Annotated[str, Meta(description="IANA name; what `repeat` and `cron` are meant in.")] = "UTC"
+    cron: Annotated[Expression | None, Meta(description="Five fields as in crontab, or six with seconds first.")] = None
+    timezone: Annotated[str, Meta(max_length=100, description="IANA name; what `repeat` and `cron` are meant in.")] = (
+        "UTC"
+    )
+
+
+_ONE_OF_FOUR: Final = {
+    "oneOf": [
+        {"type": "object", "required": [name], "properties": {name: {"not": {"type": "null"}}}}
+        for name in ("once", "every", "repeat", "cron")
+    ]
+    + [{"type": "null"}]
+}
 
 
 class TriggerText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +132,7 @@ class TriggerText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task to start."""
 
+    # Bounds that the service checks itself, so that all that is wrong is told at once, are only written down here.
     type: Annotated[
         str,
         Meta(
@@ -76,25 +141,28 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ]
     input: Annotated[dict[str, Any], Meta(description="The arguments, checked against the type's schema.")] = {}
-    title: str | None = None
-    description: str | None = None
-    tenant: Annotated[str | None, Meta(description="By default the caller's own.")] = None
-    owner: Annotated[str | None, Meta(description="For whom it is started: the caller, but for services.")] = None
-    list_id: Annotated[str | None, Meta(description="A list that it belongs to; lists exist by being named.")] = None
-    assignee: str | None = None
+    title: Label | None = None
+    description: Label | None = None
+    tenant: Annotated[Name | None, Meta(description="By default the caller's own.")] = None
+    owner: Annotated[Name | None, Meta(description="For whom it is started: the caller, but for services.")] = None
+    list_id: Annotated[Label | None, Meta(description="A list that it belongs to; lists exist by being named.")] = None
+    assignee: Label | None = None
     metadata: Annotated[dict[str, Any] | None, Meta(description="Anything; kept as it is.")] = None
-    trigger: Annotated[TriggerBody | None, Meta(description="When it runs, if not at once.")] = None
+    trigger: Annotated[
+        TriggerBody | None, Meta(description="When it runs, if not at once.", extra_json_schema=_ONE_OF_FOUR)
+    ] = None
     run_at: Annotated[Time | None, Meta(description="Not before this time.")] = None
-    priority: Annotated[int | None, Meta(description="Higher goes first.")] = None
-    timeout: Annotated[Duration | None, Meta(description="For each try: seconds, or text like `30m`.")] = None
+    priority: Annotated[Priority | None, Meta(description="Higher goes first.")] = None
+    timeout: Annotated[Timeout | None, Meta(description="For each try: seconds, or text like `30m`.")] = None
     start_by: Annotated[Time | None, Meta(description="It fails when it could not start by then.")] = None
-    depends_on: Annotated[tuple[OtherId, ...], Meta(description="Ids of tasks that must succeed first.")] = ()
+    depends_on: Annotated[Dependencies, Meta(description="Ids of tasks that must succeed first.")] = ()
     on_dependency_failure: Annotated[
         DependencyFailure, Meta(description="What it does when one of them fails: fail too, run all the same, stay.")
     ] = "fail"
-    max_attempts: int | None = None
+    max_attempts: Attempts | None = None
     unique_key: Annotated[
-        str | None, Meta(description="Refused while an unfinished task of the same owner, tenant and type has it.")
+        UniqueKey | None,
+        Meta(description="Refused while an unfinished task of the same owner, tenant and type has it."),
     ] = None
     runner: Annotated[
         Runner | None, Meta(description="`process` for a process of its own, `external` when the client drives it.")
@@ -108,10 +176,10 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many items were dealt with; `done` includes those that failed or were skipped."""
 
-    done: Whole = 0
+    done: Whole = _ZERO
     total: Whole | None = None
-    failed: Whole = 0
-    skipped: Whole = 0
+    failed: Whole = _ZERO
+    skipped: Whole = _ZERO
 
 
 class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +200,7 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     list_id: Text | None | UnsetType = UNSET
     assignee: Text | None | UnsetType = UNSET
     metadata: dict[str, Any] | None | UnsetType = UNSET
-    depends_on: tuple[OtherId, ...] | UnsetType = UNSET
+    depends_on: Dependencies | UnsetType = UNSET
     blocked_reason: Text | None | UnsetType = UNSET
     state: State | UnsetType = UNSET
     progress: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
@@ -294,8 +362,8 @@ class FollowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which entries to read."""
 
-    after: Annotated[Whole, Meta(description="Entries behind this sequence number.")] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[Whole, Meta(description="Entries behind this sequence number.")] = _ZERO
+    limit: LogPageSize = cast("LogPageSize", 100)
     wait: Annotated[Wait, Meta(description="Seconds to wait for an entry where there is none yet.")] = 0
 
 
@@ -303,14 +371,14 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which tasks to list."""
 
     state: Annotated[tuple[State, ...], Meta(description="In one of these states.")] = ()
-    tenant: str | None = None
-    type: str | None = None
-    owner: str | None = None
-    list: Annotated[str | None, Meta(description="Their `list_id`.")] = None
+    tenant: QueryText | None = None
+    type: QueryText | None = None
+    owner: QueryText | None = None
+    list: Annotated[QueryText | None, Meta(description="Their `list_id`.")] = None
     parent: Annotated[OtherId | None, Meta(description="The id of their parent.")] = None
-    assignee: str | None = None
-    after: Annotated[str | None, Meta(description="The `next` of the page before.")] = None
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    assignee: QueryText | None = None
+    after: Annotated[QueryText | None, Meta(description="The `next` of the page before.")] = None
+    limit: PageSize = cast("PageSize", 50)
 
 
 class RetryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

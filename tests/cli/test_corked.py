@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from milepost.http.corked import LARGEST, Corked, CorkedProtocol
+from milepost.cli.corked import LARGEST, Corked, CorkedProtocol
 from tests.http.conftest import served
 
 WITHIN = 20.0

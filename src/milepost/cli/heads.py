@@ -1,0 +1,41 @@
+"""How much of a request may come before its body? The parser keeps the head until it is complete, and knows no end."""
+
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_LIMIT: Final = 256 * 1024
+"""Bytes that may come without any of them completing a head or being of a body."""
+
+_REFUSAL: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """uvicorn's, but what has no end (a header, the extension of a chunk, trailers) is cut off with 431."""
+
+    _pending = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes have come."""
+        self._pending += len(data)
+        super().data_received(data)
+        if self._pending > HEAD_LIMIT and not self.transport.is_closing():
+            # There is no cycle before the first request, whatever its type says.
+            if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
+                self.transport.write(_REFUSAL)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """A head is complete."""
+        self._pending = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body has come."""
+        self._pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is complete."""
+        self._pending = 0
+        super().on_message_complete()

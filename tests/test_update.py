@@ -1,0 +1,33 @@
+from typing import Any
+
+import pytest
+
+from milepost.errors import Invalid
+from milepost.start import MAX_TEXT, NUL
+from milepost.task import Failure
+from milepost.update import Update, checked
+
+
+@pytest.mark.parametrize(
+    ("said", "pointer"),
+    [
+        ({"title": "a\0b"}, "/title"),
+        ({"message": "\0"}, "/message"),
+        ({"failure": Failure("a\0", "b")}, "/failure/code"),
+        ({"failure": Failure("a", "b\0")}, "/failure/message"),
+    ],
+)
+def test_a_text_that_not_every_store_takes_is_refused(said: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        checked(Update(**said))
+    assert [(fault.pointer, fault.detail) for fault in refused.value.faults] == [(pointer, NUL)]
+
+
+def test_all_that_is_wrong_is_told() -> None:
+    with pytest.raises(Invalid) as refused:
+        checked(Update(title="x" * (MAX_TEXT + 1), list_id="\0", depends_on=("0" * 32, "x")))
+    assert {fault.pointer for fault in refused.value.faults} == {"/title", "/list_id", "/depends_on/1"}
+
+
+def test_free_json_may_have_any_character() -> None:
+    assert checked(Update(metadata={"\0": "\0"}, failure=Failure("a", "b"), title=None)) is None
