@@ -1,6 +1,7 @@
 """Task types for the tests of the command line."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -107,6 +108,14 @@ def leave(ctx: BlockingContext) -> str:
 def stick(ctx: BlockingContext, *, gate: str) -> None:
     """Waits for somebody who never comes, and hears nothing."""
     ctx.resolve(gate).read_text()
+
+
+@app.task(timeout=0.1)
+async def cling(ctx: Context) -> None:
+    """Is not impressed by its end."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
 
 
 @app.task

@@ -59,7 +59,7 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
         "api": f"http://127.0.0.1:{port}  http://[::1]:{port}",
         "docs": f"http://127.0.0.1:{port}/docs",
         "store": f"{tmp_path}/x.db",
-        "types": "blob, count, crash, echo, fail, hog, leave, meet, note, nothing, spin, stick",
+        "types": "blob, cling, count, crash, echo, fail, hog, leave, meet, note, nothing, spin, stick",
         "access": "open, no key was made yet: everybody on this machine may do everything",
         "try": f"milepost start blob size=SIZE --watch --url http://127.0.0.1:{port}",
     }
@@ -222,6 +222,8 @@ def test_p2_kill_9_of_the_worker_costs_ten_seconds_at_most(own_server: Server) -
     assert own_server.worker() != worker
     [killed] = [line for line in own_server.logged() if line["event"].startswith("The worker ended")]
     assert killed["how"] == "killed by SIGKILL"
+    # Its lease was ended for it, before another worker was thought of.
+    assert moment(lost["time"]) <= moment(killed["timestamp"])
     seconds = (moment(again[1]["time"]) - moment(killed["timestamp"])).total_seconds()
     assert seconds < 10
     assert lost["level"] == "warning"
@@ -229,6 +231,24 @@ def test_p2_kill_9_of_the_worker_costs_ten_seconds_at_most(own_server: Server) -
 
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def test_a_worker_that_is_stuck_is_followed_by_a_fresh_one(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--concurrency", "1", "--grace", "0")
+    try:
+        stuck = server.start("cling")
+        neighbour = server.start("echo", text="hi")
+        assert server.wait(stuck)["failure"]["code"] == "timeout"
+        first = server.worker()
+        assert server.wait(neighbour)["losses"] == 0
+        assert server.worker() != first
+        events = [line["event"] for line in server.logged() if line["level"] == "error"]
+        assert [event.partition(";")[0] for event in events] == [
+            "Half of the slots are taken by tasks that do not stop",
+            "The worker ended",
+        ]
+    finally:
+        assert server.stop() == 0
 
 
 def test_a_task_that_takes_its_worker_down_does_not_take_the_server_down(own_server: Server) -> None:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost import BlockingContext, Context
+from milepost.engine.source import load_file
 from milepost.engine.task_type import Backoff, TaskType
 from milepost.times import HOUR, MINUTE, SECOND
 from tests.engine.leases import Book
-
-if TYPE_CHECKING:
-    from decimal import Decimal as Unknown
 
 
 class Range(msgspec.Struct):
@@ -79,7 +77,7 @@ def test_a_whole_number_may_be_written_as_json_may_write_it() -> None:
 
 
 def test_a_mutable_default_is_not_shared() -> None:
-    def work(ctx: Context, rows: list[dict[str, int]] = [{"a": 1}], part: Range = Range(1)) -> None:  # noqa: B006, B008
+    async def work(ctx: Context, rows: list[dict[str, int]] = [{"a": 1}], part: Range = Range(1)) -> None:  # noqa: B006, B008
         ...
 
     task_type = TaskType(work)
@@ -165,20 +163,37 @@ def listing(ctx: BlockingContext) -> Iterator[int]:
     yield 1
 
 
-def variadic(ctx: BlockingContext, *files: str) -> None: ...
-def open_ended(ctx: BlockingContext, **options: str) -> None: ...
-def positional(ctx: BlockingContext, file: str, /) -> None: ...
-def with_a_path(ctx: BlockingContext, file: Path) -> None: ...
-def with_a_late_context(file: str, ctx: BlockingContext) -> None: ...
-def with_an_unknown_type(ctx: BlockingContext, file: "Unknown") -> None: ...
-
-
 def test_a_closure_has_no_process_of_its_own() -> None:
     def inner(ctx: BlockingContext) -> None: ...
 
     assert TaskType(inner).runner == "thread"
-    with pytest.raises(ValueError, match="inner: a process can only find functions at the top of a module"):
+    with pytest.raises(
+        ValueError, match=r"inner: a process can only find functions that have a name at the top of a module"
+    ):
         TaskType(inner, runner="process")
+
+
+anonymous = lambda ctx: None  # noqa: E731 - that is what it is about
+
+
+def test_a_lambda_is_not_found_by_any_name() -> None:
+    assert TaskType(anonymous, name="anonymous").source is None
+    with pytest.raises(
+        ValueError, match=r"anonymous: a process can only find functions that have a name .* not <lambda>"
+    ):
+        TaskType(anonymous, name="anonymous", runner="process")
+
+
+def test_a_function_that_another_one_has_followed_under_its_name_is_not_found(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.py"
+    file.write_text(
+        "from milepost import Milepost\napp = Milepost()\n"
+        "@app.task(name='first', runner='process')\ndef work(): ...\n"
+        "@app.task(name='second', runner='process')\n@app.task(name='third', runner='process')\ndef work(): ...\n"
+    )
+    types = load_file(file).app.types
+    assert types["first"].source is None
+    assert types["second"].source == types["third"].source is not None
 
 
 @pytest.mark.parametrize(
@@ -187,23 +202,26 @@ def test_a_closure_has_no_process_of_its_own() -> None:
         (plain, {"name": "Plain"}, "'Plain' can't name a task type: a lower-case letter"),
         (plain, {"name": "a" * 65}, "can't name a task type"),
         (plain, {"name": "tasks"}, "'tasks' can't name a task type: a path of the HTTP API needs this word"),
-        (plain, {"retries": -1}, "plain: retries must not be negative"),
-        (plain, {"concurrency": 0}, "plain: concurrency must be at least 1"),
+        (plain, {"retries": -1}, "plain: retries must be a whole number from 0 to 999, not -1"),
+        (plain, {"retries": 1000}, "plain: retries must be a whole number from 0 to 999, not 1000"),
+        (plain, {"retries": "3"}, "plain: retries must be a whole number from 0 to 999, not '3'"),
+        (plain, {"retries": True}, "plain: retries must be a whole number"),
+        (plain, {"priority": 2**31}, "plain: priority must be a whole number from -2147483647 to 2147483647"),
+        (plain, {"concurrency": 0}, "plain: concurrency must be a whole number from 1 to 2147483647, not 0"),
         (plain, {"timeout": 0}, "plain: the timeout must be more than 0"),
-        (plain, {"timeout": "soon"}, "not a duration"),
+        (plain, {"timeout": "soon"}, "plain: timeout: not a duration"),
+        (plain, {"backoff": -1}, "plain: backoff: a duration in seconds must be a number from 0"),
+        (plain, {"keep_result": object()}, "plain: keep_result must be text such as '90s', or seconds, not <object"),
+        (plain, {"name": 3}, "3 can't name a task type"),
         (plain, {"runner": "loop"}, "plain: the loop runs async functions"),
         (export, {"runner": "thread"}, "export: an async function runs on the loop or in a process"),
         (plain, {"runner": "moon"}, "plain: there is no runner 'moon'"),
         (streaming, {}, "streaming: a generator can't be a task"),
         (listing, {}, "listing: a generator can't be a task"),
-        (variadic, {}, r"variadic: the parameter \*files: str can't be filled from JSON"),
-        (open_ended, {}, r"open_ended: the parameter \*\*options: str can't be filled from JSON"),
-        (positional, {}, "positional: the parameter file: str can't be filled from JSON"),
-        (with_a_path, {}, "with_a_path: a parameter can't be read from JSON: .*Path"),
-        (with_a_late_context, {}, "with_a_late_context: a parameter can't be read from JSON: .*BlockingContext"),
-        (with_an_unknown_type, {}, "with_an_unknown_type: the types .* must be known when the program runs: .*Unknown"),
         (functools.partial(plain), {}, "can't be a task: only a function can"),
         (print, {}, "can't be a task: only a function can"),
+        (Range, {}, "can't be a task: only a function can"),
+        (Path().exists, {}, "can't be a task: only a function can"),
     ],
 )
 def test_what_does_not_work_is_refused_at_registration(

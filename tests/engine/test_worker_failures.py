@@ -200,6 +200,7 @@ class Stuck:
 
         @bench.app.task(**options)
         async def swallow(ctx: Context) -> str:
+            ctx.progress(message="here")
             while not self.go_on.is_set():
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.go_on.wait()
@@ -213,6 +214,7 @@ class Stuck:
 
         @bench.app.task(**options)
         def block(ctx: BlockingContext) -> str:
+            ctx.progress(message="here")
             self.thread_may_go_on.wait(WITHIN)
             try:
                 ctx.log("too late")
@@ -253,9 +255,11 @@ async def test_p2_what_does_not_stop_past_its_timeout_has_failed_and_keeps_its_s
 
 @KINDS
 async def test_what_is_left_behind_is_tried_again_and_does_not_disturb_that(bench: Bench, kind: str) -> None:
-    stuck = Stuck(bench, timeout=0.02, retries=1, backoff="0s")
+    stuck = Stuck(bench, retries=1, backoff="0s")
     async with bench.working(concurrency=9) as worker:
         task = await bench.start(kind)
+        await bench.told(task, "here")
+        worker._ask_to_stop(worker._leases[task.id], StopReason.TIMEOUT)  # of this try alone
         await bench.until(task, lambda found: found.attempt == 2)
         (first,) = worker._lingering
         stuck.release()
@@ -282,7 +286,7 @@ async def test_a_lost_lease_leaves_behind_what_does_not_stop(bench: Bench, kind:
     stuck = Stuck(bench)
     async with bench.working() as worker:
         task = await bench.start(kind)
-        await bench.reach(task, State.RUNNING)
+        await bench.told(task, "here")
         await bench.store.dismiss(worker.id, now=bench.clock())
         await until(lambda: worker._lingering)
         # Its next try, here or elsewhere, is another one.

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import signal
+import threading
 
 import psutil
 import pytest
 
 from milepost import Context
 from milepost.access.principal import LOCAL
-from milepost.engine.heartbeat import LEASE
-from milepost.store.protocol import WorkerInfo
+from milepost.engine.heartbeat import BEATS, LEASE
+from milepost.store.protocol import Heart, WorkerInfo
 from milepost.task import State, Task
 from milepost.times import SECOND
 from tests.engine import jobs
@@ -129,6 +130,35 @@ async def test_a_worker_whose_lease_was_ended_gives_its_tasks_up(bench: Bench) -
         await bench.service.cancel(LOCAL, task.id)
         assert (await bench.end(task)).state is State.CANCELLED
         assert worker.id != first
+
+
+async def test_a_task_that_holds_the_loop_for_longer_than_a_lease_does_not_lose_it(bench: Bench) -> None:
+    beats = threading.Semaphore(0)
+    heart = bench.store.heart
+
+    def observed() -> Heart:
+        opened = heart()
+        beat = opened.beat
+
+        def beaten(worker: str, *, now: int, until: int) -> bool:
+            alive = beat(worker, now=now, until=until)
+            if alive:
+                beats.release()
+            return alive
+
+        opened.beat = beaten  # type: ignore[method-assign]
+        return opened
+
+    bench.store.heart = observed  # type: ignore[method-assign]
+
+    @bench.app.task
+    async def hold_on(ctx: Context) -> bool:
+        return all(beats.acquire(timeout=WITHIN) for _ in range(2 * BEATS))
+
+    async with bench.working(lease=SHORT):
+        task = await bench.end(await bench.start("hold_on"))
+    assert (task.state, task.losses) == (State.SUCCEEDED, 0)
+    assert await bench.result(task) is True
 
 
 async def test_a_lost_task_whose_function_no_process_finds_runs_where_it_ran(bench: Bench) -> None:

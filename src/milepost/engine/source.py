@@ -21,8 +21,8 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def source_of(function: Callable[..., Any]) -> Source | None:
-    """The place of a function; None where no other process could find it (a closure, a method, a prompt)."""
-    if "." in function.__qualname__:
+    """The place of a function; None where no other process could find it (a closure, a method, a lambda, a prompt)."""
+    if not function.__qualname__.isidentifier() or function.__name__ != function.__qualname__:
         return None
     module = sys.modules.get(function.__module__)
     # What `python -m` runs is called __main__, but its spec has the name that imports find it by. A script has no spec.

@@ -1,14 +1,14 @@
 """What does it take to turn a function into a task type?"""
 
-import copy
 import inspect
-import typing
+import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
 from milepost.engine.context import BlockingContext, Context
+from milepost.engine.signature import read_signature
 from milepost.engine.source import Source, source_of
 from milepost.store.protocol import TypeInfo
 from milepost.task import RESERVED_TYPE_NAMES, TYPE_NAME
@@ -17,6 +17,8 @@ from milepost.times import MINUTE, SECOND, parse_duration
 Duration = str | int | float
 """`"30m"`, or seconds."""
 EngineRunner = Literal["loop", "thread", "process"]
+MOST: Final = 2**31 - 1
+MOST_RETRIES: Final = 999
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -55,95 +57,78 @@ class TaskType:
         self.name = name or function.__name__
         self.is_async = inspect.iscoroutinefunction(function)
         self.runner = runner or ("loop" if self.is_async else "thread")
-        self.source: Source | None = source_of(function)
-        self._check(retries, concurrency)
-        self.backoff = Backoff(parse_duration(backoff), parse_duration(backoff_max))
-        self.takes_context, self.input = _input_struct(self.name, function)
+        self._check_name(self.name)
+        self._check_function()
+        self._check_whole("retries", retries, 0, MOST_RETRIES)
+        self._check_whole("concurrency", 1 if concurrency is None else concurrency, 1, MOST)
+        self._check_whole("priority", priority, -MOST, MOST)
+        self.backoff = Backoff(self._duration("backoff", backoff), self._duration("backoff_max", backoff_max))
+        face = Context if self.is_async else BlockingContext
+        self.takes_context, self.input, schema = read_signature(self.name, function, face)
         # The schema has had its say at the start; to it, as to JSON, 1.0 is a whole number.
         self.decode = msgspec.json.Decoder(self.input, strict=False).decode
         self.info = TypeInfo(
             name=self.name,
             runner=self.runner,
-            schema=_schema(self.name, self.input),
+            schema=schema,
             description=inspect.getdoc(function) or "",
             max_attempts=retries + 1,
-            timeout=None if timeout is None else parse_duration(timeout),
+            timeout=None if timeout is None else self._duration("timeout", timeout),
             priority=priority,
             concurrency=concurrency,
-            keep_result=None if keep_result is None else parse_duration(keep_result),
-            keep_record=None if keep_record is None else parse_duration(keep_record),
+            keep_result=None if keep_result is None else self._duration("keep_result", keep_result),
+            keep_record=None if keep_record is None else self._duration("keep_record", keep_record),
         )
         if self.info.timeout == 0:
             raise ValueError(f"{self.name}: the timeout must be more than 0.")
 
-    def _check(self, retries: int, concurrency: int | None) -> None:
-        if not TYPE_NAME.fullmatch(self.name):
+    @property
+    def source(self) -> Source | None:
+        """Where another process finds the function; None where it does not, or finds another one of that name."""
+        found = getattr(sys.modules.get(self.function.__module__), self.function.__name__, None)
+        found_type = getattr(found, "__milepost__", self)
+        return source_of(self.function) if found is not None and found_type.function is self.function else None
+
+    def _check_name(self, name: object) -> None:
+        if not isinstance(name, str) or not TYPE_NAME.fullmatch(name):
             raise ValueError(
-                f"{self.name!r} can't name a task type: a lower-case letter, then at most 63 of those, digits, _ and -."
+                f"{name!r} can't name a task type: a lower-case letter, then at most 63 of those, digits, _ and -."
             )
-        if self.name in RESERVED_TYPE_NAMES:
-            raise ValueError(f"{self.name!r} can't name a task type: a path of the HTTP API needs this word.")
-        if retries < 0:
-            raise ValueError(f"{self.name}: retries must not be negative.")
-        if concurrency is not None and concurrency < 1:
-            raise ValueError(f"{self.name}: concurrency must be at least 1.")
+        if name in RESERVED_TYPE_NAMES:
+            raise ValueError(f"{name!r} can't name a task type: a path of the HTTP API needs this word.")
+
+    def _check_function(self) -> None:
         if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
             raise ValueError(f"{self.name}: a generator can't be a task; tell of results on the way with ctx.log.")
         self._check_runner()
 
+    def _check_whole(self, option: str, value: object, least: int, most: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"{self.name}: {option} must be a whole number from {least} to {most}, not {value!r:.60}.")
+
+    def _duration(self, option: str, value: Duration) -> int:
+        if not isinstance(value, get_args(Duration)):
+            raise ValueError(f"{self.name}: {option} must be text such as '90s', or seconds, not {value!r:.60}.")
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {option}: {error}.") from None
+
     def _check_runner(self) -> None:
-        if self.runner not in typing.get_args(EngineRunner):
+        if self.runner not in get_args(EngineRunner):
             raise ValueError(f"{self.name}: there is no runner {self.runner!r}; take loop, thread or process.")
         if self.runner == "loop" and not self.is_async:
             raise ValueError(f"{self.name}: the loop runs async functions; a plain one takes runner='thread'.")
         if self.runner == "thread" and self.is_async:
             raise ValueError(f"{self.name}: an async function runs on the loop or in a process, not in a thread.")
-        if self.runner == "process" and self.source is None:
-            raise ValueError(f"{self.name}: a process can only find functions at the top of a module.")
+        if self.runner == "process" and source_of(self.function) is None:
+            raise ValueError(
+                f"{self.name}: a process can only find functions that have a name at the top of a module, "
+                f"not {self.function.__qualname__}."
+            )
 
     def arguments(self, context: Context | BlockingContext, body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments for a call with this input (JSON). Raises msgspec.ValidationError."""
         given = self.decode(body)
         keywords = {field: getattr(given, field) for field in self.input.__struct_fields__}
         return ((context,) if self.takes_context else ()), keywords
-
-
-def _input_struct(name: str, function: Callable[..., Any]) -> tuple[bool, type[msgspec.Struct]]:
-    """Whether the first parameter is the context, and a struct of the others, one field each."""
-    parameters = list(inspect.signature(function).parameters.values())
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise ValueError(f"{name}: the types of its parameters must be known when the program runs: {error}.") from None
-    first = parameters[0] if parameters else None
-    takes_context = first is not None and (
-        hints.get(first.name) in (Context, BlockingContext) or (first.name == "ctx" and first.name not in hints)
-    )
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    for parameter in parameters[takes_context:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ValueError(f"{name}: the parameter {parameter} can't be filled from JSON; give it a name of its own.")
-        kind = hints.get(parameter.name, Any)
-        if parameter.default is parameter.empty:
-            fields.append((parameter.name, kind))
-        else:
-            fields.append((parameter.name, kind, _default(parameter.default)))
-    return takes_context, msgspec.defstruct(f"{name}_input", fields, kw_only=True, forbid_unknown_fields=True)
-
-
-def _default(value: Any) -> Any:
-    """A default that calls can't share by changing it, or something in it."""
-    is_constant = copy.deepcopy(value) is value
-    return value if is_constant else msgspec.field(default_factory=lambda: copy.deepcopy(value))
-
-
-def _schema(name: str, struct: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the input; the outer struct is written out, not referred to."""
-    try:
-        (outer,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
-    except TypeError as error:
-        why = str(error).splitlines()[-1]
-        raise ValueError(f"{name}: a parameter can't be read from JSON: {why}.") from None
-    schema = dict(components.pop(outer["$ref"].rsplit("/", 1)[1]))
-    schema.pop("title", None)
-    return schema | ({"$defs": components} if components else {})
