@@ -56,6 +56,7 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("claim", {"worker": "w1"}),
     ("report", {"report": Report(0.5, "Reading", Counts(1, 2), (Entry(T, "log", 1),), b"1")}),
     ("park", {}),
+    ("park", {"waits_for": ("child",)}),
     ("lose", {}),
     ("lose", {"how": "exit code 1", "report": Report(0.5)}),
     ("succeed", {"result": ROWS}),

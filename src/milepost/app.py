@@ -15,10 +15,11 @@ from milepost.engine.context import Place
 from milepost.engine.due import Due
 from milepost.engine.expire import Expire, Sweep
 from milepost.engine.host_worker import HostWorker
+from milepost.engine.relatives import ChildStart
 from milepost.engine.rescue import Rescue
 from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
-from milepost.errors import NotOpen
+from milepost.errors import Fault, Invalid, NotOpen
 from milepost.files.folder import FolderFiles
 from milepost.service import Service
 from milepost.start import Start
@@ -224,11 +225,20 @@ class Milepost:
             self.service.store,
             self.service.files,
             self._place(),
+            start_child=self._start_child,
             concurrency=concurrency,
             grace=grace,
             loops=loops,
             clock=self._clock,
         )
+
+    async def _start_child(self, parent: Task, wish: ChildStart) -> Task:
+        """See `milepost.engine.relatives.StartChild`."""
+        try:
+            start = Start(type=wish.type, input=wish.input, **wish.options)
+        except TypeError as error:  # an option that there is not
+            raise Invalid(Fault(f"{error}.")) from None
+        return await self.service.start_child(parent, start, wish.key)
 
     def _worker_lock(self) -> Path:
         """A file beside the store, for these types: another application on the same store may bring others."""

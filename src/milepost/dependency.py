@@ -2,8 +2,8 @@
 
 A dependency is *met* by its first success. It has *failed* when it ended otherwise and will not run again, or is gone
 without having been met. What a failed one means the dependent has said itself (`on_dependency_failure`): it fails too,
-runs all the same, or stays blocked, as long as the other is there to be retried. Everything here is pure; stores keep
-the edges and ask.
+runs all the same, or stays blocked, as long as the other is there to be retried. A task that waits for those that it
+started itself carries on at their end, whatever it is. Everything here is pure; stores keep the edges and ask.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from milepost import lifecycle
 from milepost.lifecycle import Step
-from milepost.task import TERMINAL, State, Task
+from milepost.task import TERMINAL, Failure, State, Task
 
 
 class Fate(Enum):
@@ -32,6 +32,8 @@ class Dependency(NamedTuple):
     state: State | None
     has_succeeded: bool = False
     next_run_at: int | None = None
+    any_end: bool = False
+    """Its end is all that is waited for, success or not."""
 
     @property
     def fate(self) -> Fate:
@@ -55,16 +57,39 @@ def of(task: Task) -> Dependency:
     return Dependency(task.id, task.state, task.has_succeeded, task.next_run_at)
 
 
+def fate(task: Task) -> Fate:
+    """What a task is to its dependents."""
+    return of(task).fate
+
+
 def meets(task: Task, dependency: Dependency) -> bool:
     """Whether the task need not wait for this one, or not any more."""
-    fate = dependency.fate
-    return fate is Fate.MET or (fate is Fate.FAILED and task.on_dependency_failure == "run")
+    its = dependency.fate
+    return its is Fate.MET or (its is Fate.FAILED and (dependency.any_end or task.on_dependency_failure == "run"))
 
 
 def awaited(task: Task, dependencies: Iterable[Dependency]) -> tuple[str, ...]:
     """The ids of those that a task has to wait for, in the order in which it names them."""
     ids = {dependency.id for dependency in dependencies if not meets(task, dependency)}
-    return tuple(task_id for task_id in dict.fromkeys(task.depends_on) if task_id in ids)
+    return tuple(task_id for task_id in dict.fromkeys((*task.depends_on, *task.blocked_by)) if task_id in ids)
+
+
+def begun_waits(before: Task, after: Task) -> tuple[str, ...]:
+    """The ids of the tasks whose ends a change lets one wait for that was running."""
+    if before.state is not State.RUNNING or after.state is not State.BLOCKED:
+        return ()
+    return tuple(task_id for task_id in after.blocked_by if task_id not in after.depends_on)
+
+
+def ends_waits(before: Task, after: Task) -> bool:
+    """Whether a change ends such waits."""
+    return before.state is State.BLOCKED is not after.state and not set(before.blocked_by) <= set(before.depends_on)
+
+
+def closes_circle(task: Task, other: str, *, now: int) -> Step:
+    """A running task can't wait for another that waits for it."""
+    message = f"It can't wait for task {other}, which waits for this one."
+    return lifecycle.fail(task, now=now, failure=Failure("dependency_cycle", message))
 
 
 class Review(NamedTuple):

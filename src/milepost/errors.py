@@ -120,6 +120,20 @@ class DependentsConflict(Conflict):
     title = "Other tasks depend on this one"
 
 
+class ParentLost(Conflict):
+    """The task that starts another does not run any more, as far as its worker knows."""
+
+    code = "parent-lost"
+    title = "The parent does not run any more"
+
+
+class ParentStopping(Conflict):
+    """The task that starts another is to be cancelled."""
+
+    code = "parent-stopping"
+    title = "The parent is to be cancelled"
+
+
 class KeyConflict(ServiceError):
     """The Idempotency-Key was used for another request."""
 

@@ -109,13 +109,20 @@ def report(task: Task, *, now: int, report: Report) -> Step:
     return step("report", report.onto(task), now, entries=report.entries, checkpoint=report.checkpoint)
 
 
-def park(task: Task, *, now: int, report: Report = NOTHING) -> Step:
-    """The work stopped at a checkpoint: for the cancel or pause that was requested, else because its worker goes."""
+def park(task: Task, *, now: int, report: Report = NOTHING, waits_for: tuple[str, ...] = ()) -> Step:
+    """The work stopped at a checkpoint, and carries on from there.
+
+    For the cancel or pause that was requested; else to wait for the ends of tasks that it started (`waits_for`), or
+    because its worker goes.
+    """
     task = report.onto(task)
     if task.cancel_requested:
         return _end("park", task, now, State.CANCELLED, report)
-    state = State.PAUSED if task.pause_requested else State.QUEUED
-    return _leave("park", task, now, state, report, continues=True)
+    if task.pause_requested:
+        return _leave("park", task, now, State.PAUSED, report, continues=True)
+    if waits_for:
+        return _leave("park", task, now, State.BLOCKED, report, continues=True, blocked_by=waits_for, blocked_at=now)
+    return _leave("park", task, now, State.QUEUED, report, continues=True)
 
 
 def lose(task: Task, *, now: int, how: str = "worker lost", report: Report = NOTHING) -> Step:
@@ -188,6 +195,12 @@ def cancel(task: Task, *, now: int) -> Step:
         keep = max(now, task.finished_at or now) + task.keep_record
         return step("end_repetition", task, now, next_run_at=None, expires_at=keep)
     return _end("cancel", task, now, State.CANCELLED, **_FREE)
+
+
+def reaches_children(before: Task, after: Task) -> bool:
+    """Whether a change of a task cancels those that it started too."""
+    is_asked = after.cancel_requested and not before.cancel_requested
+    return is_asked or (after.state is State.CANCELLED and before.state is not State.CANCELLED)
 
 
 def pause(task: Task, *, now: int) -> Step:

@@ -12,20 +12,15 @@ import msgspec
 import uuid_utils
 
 from milepost import lifecycle, times
-from milepost.access.principal import Principal, Role
+from milepost.access.principal import Grant, Principal, Role
 from milepost.errors import (
     Conflict,
-    DependentsConflict,
     Fault,
     Forbidden,
     Gone,
     Invalid,
-    KeyConflict,
     NotFound,
     NotReady,
-    PreconditionFailed,
-    ServiceError,
-    UniqueKeyConflict,
 )
 from milepost.files.protocol import FileMissing, FileStore
 from milepost.lifecycle import IllegalChange, Step
@@ -50,6 +45,7 @@ from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.task import FileResult, JsonResult, State, Task, parse_id
 from milepost.times import SECOND, Clock, never_back
+from milepost.told import told
 from milepost.update import Update, checked, updated
 
 DEFAULT_TENANT = "default"
@@ -103,11 +99,18 @@ class Service:
     # Starting.
 
     async def start(
-        self, principal: Principal, start: Start, *, origin: str, idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        start: Start,
+        *,
+        origin: str,
+        idempotency_key: str | None = None,
+        parent: Task | None = None,
     ) -> Created:
         """Make a task; it is durable when this returns. With a key that was used before: the task of then.
 
-        Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone.
+        `parent` starts it while it runs. Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone; of children
+        also ParentLost, ParentStopping.
         """
         now = self.clock()
         tenant = start.tenant or principal.home or DEFAULT_TENANT
@@ -118,7 +121,8 @@ class Service:
         owner = start.owner or principal.name
         key = None
         if idempotency_key is not None:
-            key = IdempotencyKey(idempotency_key, start.fingerprint(), now + self._retention.idempotency_key)
+            kept = self._retention.idempotency_key if parent is None else self._retention.record
+            key = IdempotencyKey(idempotency_key, start.fingerprint(), now + kept)
         info = await self._type(start.type)
         identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
@@ -135,8 +139,27 @@ class Service:
             lambda numbered: lifecycle.begin(numbered, now=now, state=start.state),
             principal.scope(),
             key,
+            None if parent is None else parent.epoch,
         )
         return _done(await self.store.create([creation], now=now))
+
+    async def start_child(self, parent: Task, start: Start, key: str | None) -> Task:
+        """Start a task for one that runs: with its owner's rights, in its tenant.
+
+        The same `key`, by default the same start, is the same child for all tries of a run; one that has failed or was
+        cancelled before the parent was retried begins again. Raises as `start` does.
+        """
+        owner = Principal(parent.owner, parent.owner, (Grant(parent.tenant, Role.USER),))
+        start = msgspec.structs.replace(start, tenant=parent.tenant, owner=parent.owner, parent=parent.id)
+        name = key if key is not None else start.fingerprint().hex()
+        # No caller can send a control character, so that none can mean these keys.
+        known = f"\x01{parent.id} {parent.run} {name}"
+        created = await self.start(owner, start, origin=parent.origin, idempotency_key=known, parent=parent)
+        child = created.task
+        has_failed = child.state in (State.FAILED, State.CANCELLED) and child.next_run_at is None
+        if has_failed and (child.finished_at or 0) < (parent.started_at or 0):
+            return await self.retry(owner, child.id)
+        return child
 
     async def _type(self, name: str) -> TypeInfo | None:
         now = self.clock()
@@ -361,26 +384,5 @@ def _done(outcomes: Sequence[T | Refusal | IllegalChange]) -> T:
     """The outcome of a batch of one, or the error that tells a caller why it was refused."""
     outcome = outcomes[0]
     if isinstance(outcome, Refusal | IllegalChange):
-        raise _told(outcome) from outcome
+        raise told(outcome) from outcome
     return outcome
-
-
-def _told(refusal: Refusal | IllegalChange) -> ServiceError:
-    match refusal:
-        case IllegalChange():
-            return Conflict(refusal.why, state=str(refusal.state))
-        case stored.UniqueKeyTaken():
-            return UniqueKeyConflict(str(refusal), task=refusal.task_id)
-        case stored.DependencyMissing() | stored.DependencyCycle():
-            return Invalid(Fault(str(refusal), f"/depends_on/{refusal.index}"))
-        case stored.KeyReused():
-            return KeyConflict("This Idempotency-Key was used for a request with another body.")
-        case stored.KeyOutlived():
-            return Gone("The task that this Idempotency-Key stands for has been deleted.")
-        case stored.VersionMismatch():
-            return PreconditionFailed("The task has changed since the version that If-Match names.")
-        case stored.NotFinished():
-            return Conflict(str(refusal), task=refusal.task_id)
-        case stored.HasDependents():
-            return DependentsConflict(str(refusal), dependents=list(refusal.dependents))
-    return NotFound("There is no such task.")

@@ -29,7 +29,7 @@ LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
     "unblock": _to([_S.BLOCKED], *_NOT_STARTED),
     "claim": _to([_S.QUEUED], _S.RUNNING),
     "report": _to([_S.RUNNING], _S.RUNNING),
-    "park": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.CANCELLED),
+    "park": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.BLOCKED, _S.CANCELLED),
     "lose": _to([_S.RUNNING], _S.QUEUED, _S.PAUSED, _S.FAILED, _S.CANCELLED),
     "succeed": _to([_S.RUNNING], _S.SUCCEEDED),
     "fail": _to([_S.RUNNING], _S.FAILED, _S.CANCELLED, _S.PAUSED, *_NOT_STARTED),

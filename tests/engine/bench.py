@@ -48,6 +48,7 @@ class Bench:
     def worker(self, **options: Any) -> Worker:
         """A worker that is not patient."""
         given = {"concurrency": 4, "grace": 0.2, "force_after": 0.1, "loops": self.app._loops(), "clock": self.clock}
+        given |= {"start_child": self.app._start_child}
         return Worker(self.app.types, self.store, self.service.files, self.app._place(), **{**given, **options})
 
     @contextlib.asynccontextmanager

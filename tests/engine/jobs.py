@@ -254,3 +254,37 @@ def block(ctx: BlockingContext, *, pipe: str) -> int:
     ctx.progress(0, message="blocked")
     hear(pipe)
     return os.getpid()
+
+
+@app.task
+async def start_one(
+    ctx: Context, *, type: str, input: dict[str, Any], options: dict[str, Any] | None = None, wait: str = ""
+) -> Any:
+    """Start a child, wait for it (or for `wait`) and return what it returned."""
+    child = await ctx.start(type, input, **(options or {}))
+    (done,) = await ctx.wait(wait or child)
+    return await ctx.result_of(done.id)
+
+
+def _start_one(
+    ctx: BlockingContext, type: str, input: dict[str, Any], options: dict[str, Any] | None, wait: str
+) -> Any:
+    child = ctx.start(type, input, **(options or {}))
+    (done,) = ctx.wait(wait or child.id)
+    return ctx.result_of(done.id)
+
+
+@app.task
+def start_one_in_thread(
+    ctx: BlockingContext, *, type: str, input: dict[str, Any], options: dict[str, Any] | None = None, wait: str = ""
+) -> Any:
+    """The same, blocking."""
+    return _start_one(ctx, type, input, options, wait)
+
+
+@app.task(runner="process")
+def start_one_in_process(
+    ctx: BlockingContext, *, type: str, input: dict[str, Any], options: dict[str, Any] | None = None, wait: str = ""
+) -> Any:
+    """The same, in a process of its own."""
+    return _start_one(ctx, type, input, options, wait)

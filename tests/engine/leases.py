@@ -1,7 +1,7 @@
 """Leases without a worker: what a function tells is kept where a test can look at it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from milepost import times
 from milepost.engine.channel import Lease
 from milepost.engine.outcome import Parked, StopReason
+from milepost.engine.relatives import ChildStart
 from milepost.engine.task_type import TaskType
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
@@ -59,7 +60,7 @@ class Book:
     ) -> Lease:
         """A lease that writes here."""
         claimed = Claimed(task or running(), input, saved)
-        return Lease(claimed, on_told=on_told, write=self._write, read_result=self._read)
+        return Lease(claimed, on_told=on_told, write=self._write, relatives=self)
 
     async def until(self, arrived: Callable[["Book"], object]) -> None:
         """Return once enough was written."""
@@ -80,10 +81,19 @@ class Book:
         self.reports.append(report)
         self._written.set()
 
-    async def _read(self, _: Task, id: str) -> bytes:
+    async def result_of(self, task: Task, id: str) -> bytes:
+        """See Relatives."""
         if id not in self.results:
             raise LookupError(f"Task {id} has no JSON result.")
         return self.results[id]
+
+    async def start(self, task: Task, wish: ChildStart) -> Task:
+        """See Relatives."""
+        raise NotImplementedError
+
+    async def children(self, task: Task, ids: Sequence[str]) -> list[Task]:
+        """See Relatives."""
+        raise NotImplementedError
 
     @property
     def entries(self) -> list[Entry]:

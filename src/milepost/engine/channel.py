@@ -6,12 +6,13 @@ to stop shows in `stopping`. `Lease` is the worker's end; a function in a proces
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import UNSET, UnsetType
 
 from milepost.engine.outcome import Parked, StopReason
+from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
 from milepost.task import Counts, Entry, Task
@@ -43,7 +44,15 @@ class Channel(Protocol):
         ...
 
     async def result_of(self, id: str) -> bytes:
-        """The JSON result of a task that this one depends on. Raises LookupError."""
+        """See Relatives."""
+        ...
+
+    async def start(self, wish: ChildStart) -> Task:
+        """See Relatives."""
+        ...
+
+    async def children(self, ids: Sequence[str]) -> list[Task]:
+        """See Relatives."""
         ...
 
 
@@ -56,7 +65,7 @@ class Lease:
         *,
         on_told: Callable[["Lease"], None],
         write: Callable[["Lease", Report], Awaitable[None]],
-        read_result: Callable[[Task, str], Awaitable[bytes]],
+        relatives: Relatives,
     ) -> None:
         self.task = claimed.task
         self.input = claimed.input
@@ -68,7 +77,7 @@ class Lease:
         """Held by whoever writes of this task, so that everything is written in the order in which it was told."""
         self._on_told = on_told
         self._write = write
-        self._read_result = read_result
+        self._relatives = relatives
         self._lock = threading.Lock()
         self._told = Report()
         self._entries: list[Entry] = []
@@ -131,8 +140,20 @@ class Lease:
         await self._write(self, report)
 
     async def result_of(self, id: str) -> bytes:
-        """See Channel."""
-        return await self._read_result(self.task, id)
+        """See Relatives."""
+        return await self._relatives.result_of(self.task, id)
+
+    async def start(self, wish: ChildStart) -> Task:
+        """See Relatives. What stops it stops the function."""
+        try:
+            return await self._relatives.start(self.task, wish)
+        except Parked as parked:
+            self.stop(parked.reason)
+            raise
+
+    async def children(self, ids: Sequence[str]) -> list[Task]:
+        """See Relatives."""
+        return await self._relatives.children(self.task, ids)
 
     def stop(self, reason: StopReason) -> bool:
         """Ask the function to stop; True if that is news. A stronger reason replaces a weaker one."""

@@ -3,17 +3,21 @@
 import asyncio
 import contextvars
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, SupportsInt, TypeVar, get_args
 
 import msgspec
+from msgspec import UNSET
 
 from milepost import times
+from milepost.dependency import Fate, fate
 from milepost.engine.channel import Channel
 from milepost.engine.outcome import Parked, StopReason, TaskError
+from milepost.engine.relatives import ChildStart
 from milepost.engine.text import keepable
 from milepost.task import Counts, Entry, Level, Task, parse_id
+from milepost.times import parse_duration
 
 T = TypeVar("T")
 
@@ -145,6 +149,11 @@ def _no_result(error: LookupError) -> TaskError:
     return TaskError(str(error.args[0]), code="no_result", retry=False)
 
 
+def _failed(child: Task) -> str:
+    why = "was cancelled" if child.failure is None else f"failed: {child.failure.message}"
+    return f"Task {child.id}, which this one started, {why}"
+
+
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields as JSON has them."""
     try:
@@ -173,11 +182,55 @@ class Context(_Face):
         await self._channel.save()
 
     async def result_of(self, id: str) -> Any:
-        """The JSON result of a task that this one depends on. Raises TaskError (code `no_result`, no retry)."""
+        """The JSON result of a task that this one depends on, or has started.
+
+        Raises TaskError (code `no_result`, no retry).
+        """
         try:
             return msgspec.json.decode(await self._channel.result_of(parse_id(id) or id))
         except LookupError as error:
             raise _no_result(error) from error
+
+    async def start(
+        self,
+        type: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        timeout: str | float | None = None,
+        **options: Any,
+    ) -> Task:
+        """Start a child: a task with this one as `parent`, of the same owner, in the same tenant. It is durable then.
+
+        A later try that starts the same type with the same input gets the same child, and one that failed or was
+        cancelled begins again if this task was retried since. `key` tells children apart that are the same otherwise.
+        `timeout` (of each try) and `options` are as for `Milepost.start`. Raises TaskError (code `child_refused`, no
+        retry), and Parked when this task is to be cancelled.
+        """
+        if timeout is not None:
+            options["timeout"] = parse_duration(timeout)
+        return await self._channel.start(ChildStart(type, dict(input or {}), key, options))
+
+    async def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
+        """The records of children, given or named by id, once all have ended.
+
+        Until then this task waits without a slot: Parked is raised, and when they have ended, its next try comes here
+        again. `state` is saved before, as `checkpoint` does. With `check`, a child that did not succeed fails this task
+        (TaskError, code `child_failed`, no retry).
+        """
+        ids = tuple(child.id if isinstance(child, Task) else parse_id(child) or child for child in children)
+        try:
+            found = await self._channel.children(ids)
+        except LookupError as error:
+            raise TaskError(str(error.args[0]), code="no_child", retry=False) from error
+        if any(fate(child) is Fate.OPEN for child in found):
+            await self._channel.save(UNSET if state is UNSET else msgspec.json.encode(state))
+            self._park_if_due()
+            raise Parked(StopReason.CHILDREN, ids)
+        failed = [child for child in found if fate(child) is Fate.FAILED]
+        if failed and check:
+            raise TaskError(_failed(failed[0]), code="child_failed", retry=False)
+        return found
 
 
 class BlockingContext(_Face):
@@ -186,6 +239,7 @@ class BlockingContext(_Face):
     def __init__(self, channel: Channel, place: Place, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(channel, place)
         self._loop = loop
+        self._unblocking = Context(channel, place)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -211,6 +265,14 @@ class BlockingContext(_Face):
             return msgspec.json.decode(self._wait(self._channel.result_of(parse_id(id) or id)))
         except LookupError as error:
             raise _no_result(error) from error
+
+    def start(self, type: str, input: Mapping[str, Any] | None = None, **options: Any) -> Task:
+        """See Context.start."""
+        return self._wait(self._unblocking.start(type, input, **options))
+
+    def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
+        """See Context.wait."""
+        return self._wait(self._unblocking.wait(*children, state=state, check=check))
 
 
 current: contextvars.ContextVar[Context | BlockingContext | None] = contextvars.ContextVar(

@@ -25,6 +25,8 @@ class StopReason(StrEnum):
     SHUTDOWN = "shutdown"
     TIMEOUT = "timeout"
     LEASE_LOST = "lease_lost"
+    CHILDREN = "children"
+    """It waits for tasks that it has started."""
 
 
 class Parked(BaseException):
@@ -33,8 +35,9 @@ class Parked(BaseException):
     Not an Exception, so that `except Exception` in a task lets it pass.
     """
 
-    def __init__(self, reason: StopReason) -> None:
+    def __init__(self, reason: StopReason, waits_for: tuple[str, ...] = ()) -> None:
         self.reason = reason
+        self.waits_for = waits_for
         super().__init__(f"Stopped at a checkpoint: {reason}.")
 
 
@@ -94,9 +97,10 @@ class Raised(msgspec.Struct, frozen=True, tag="raised"):
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
-    """The function stopped because it was asked to, or was stopped by force."""
+    """The function stopped: it was asked to, or by force, or to wait for tasks that it has started."""
 
     reason: StopReason
+    waits_for: tuple[str, ...] = ()
 
 
 class Died(msgspec.Struct, frozen=True, tag="died"):
@@ -126,7 +130,7 @@ def of_value(value: Any) -> Outcome:
 def of_exception(error: BaseException, traceback: str) -> Outcome:
     """The outcome of a function that raised."""
     if isinstance(error, Parked):
-        return Stopped(error.reason)
+        return Stopped(error.reason, error.waits_for)
     traceback = keepable(traceback, longest=LONGEST_TRACEBACK)
     if isinstance(error, TaskError):
         failure = Failure(keepable(error.code), keepable(error.message))

@@ -41,8 +41,8 @@ class Settlement:
                 return lambda task: lifecycle.succeed(task, now=self._clock(), result=result, report=report)
             case Stopped(reason=StopReason.TIMEOUT):
                 return self._timeout_ending(task_type, report)
-            case Stopped():
-                return lambda task: lifecycle.park(task, now=self._clock(), report=report)
+            case Stopped(waits_for=waits_for):
+                return lambda task: lifecycle.park(task, now=self._clock(), report=report, waits_for=waits_for)
             case Died(how=how):
                 return lambda task: lifecycle.lose(task, now=self._clock(), how=how, report=report)
             case Raised():

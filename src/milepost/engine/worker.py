@@ -21,6 +21,7 @@ from milepost.engine.edits import Edits
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
+from milepost.engine.relatives import StartChild, StoredRelatives
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
@@ -30,7 +31,7 @@ from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
-from milepost.store.protocol import EVERYTHING, Claimed, LeasedEdit, LeaseLost, TaskStore, Wanted, WorkerInfo
+from milepost.store.protocol import Claimed, LeasedEdit, LeaseLost, TaskStore, Wanted, WorkerInfo
 from milepost.task import Failure, Task
 from milepost.times import SECOND, Clock
 
@@ -48,8 +49,9 @@ POLL: Final = 1.0
 class Worker:
     """Claims tasks of its types and runs up to `concurrency` of them at once.
 
-    `grace` and `force_after` are in seconds, `lease` (how long its lease outlives its last heartbeat) in µs. `loops`
-    are the background loops that this process contributes.
+    `start_child` starts what running tasks start. `grace` and `force_after` are in seconds, `lease` (how long its lease
+    outlives its last heartbeat) in µs. `loops` are the background loops that this process
+    contributes.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Worker:
         files: FileStore,
         place: Place,
         *,
+        start_child: StartChild,
         concurrency: int = DEFAULT_CONCURRENCY,
         grace: float = DEFAULT_GRACE,
         force_after: float = FORCE_AFTER,
@@ -84,6 +87,7 @@ class Worker:
         }
         self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
         self._edits = Edits(store, clock)
+        self._relatives = StoredRelatives(store, clock, start_child)
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
         self._lingering: set[asyncio.Future[Outcome]] = set()
@@ -214,7 +218,7 @@ class Worker:
         return True
 
     def _begin(self, claimed: Claimed) -> None:
-        lease = Lease(claimed, on_told=self._flusher.note, write=self._write, read_result=self._result_of)
+        lease = Lease(claimed, on_told=self._flusher.note, write=self._write, relatives=self._relatives)
         if self._stopping.is_set():
             lease.stop(StopReason.SHUTDOWN)
         self._leases[claimed.task.id] = lease
@@ -353,14 +357,6 @@ class Worker:
             else:
                 return None if isinstance(after, LeaseLost) else after
         return None
-
-    async def _result_of(self, task: Task, id: str) -> bytes:
-        if id not in task.depends_on:
-            raise LookupError(f"This task does not depend on {id}.")
-        body = await self._store.result(id, EVERYTHING, now=self._clock())
-        if body is None:
-            raise LookupError(f"Task {id} has no JSON result.")
-        return body
 
 
 def _judged(lease: Lease, outcome: Outcome) -> Outcome:

@@ -76,6 +76,10 @@ class DependencyCycle(Refusal):
         super().__init__("The task would wait for itself.")
 
 
+class ParentStops(Refusal):
+    """A task is to be cancelled, and so starts no further ones."""
+
+
 class KeyReused(Refusal):
     """The Idempotency-Key stands for a start with another body."""
 
@@ -120,7 +124,8 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
 class Creation(msgspec.Struct, frozen=True):
     """A task to be made. `begin` turns the drafted record, with number and unmet dependencies filled in, into a step.
 
-    `scope` decides which dependencies the caller may name; `input` is JSON.
+    `scope` decides which dependencies the caller may name; `input` is JSON. `parent_epoch`: it is made by its parent as
+    that runs in this epoch, and not if it does no more.
     """
 
     draft: Task
@@ -128,6 +133,7 @@ class Creation(msgspec.Struct, frozen=True):
     begin: Callable[[Task], Step]
     scope: Scope
     idempotency: IdempotencyKey | None = None
+    parent_epoch: int | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -311,7 +317,10 @@ class TaskStore(Protocol):
     # Callers.
 
     async def create(self, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
-        """Make tasks. Refusals: UniqueKeyTaken, DependencyMissing, KeyReused, KeyOutlived."""
+        """Make tasks.
+
+        Refusals: UniqueKeyTaken, DependencyMissing, KeyReused, KeyOutlived; of children also LeaseLost, ParentStops.
+        """
         ...
 
     async def recall(

@@ -13,14 +13,30 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
+
+import msgspec
 
 from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
 from milepost.engine.flush import Flusher
-from milepost.engine.outcome import Outcome, Raised, StopReason
+from milepost.engine.outcome import Outcome, Parked, Raised, StopReason, TaskError
+from milepost.engine.relatives import ChildStart
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.thread import ThreadRunner
-from milepost.engine.runners.wire import Answer, Begin, FromWorker, Over, ResultOf, Stop, Told, Wire
+from milepost.engine.runners.wire import (
+    Answer,
+    Begin,
+    ChildrenOf,
+    FromWorker,
+    Over,
+    Question,
+    ResultOf,
+    StartOf,
+    Stop,
+    Told,
+    Wire,
+)
 from milepost.engine.source import load
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
@@ -37,7 +53,7 @@ class _Worker:
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answer]] = {}
 
-    async def _ask(self, question: Told | ResultOf) -> Answer:
+    async def _ask(self, question: Told | Question) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[question.number] = answer
         self.wire.send(question)
@@ -47,11 +63,28 @@ class _Worker:
     async def write(self, _: Lease, report: Report) -> None:
         await self._ask(Told(next(self._numbers), report))
 
-    async def read_result(self, _: Task, id: str) -> bytes:
-        answer = await self._ask(ResultOf(next(self._numbers), id))
-        if answer.body is None:
-            raise LookupError(answer.error)
-        return answer.body
+    async def result_of(self, task: Task, id: str) -> bytes:  # noqa: ARG002 - the worker knows which task this is
+        """See Relatives."""
+        return await self._answer_to(ResultOf(next(self._numbers), id))
+
+    async def start(self, task: Task, wish: ChildStart) -> Task:  # noqa: ARG002
+        """See Relatives."""
+        return msgspec.json.decode(await self._answer_to(StartOf(next(self._numbers), wish)), type=Task)
+
+    async def children(self, task: Task, ids: Sequence[str]) -> list[Task]:  # noqa: ARG002
+        """See Relatives."""
+        body = await self._answer_to(ChildrenOf(next(self._numbers), tuple(ids)))
+        return msgspec.json.decode(body, type=list[Task])
+
+    async def _answer_to(self, question: Question) -> bytes:
+        answer = await self._ask(question)
+        if answer.body is not None:
+            return answer.body
+        if answer.parked is not None:
+            raise Parked(answer.parked)
+        if answer.code is not None:
+            raise TaskError(answer.error or "", code=answer.code, retry=False)
+        raise LookupError(answer.error)
 
     async def listen(self, lease: Lease) -> None:
         """Take in what the worker says; its end is this process's end."""
@@ -79,7 +112,7 @@ async def _run(sock: socket.socket) -> None:
         Claimed(begin.task, begin.input, begin.saved),
         on_told=flusher.note,
         write=worker.write,
-        read_result=worker.read_result,
+        relatives=worker,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lease.stop, StopReason.CANCEL)
     background = [asyncio.create_task(worker.listen(lease)), asyncio.create_task(flusher.run())]

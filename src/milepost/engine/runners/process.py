@@ -8,12 +8,25 @@ import socket
 import sys
 from typing import Final
 
+import msgspec
+
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
-from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason, TaskError
 from milepost.engine.runners.guard import Guard
 from milepost.engine.runners.protocol import Ended
-from milepost.engine.runners.wire import Answer, Begin, FromProcess, Over, ResultOf, Stop, Wire
+from milepost.engine.runners.wire import (
+    Answer,
+    Begin,
+    ChildrenOf,
+    FromProcess,
+    Over,
+    Question,
+    ResultOf,
+    StartOf,
+    Stop,
+    Wire,
+)
 from milepost.engine.source import Source
 from milepost.engine.task_type import TaskType
 from milepost.task import Failure
@@ -81,8 +94,8 @@ async def _converse(wire: Wire[FromProcess], lease: Lease) -> Outcome | None:
     while (message := await wire.receive()) is not None:
         if isinstance(message, Over):
             return message.outcome
-        if isinstance(message, ResultOf):
-            wire.send(await _result(lease, message))
+        if isinstance(message, Question):
+            wire.send(await _answer(lease, message))
             continue
         try:
             await lease.write(message.report)
@@ -92,11 +105,25 @@ async def _converse(wire: Wire[FromProcess], lease: Lease) -> Outcome | None:
     return None
 
 
-async def _result(lease: Lease, asked: ResultOf) -> Answer:
+async def _answer(lease: Lease, asked: Question) -> Answer:
     try:
-        return Answer(asked.number, await lease.result_of(asked.id))
+        return Answer(asked.number, await _found(lease, asked))
+    except Parked as parked:
+        return Answer(asked.number, parked=parked.reason)
+    except TaskError as error:
+        return Answer(asked.number, error=error.message, code=error.code)
     except Exception as error:
-        return Answer(asked.number, error=str(error.args[0]))
+        return Answer(asked.number, error=str(error.args[0]) if error.args else type(error).__name__)
+
+
+async def _found(lease: Lease, asked: Question) -> bytes:
+    match asked:
+        case ResultOf(id=task_id):
+            return await lease.result_of(task_id)
+        case StartOf(wish=wish):
+            return msgspec.json.encode(await lease.start(wish))
+        case ChildrenOf(ids=ids):
+            return msgspec.json.encode(await lease.children(ids))
 
 
 def _death(code: int) -> Died:

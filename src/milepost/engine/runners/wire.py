@@ -12,6 +12,7 @@ import msgspec
 
 from milepost.engine.context import Place
 from milepost.engine.outcome import Outcome, StopReason
+from milepost.engine.relatives import ChildStart
 from milepost.engine.source import Source
 from milepost.lifecycle import Report
 from milepost.task import Task
@@ -40,6 +41,9 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     number: int
     body: bytes | None = None
     error: str | None = None
+    code: str | None = None
+    """Of the TaskError that `error` is the message of, if it is one."""
+    parked: StopReason | None = None
 
 
 class Told(msgspec.Struct, frozen=True, tag="told"):
@@ -56,6 +60,20 @@ class ResultOf(msgspec.Struct, frozen=True, tag="result_of"):
     id: str
 
 
+class StartOf(msgspec.Struct, frozen=True, tag="start_of"):
+    """A wish to start a child; the answer is its record."""
+
+    number: int
+    wish: ChildStart
+
+
+class ChildrenOf(msgspec.Struct, frozen=True, tag="children_of"):
+    """A question for the records of children."""
+
+    number: int
+    ids: tuple[str, ...]
+
+
 class Over(msgspec.Struct, frozen=True, tag="over"):
     """The process's last message."""
 
@@ -63,7 +81,8 @@ class Over(msgspec.Struct, frozen=True, tag="over"):
 
 
 FromWorker = Begin | Stop | Answer
-FromProcess = Told | ResultOf | Over
+Question = ResultOf | StartOf | ChildrenOf
+FromProcess = Told | Question | Over
 M = TypeVar("M")
 _LENGTH = struct.Struct(">I")
 _encode = msgspec.json.Encoder().encode

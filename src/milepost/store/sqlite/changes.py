@@ -18,6 +18,7 @@ from milepost.store.protocol import (
     LeasedEdit,
     LeaseLost,
     Missing,
+    ParentStops,
     Refusal,
     VersionMismatch,
 )
@@ -58,6 +59,8 @@ def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now:
 
 def _create(transaction: Transaction, item: Creation, now: int) -> Created:
     draft = item.draft
+    if item.parent_epoch is not None:
+        _check_parent(transaction, draft.parent or "", item.parent_epoch)
     if item.idempotency is not None:
         known = _replayed(transaction, (draft.tenant, draft.owner, draft.type), item.idempotency, now)
         if known is not None:
@@ -70,6 +73,15 @@ def _create(transaction: Transaction, item: Creation, now: int) -> Created:
     if item.idempotency is not None:
         _remember(transaction, draft, item.idempotency)
     return Created(dependencies.settle(transaction, None, stored, now))
+
+
+def _check_parent(transaction: Transaction, parent: str, epoch: int) -> None:
+    """A child comes of a parent that runs, and is to go on. Raises LeaseLost, ParentStops."""
+    stored = records.find_leased(transaction, parent, epoch)
+    if stored is None:
+        raise LeaseLost
+    if stored.task.cancel_requested:
+        raise ParentStops
 
 
 def _next_number(transaction: Transaction, tenant: str) -> int:

@@ -2,14 +2,14 @@
 
 Edges lead from a dependent to its dependency, which they name by id: one that was never met is remembered when its
 record is gone. What the fate of a dependency means is `milepost.dependency`'s to say; all of it happens in the
-transaction of the change that causes it.
+transaction of the change that causes it. So is what a cancel does to the tasks that a task has started.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 
 from milepost import dependency, lifecycle
-from milepost.dependency import Dependency, Fate
+from milepost.dependency import Dependency, Fate, fate
 from milepost.lifecycle import Step
 from milepost.store.protocol import DependencyCycle, DependencyMissing, Scope, UniqueKeyTaken
 from milepost.store.sqlite import records, rows
@@ -56,11 +56,11 @@ def relink(
 
 def unmet(transaction: Transaction, stored: Stored) -> list[Dependency]:
     """What a task depends on that has not succeeded so far."""
-    if not stored.task.depends_on:
+    if not stored.task.depends_on and not stored.task.blocked_by:
         return []
     return [
-        Dependency(task_id, None if state is None else State(state), has_succeeded == 1, next_run_at)
-        for task_id, state, has_succeeded, next_run_at in transaction.rows("unmet", (stored.row,))
+        Dependency(task_id, None if state is None else State(state), has_succeeded == 1, next_run_at, any_end == 1)
+        for task_id, state, has_succeeded, next_run_at, any_end in transaction.rows("unmet", (stored.row,))
     ]
 
 
@@ -83,7 +83,7 @@ def save(
     `relinked`: it may wait for others than before. `revives`: tasks that failed because of it begin again with it.
     Raises UniqueKeyTaken.
     """
-    after = _write(transaction, stored, step)
+    after = _write(transaction, stored, _waiting(transaction, stored, step, now))
     return settle(transaction, stored.task, Stored(stored.row, after), now, relinked=relinked, revives=revives)
 
 
@@ -100,8 +100,11 @@ def settle(
     after = stored.task
     if after.state is State.BLOCKED and (relinked or before is None or before.state is not State.BLOCKED):
         after = _review(transaction, stored, now)
-    if before is not None and _fate(before) is not _fate(after):
-        _spread(transaction, after, now, revives=revives)
+    if before is not None:
+        if fate(before) is not fate(after):
+            _spread(transaction, after, now, revives=revives)
+        if lifecycle.reaches_children(before, after):
+            _cancel_children(transaction, after, now)
     return after
 
 
@@ -112,16 +115,37 @@ def bereave(transaction: Transaction, ids: Iterable[str], now: int) -> None:
             _spread(transaction, _review(transaction, rows.record(row), now), now)
 
 
-def _fate(task: Task) -> Fate:
-    return dependency.of(task).fate
-
-
 def _write(transaction: Transaction, stored: Stored, step: Step) -> Task:
     before = stored.task
     after = records.write(transaction, stored, dependency.reasoned(step))
     if before.failure is not None and before.failure.code == lifecycle.DEPENDENCY_FAILED and after.failure is None:
         transaction.run("forgive_edges", (stored.row,))
+    if dependency.ends_waits(before, after):
+        transaction.run("drop_waits", (stored.row,))
     return after
+
+
+def _waiting(transaction: Transaction, stored: Stored, step: Step, now: int) -> Step:
+    """The step, once what it lets a running task wait for is written; where that closes a circle, one that says so."""
+    for task_id in dependency.begun_waits(stored.task, step.task):
+        if transaction.row("waits_for", {"dependent": task_id, "dependency": stored.task.id}) is not None:
+            return dependency.closes_circle(stored.task, task_id, now=now)
+        transaction.run("insert_wait", (stored.row, task_id))
+    return step
+
+
+def _cancel_children(transaction: Transaction, task: Task, now: int) -> None:
+    """Cancel what a task has started, what that has started, and so on."""
+    asked = deque([task.id])
+    while asked:
+        for child in rows.readable(transaction.rows("unfinished_children", (asked.popleft(),))):
+            step = lifecycle.cancel(child.task, now=now)
+            if step.task.version == child.task.version:
+                continue  # it was asked before, and has passed it on
+            after = _write(transaction, child, step)
+            if fate(child.task) is not fate(after):
+                _spread(transaction, after, now)
+            asked.append(after.id)
 
 
 def _spread(transaction: Transaction, task: Task, now: int, *, revives: bool = True) -> None:
@@ -129,7 +153,7 @@ def _spread(transaction: Transaction, task: Task, now: int, *, revives: bool = T
     moved = deque([task])
     while moved:
         for dependent, after in _react(transaction, moved.popleft(), now, revives=revives):
-            if _fate(after) is not _fate(dependent.task):
+            if fate(after) is not fate(dependent.task):
                 moved.append(after)
 
 
@@ -138,7 +162,7 @@ def _react(transaction: Transaction, task: Task, now: int, *, revives: bool) -> 
     if transaction.row("has_dependents", (task.id,)) is None:
         return
     waiting = transaction.rows("waiting_dependents", (task.id,))
-    its = _fate(task)
+    its = fate(task)
     if its is Fate.MET:
         transaction.run("meet_edges", (task.id,))
     for dependent in map(rows.record, waiting):

@@ -6,13 +6,25 @@ SELECT {columns} FROM task AS t WHERE t.id = :id AND t.tenant = :tenant AND {vis
 -- Lets a task wait for another.
 INSERT INTO edge (dependent, dependency, met) VALUES (?, ?, ?)
 
+-- name: insert_wait
+-- Lets a task wait for the end of one that it started.
+INSERT OR REPLACE INTO edge (dependent, dependency, met, any_end) VALUES (?, ?, FALSE, TRUE)
+
+-- name: drop_waits
+-- Lets a task wait no more for those that it started.
+DELETE FROM edge WHERE dependent = ? AND any_end
+
+-- name: unfinished_children
+-- The tasks that another has started and that will run on, or once more.
+SELECT {columns} FROM task AS t WHERE t.parent = ? AND (t.finished_at IS NULL OR t.next_run_at IS NOT NULL)
+
 -- name: drop_edges
 -- Lets a task wait for nothing any more.
 DELETE FROM edge WHERE dependent = ?
 
 -- name: unmet
 -- What a task depends on that has not succeeded, as far as that is still there.
-SELECT edge.dependency, t.state, t.has_succeeded, t.next_run_at
+SELECT edge.dependency, t.state, t.has_succeeded, t.next_run_at, edge.any_end
 FROM edge LEFT JOIN task AS t ON t.id = edge.dependency
 WHERE edge.dependent = ? AND NOT edge.met
 

@@ -1,0 +1,37 @@
+"""How is what a store refused said to the caller?"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from milepost import errors
+from milepost.lifecycle import IllegalChange
+from milepost.store import protocol as stored
+from milepost.store.protocol import Refusal
+
+
+def told(refusal: Refusal | IllegalChange) -> errors.ServiceError:
+    """The error that tells a caller why it was refused; what is not its affair it is told as if there were nothing."""
+    if isinstance(refusal, IllegalChange):
+        return errors.Conflict(refusal.why, state=str(refusal.state))
+    say = _SAID.get(type(refusal))
+    return errors.NotFound("There is no such task.") if say is None else say(refusal)
+
+
+def _in_dependencies(refusal: Any) -> errors.ServiceError:
+    return errors.Invalid(errors.Fault(str(refusal), f"/depends_on/{refusal.index}"))
+
+
+_SAID: Final[dict[type[Refusal], Callable[[Any], errors.ServiceError]]] = {
+    stored.UniqueKeyTaken: lambda it: errors.UniqueKeyConflict(str(it), task=it.task_id),
+    stored.DependencyMissing: _in_dependencies,
+    stored.DependencyCycle: _in_dependencies,
+    stored.LeaseLost: lambda _: errors.ParentLost("The task that is to start this one does not run any more."),
+    stored.ParentStops: lambda _: errors.ParentStopping("The task that is to start this one is to be cancelled."),
+    stored.KeyReused: lambda _: errors.KeyConflict("This Idempotency-Key was used for a request with another body."),
+    stored.KeyOutlived: lambda _: errors.Gone("The task that this Idempotency-Key stands for has been deleted."),
+    stored.VersionMismatch: lambda _: errors.PreconditionFailed(
+        "The task has changed since the version that If-Match names."
+    ),
+    stored.NotFinished: lambda it: errors.Conflict(str(it), task=it.task_id),
+    stored.HasDependents: lambda it: errors.DependentsConflict(str(it), dependents=list(it.dependents)),
+}
