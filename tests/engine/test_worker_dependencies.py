@@ -76,7 +76,7 @@ async def test_results_of_others_and_of_failed_ones_can_not_be_read(bench: Bench
             await bench.start("nosy", {"id": failing.id}, depends_on=(failing.id,), on_dependency_failure="run")
         )
     assert foreign.failure is not None
-    assert foreign.failure.message == f"This task does not depend on {other.id}."
+    assert foreign.failure.message == f"This task neither depends on {other.id} nor has started it."
     assert without.failure is not None
     assert without.failure.message == f"Task {failing.id} has no JSON result."
 

@@ -140,8 +140,8 @@ async def test_a_task_that_holds_the_loop_for_longer_than_a_lease_does_not_lose_
         opened = heart()
         beat = opened.beat
 
-        def beaten(worker: str, *, now: int, until: int) -> bool:
-            alive = beat(worker, now=now, until=until)
+        def beaten(worker: str) -> bool:
+            alive = beat(worker)
             if alive:
                 beats.release()
             return alive
