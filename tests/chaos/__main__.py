@@ -7,6 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.chaos import history, traces
+from tests.chaos.checker import violations
+from tests.chaos.evidence import Evidence
 from tests.chaos.run import Settings, run
 
 
@@ -16,7 +19,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30, help="how long things go wrong (default: 30)")
     parser.add_argument("--seed", type=int, help="of an earlier run, for the same faults again (default: a new one)")
     parser.add_argument("--folder", type=Path, help="an empty folder for history, traces and logs (default: a new one)")
+    parser.add_argument("--judge", action="store_true", help="only judge what an earlier run has left in --folder")
     options = parser.parse_args()
+    if options.judge:
+        evidence = Evidence(history.read(options.folder / "history.jsonl"), traces.read(options.folder / "traces"))
+        broken = violations(evidence)
+        sys.stdout.write("".join(f"{violation}\n" for violation in broken))
+        return 1 if broken else 0
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="milepost-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)

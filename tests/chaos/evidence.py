@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from milepost.times import from_rfc3339
+from milepost.times import SECOND, from_rfc3339
 from tests.chaos.history import Operation, observations
+from tests.chaos.jobs import KEPT
 from tests.chaos.members import End
 from tests.chaos.traces import Traces
 
@@ -109,10 +110,16 @@ class Evidence:
         return [retry for each in reached for retry in self.may_happen("retry", each)]
 
     def is_gone_by(self, task: str, operation: Operation) -> bool:
-        """Whether a task may be deleted, or past its retention, by the end of an operation."""
+        """Whether a task may be deleted, or past its retention, by the end of an operation.
+
+        Somebody may have seen when it expires; one that is soon forgotten may have ended when nobody looked.
+        """
         if any(deletion.invoked < operation.completed for deletion in self.may_happen("delete", task)):
             return True
-        ends = [time for _, record in self.seen[task] if (time := micros(record["expires_at"])) is not None]
+        seen = [record for _, record in self.seen[task]]
+        ends = [from_rfc3339(record["expires_at"]) for record in seen if record["expires_at"]]
+        if not ends:
+            ends = [from_rfc3339(r["created_at"]) + KEPT * SECOND for r in seen if r["type"] == "brief"]
         return bool(ends) and min(ends) <= operation.clock_highest
 
 

@@ -18,6 +18,8 @@ app = Milepost()
 
 EXIT_CODE = 17
 """How a worker ends that a task has ended."""
+KEPT = 12
+"""Seconds that a `brief` task is remembered."""
 LONGEST = 12.0
 """Seconds after which what never returns returns after all: a run has to come to its end."""
 
@@ -65,7 +67,7 @@ def in_process(ctx: BlockingContext, *, steps: int, seconds: float) -> dict[str,
     return _walk_blocking(ctx, Trace(ctx), steps, seconds)
 
 
-@app.task(keep_result="3s", keep_record="12s")
+@app.task(keep_result=3, keep_record=KEPT)
 async def brief(ctx: Context, *, steps: int, seconds: float) -> dict[str, Any]:
     """Is soon forgotten."""
     return await _walk(ctx, Trace(ctx), steps, seconds)

@@ -98,7 +98,8 @@ class Nemesis:
 
     async def _let_happen(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at)
-        self.counts[fault.kind] += await self._acts[fault.kind](fault)
+        if await self._acts[fault.kind](fault):
+            self.counts[fault.kind] += 1
 
     def _worker(self, fault: Fault) -> Target:
         members = (self._cluster.servers[0], *self._cluster.workers)

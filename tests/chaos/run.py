@@ -73,7 +73,7 @@ async def run(settings: Settings) -> Report:
         history.operations, traces.read(cluster.traces), ends=cluster.ends, orphans=sorted(set(cluster.orphans))
     )
     broken = violations(evidence)
-    happened = {f"faults ({kind})": number for kind, number in nemesis.counts.items()}
+    happened: dict[str, int | str] = {f"faults ({kind})": number for kind, number in nemesis.counts.items()}
     return Report(settings, broken, counts(evidence, broken) | happened, [str(fault) for fault in faults])
 
 
@@ -137,7 +137,7 @@ async def _read_all(cluster: Cluster, history: History) -> None:
     try:
         for task in await _all(caller):
             await caller.ask("read", f"/v1/tasks/{task}", task=task)
-            after = 0
+            after: int | None = 0
             while (
                 log := await caller.ask("logs", f"/v1/tasks/{task}/logs?after={after}", task=task, after=after)
             ).entries:

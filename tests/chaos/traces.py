@@ -1,7 +1,7 @@
 """What did the functions themselves see, whatever the store says? Each try leaves a trace in a file of its task.
 
-Trace files are only ever appended to, one write a line, and do not lie on the store's disk. Times are of CLOCK_MONOTONIC,
-which is one for all processes of a machine.
+Trace files are only ever appended to, one write a line, and do not lie on the store's disk. Times are of
+CLOCK_MONOTONIC, which is one for all processes of a machine.
 """
 
 import os

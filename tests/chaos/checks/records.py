@@ -1,6 +1,7 @@
 """Did nobody see an older record than before, a finished one change, or a request forgotten (P3, P4, P5)?"""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from tests.chaos.evidence import Evidence, Latest, Record, Violation, micros
@@ -51,7 +52,7 @@ def _never_older(task: str, seen: Seen) -> Iterator[Violation]:
 
 def _finished(evidence: Evidence, task: str, seen: Seen) -> Iterator[Violation]:
     ordered = sorted(seen, key=lambda pair: int(pair[1]["version"]))
-    for (_, before), (operation, after) in zip(ordered, ordered[1:], strict=False):
+    for (_, before), (operation, after) in pairwise(ordered):
         if before["state"] not in TERMINAL:
             continue
         changed = {name for name in FROZEN if before[name] != after[name]}
@@ -63,8 +64,8 @@ def _finished(evidence: Evidence, task: str, seen: Seen) -> Iterator[Violation]:
         if changed and not revived:
             yield Violation(
                 "P3",
-                f"task {task} was {before['state']} at version {before['version']}, and its {', '.join(sorted(changed))} "
-                f"changed by version {after['version']} (operation {operation.number})",
+                f"task {task} was {before['state']} at version {before['version']}, and its "
+                f"{', '.join(sorted(changed))} changed by version {after['version']} (operation {operation.number})",
             )
 
 

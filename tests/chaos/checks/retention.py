@@ -44,7 +44,7 @@ def _results(evidence: Evidence, task: str, asked: list[Operation]) -> Iterator[
 
 
 def _shows_result(operation: Operation) -> bool | None:
-    """Whether it shows the result of its finished task (True) or that it is gone (False); None where it says nothing."""
+    """True: it shows the result of its finished task; False: that it is gone; None: it says nothing of it."""
     if operation.action == "result":
         return {200: True, 410: False}.get(operation.status)
     record = operation.record

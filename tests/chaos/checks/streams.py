@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tests.chaos.evidence import Evidence, Violation
@@ -51,7 +52,7 @@ def _versions(events: Sequence[Operation]) -> list[int]:
 
 def _rising(stream: Operation, events: Sequence[Operation]) -> Iterator[Violation]:
     versions = [stream.last_event_id, *_versions(events)]
-    if any(after <= before for before, after in zip(versions, versions[1:], strict=False)):
+    if any(after <= before for before, after in pairwise(versions)):
         yield Violation("P8", f"stream {stream.number} of task {stream.task} tells the versions {versions}")
 
 
