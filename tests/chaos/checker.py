@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.chaos.checks import leases, processes, records, retention, starts, streams
 from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.history import Operation
 
 CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
     starts.check,
@@ -29,6 +30,12 @@ def _is_loss(violation: Violation) -> bool:
     return violation.promise in ("P1", "P2") and violation.text.endswith("at the end")
 
 
+def _seconds(operation: Operation) -> float:
+    """How long an answer took; 0 where there was none, or where it was to take long."""
+    is_short = operation.outcome == "ok" and operation.action not in ("wait", "follow", "event")
+    return (operation.completed - operation.invoked) / 1e9 if is_short else 0
+
+
 def counts(evidence: Evidence, broken: Sequence[Violation]) -> dict[str, int | str]:
     """What happened, in figures."""
     tries = sum(mark.event == "begun" for marks in evidence.traces.values() for mark in marks)
@@ -42,6 +49,7 @@ def counts(evidence: Evidence, broken: Sequence[Violation]) -> dict[str, int | s
         "lost": sum(map(_is_loss, broken)),
         "operations": sum(outcomes.values()),
         "unknown": outcomes["unknown"],
+        "slowest answer (s)": round(max(map(_seconds, evidence.operations), default=0), 1),
         "ends": ", ".join(f"{number} {state}" for state, number in sorted(states.items())),
         "processes ended": len(evidence.ends),
     }

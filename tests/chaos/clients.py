@@ -126,12 +126,17 @@ class Client:
 
     def _body(self, tag: str) -> dict[str, Any]:
         (kind,) = self._chance.choices(list(KINDS), list(KINDS.values()))
-        given: dict[str, Any] = {"steps": self._chance.randint(1, 8), "seconds": self._chance.choice((0.02, 0.1, 0.4))}
+        given: dict[str, Any] = {
+            "steps": self._chance.randint(1, 8),
+            "seconds": self._chance.choice((0.02, 0.1, 0.4, 0.8)),
+        }
         if kind in ("fails", "exits"):
             given["times"] = self._chance.randint(1, 3)
         if kind == "hungry":
             given["megabytes"] = self._chance.choice((64, 200))
         body: dict[str, Any] = {"type": kind, "input": given, "title": tag}
+        if kind == "on_loop" and self._chance.random() < 0.2:
+            return body | {"trigger": {"every": self._chance.choice((1, 3))}}
         if self._pool.ids and self._chance.random() < 0.1:
             body["depends_on"] = [self._chance.choice(list(self._pool.ids.values())[-10:])]
             body["on_dependency_failure"] = self._chance.choice(("fail", "run"))

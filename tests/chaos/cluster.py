@@ -105,4 +105,5 @@ class Cluster:
     @property
     def ends(self) -> list[End]:
         """How processes have ended so far."""
-        return [end for member in (*self.servers, *self.workers) for end in member.ends]
+        found = [end for member in (*self.servers, *self.workers) for end in member.ends]
+        return found + [end for server in self.servers for end in server.worker_ends]

@@ -70,5 +70,6 @@ class Follower:
         told = history.invoke(self._caller.name, stream.server, "event", task=self._task, record=plain(body))
         told.invoked = stream.invoked  # what was shown before that must not be newer
         told.last_event_id = stream.number
+        told.after = len(stream.entries)
         history.complete(told, "ok")
         self._last_event_id = body["version"]

@@ -42,7 +42,7 @@ class Operation(msgspec.Struct, kw_only=True, omit_defaults=True):
     clock_after: int = 0
     clock_highest: int = 0
     last_event_id: int = 0
-    """Of a stream."""
+    """Of a stream; of an event in it, the number of that stream's operation."""
     record: dict[str, Any] | None = None
     """The record that came back."""
     entries: list[dict[str, Any]] = []
@@ -52,7 +52,7 @@ class Operation(msgspec.Struct, kw_only=True, omit_defaults=True):
     body: Any = None
     """A result."""
     after: int = 0
-    """Entries of a log behind this one were asked for."""
+    """Entries of a log behind this one were asked for; before an event, its stream had told so many."""
 
 
 class History:

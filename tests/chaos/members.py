@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -118,6 +119,16 @@ class Server(Member):
         """See Member: of a server, the worker that it supervises."""
         return self._send_to_worker
 
+    @property
+    def worker_ends(self) -> list[End]:
+        """How the workers have ended that it supervised. Which of them were meant to, nobody knows."""
+        found = []
+        for ending in ENDING.finditer(self.log.read_bytes()):
+            name = (ending["signal"] or b"").decode()
+            code = -signal.Signals[name] if name else int(ending["code"])
+            found.append(End(f"worker of {self.name}", code, was_meant=True))
+        return found
+
     def _send_to_worker(self, number: signal.Signals) -> bool:
         if self.process is None or self.process.returncode is not None:
             return False
@@ -129,6 +140,10 @@ class Server(Member):
         except psutil.Error:
             pass
         return False
+
+
+ENDING: Final = re.compile(rb'"how": "(?:killed by (?P<signal>\w+)|exit code (?P<code>\d+))"')
+"""What a server logs of a worker of its that ended."""
 
 
 def marked(variable: str, value: str) -> list[int]:

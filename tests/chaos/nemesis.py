@@ -58,7 +58,9 @@ def schedule(seed: int, seconds: float) -> list[Fault]:
 def _length(kind: Kind, chance: random.Random) -> float:
     match kind:
         case "suspend worker":
-            return chance.choice((chance.uniform(0.5, 3), chance.uniform(7, 11)))  # within and past its lease
+            return chance.choice(
+                (chance.uniform(0.5, 3), chance.uniform(7, 11), chance.uniform(7, 11))
+            )  # within and past its lease
         case "suspend server":
             return chance.uniform(0.5, 4)
         case "full disk":

@@ -13,7 +13,7 @@ from tests.chaos.caller import Caller
 from tests.chaos.checker import counts, violations
 from tests.chaos.clients import Client, Pool
 from tests.chaos.cluster import Cluster
-from tests.chaos.evidence import LAST, Evidence, Violation
+from tests.chaos.evidence import LAST, Evidence, Record, Violation
 from tests.chaos.history import TERMINAL, History
 from tests.chaos.nemesis import Nemesis, schedule
 
@@ -109,11 +109,18 @@ async def _end(cluster: Cluster, history: History) -> None:
 
 
 async def _ended(caller: Caller, task: str) -> bool:
-    """Whether a task has ended, or is gone; a paused one is resumed."""
+    """Whether a task has ended, or is gone; a paused one is resumed, one that would begin again and again cancelled."""
     read = await caller.ask("wait", f"/v1/tasks/{task}?wait=1", task=task)
-    if read.record is not None and read.record["state"] == "paused":
-        await caller.ask("resume", f"/v1/tasks/{task}/resume", method="POST", task=task)
-    return read.status == 404 or (read.record is not None and read.record["state"] in TERMINAL)
+    if read.record is None:
+        return read.status == 404
+    action = {"paused": "resume"}.get(read.record["state"], "cancel" if read.record["trigger"] else None)
+    if action is not None and not _is_over(read.record):
+        await caller.ask(action, f"/v1/tasks/{task}/{action}", method="POST", task=task)
+    return _is_over(read.record)
+
+
+def _is_over(record: Record) -> bool:
+    return record["state"] in TERMINAL and record["next_run_at"] is None
 
 
 async def _all(caller: Caller) -> list[str]:

@@ -36,6 +36,9 @@ def record(state: str = "queued", version: int = 1, *, id: str = TASK, **fields:
         "depends_on": [],
         "cancel_requested": False,
         "pause_requested": False,
+        "trigger": None,
+        "run": 1,
+        "next_run_at": None,
         "created_at": to_rfc3339(EPOCH),
         "started_at": None,
         "finished_at": None,
@@ -99,9 +102,9 @@ class Story:
         """Somebody read a record."""
         return self.op("read", at, **{"task": shown["id"], "record": shown, **details})
 
-    def mark(self, event: Event, epoch: int, at: int, step: int = 0, task: str = TASK) -> None:
+    def mark(self, event: Event, epoch: int, at: int, step: int = 0, *, run: int = 1) -> None:
         """A function left a mark."""
-        self._marks[task].append(Mark(task, epoch, event, at, step))
+        self._marks[TASK].append(Mark(TASK, epoch, event, at, step, run))
 
     def end(self, *records: Record, entries: list[dict[str, Any]] | None = None, at: int = 100) -> Evidence:
         """What the last server says; after that all is told."""

@@ -28,7 +28,8 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     at: int
     step: int = 0
     """The checkpoint that is meant; with `begun` the one that was found, with `ended` the last one."""
-    attempt: int = 0
+    run: int = 1
+    """Which one of a repeating task; each begins without a checkpoint."""
     pid: int = 0
 
 
@@ -45,7 +46,7 @@ class Trace:
 
     def note(self, event: Event, step: int) -> None:
         """Write a line."""
-        mark = Mark(self._task.id, self._task.epoch, event, time.monotonic_ns(), step, self._task.attempt, os.getpid())
+        mark = Mark(self._task.id, self._task.epoch, event, time.monotonic_ns(), step, self._task.run, os.getpid())
         os.write(self._file, msgspec.json.encode(mark) + b"\n")
 
     @contextmanager

@@ -25,7 +25,7 @@ def check(evidence: Evidence) -> Iterator[Violation]:
 
 def _ends(evidence: Evidence) -> Iterator[Violation]:
     for task, record in evidence.final.items():
-        if record["state"] not in TERMINAL:
+        if record["state"] not in TERMINAL or record["next_run_at"] is not None:
             yield Violation("P2", f"task {task} ({record['type']}) is {record['state']} at the end")
 
 
@@ -66,6 +66,7 @@ def _newest_epoch_alone(task: str, marks: Sequence[Mark]) -> Iterator[Violation]
 def _checkpoints_found(task: str, marks: Sequence[Mark]) -> Iterator[Violation]:
     """A try finds the last acknowledged checkpoint, or one that was on its way after it: nothing older or refused."""
     saved = epoch = 0
+    run = 1
     on_its_way: set[tuple[int, int]] = set()
     for mark in marks:
         if mark.epoch < epoch:  # it comes late; whether it was acknowledged all the same is seen elsewhere
@@ -78,6 +79,11 @@ def _checkpoints_found(task: str, marks: Sequence[Mark]) -> Iterator[Violation]:
                 on_its_way.clear()
             case "refused":
                 on_its_way.discard((mark.epoch, mark.step))
+            case "begun" if mark.run != run:
+                if mark.step:
+                    yield Violation("P2", f"task {task} found step {mark.step} at the beginning of its run {mark.run}")
+                saved, epoch, run = 0, mark.epoch, mark.run
+                on_its_way.clear()
             case "begun":
                 if mark.step not in {saved, *(step for _, step in on_its_way)}:
                     yield Violation(

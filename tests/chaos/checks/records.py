@@ -58,15 +58,20 @@ def _finished(evidence: Evidence, task: str, seen: Seen) -> Iterator[Violation]:
         changed = {name for name in FROZEN if before[name] != after[name]}
         if changed == {"result"} and after["result"] is None and _is_expired(before, operation):
             continue
-        revived = before["state"] != "succeeded" and any(
-            retry.invoked < operation.completed for retry in evidence.revived_by(task)
-        )
-        if changed and not revived:
+        if changed and not _is_revived(evidence, before, after, operation):
             yield Violation(
                 "P3",
                 f"task {task} was {before['state']} at version {before['version']}, and its "
                 f"{', '.join(sorted(changed))} changed by version {after['version']} (operation {operation.number})",
             )
+
+
+def _is_revived(evidence: Evidence, before: Record, after: Record, operation: Operation) -> bool:
+    """Whether a finished record may have begun anew: with its next run, or by a retry of what did not succeed."""
+    if before["next_run_at"] is not None and after["run"] > before["run"]:
+        return True
+    retries = [retry for retry in evidence.revived_by(before["id"]) if retry.invoked < operation.completed]
+    return before["state"] != "succeeded" and retries != []
 
 
 def _is_expired(record: Record, operation: Operation) -> bool:
@@ -75,14 +80,11 @@ def _is_expired(record: Record, operation: Operation) -> bool:
 
 
 def _finished_logs(evidence: Evidence) -> Iterator[Violation]:
-    """The log of a task that was seen succeeded is over, and so is that of any other that nobody could retry."""
+    """The log of a task that was seen at its end is over: who succeeded for good, others if nobody could retry them."""
     for task, entries in evidence.logs.items():
-        final = evidence.revived_by(task) == []
-        ended = [
-            record["version"]
-            for _, record in evidence.seen[task]
-            if record["state"] == "succeeded" or (final and record["state"] in TERMINAL)
-        ]
+        final = TERMINAL if evidence.revived_by(task) == [] else ("succeeded",)
+        seen = [record for _, record in evidence.seen[task] if record["next_run_at"] is None]
+        ended = [record["version"] for record in seen if record["state"] in final]
         late = [entry["seq"] for entry in entries if ended and entry["version"] > min(ended)]
         if late:
             yield Violation("P3", f"task {task} was finished, and then had entries {late} written to its log")

@@ -20,7 +20,10 @@ def check(evidence: Evidence) -> Iterator[Violation]:
 
 def _until(evidence: Evidence, task: str, field: str) -> int | None:
     """The time of a record's end that stands there; None while there is none, or when a retry gave it several."""
-    times = {micros(record[field]) for _, record in evidence.seen[task] if record["state"] == "succeeded"}
+    records = [record for _, record in evidence.seen[task]]
+    times = {micros(record[field]) for record in records if record["state"] == "succeeded"}
+    if any(record["trigger"] for record in records):
+        return None  # its results come and go
     return times.pop() if len(times) == 1 else None
 
 

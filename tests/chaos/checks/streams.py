@@ -1,7 +1,7 @@
 """Did no follower lose a line, wherever its stream broke off, and do log and streams tell the same (P8)?"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,8 +25,8 @@ def check(evidence: Evidence) -> Iterator[Violation]:
         yield from _over(evidence, stream)
         followed[stream.client, str(stream.task)].append(stream)
     for (client, task), streams in followed.items():
-        told = [event for stream in streams for event in events[stream.number]]
-        yield from _nothing_lost(evidence, client, task, streams, told)
+        if task in evidence.logs:
+            yield from _nothing_lost(evidence.logs[task], f"{client} followed task {task}", streams, events)
 
 
 def _whole(task: str, entries: Sequence[Entry]) -> Iterator[Violation]:
@@ -64,20 +64,21 @@ def _over(evidence: Evidence, stream: Operation) -> Iterator[Violation]:
 
 
 def _nothing_lost(
-    evidence: Evidence, client: str, task: str, streams: Sequence[Operation], events: Sequence[Operation]
+    final: Sequence[Entry], name: str, streams: Sequence[Operation], events: Mapping[int, Sequence[Operation]]
 ) -> Iterator[Violation]:
-    """Up to the last record that a follower was told of, it has every entry, and those that came twice are the same."""
-    final = evidence.logs.get(task)
-    last = max(_versions(events), default=0)
-    if final is None or not last:
-        return
+    """Whenever a follower is told of a record, it has all entries up to that; those that come twice are the same."""
     told: dict[int, Entry] = {}
-    for entry in (entry for stream in streams for entry in stream.entries):
-        if told.setdefault(entry["seq"], entry) != entry:
-            yield Violation("P8", f"{client} was told two entries {entry['seq']} of task {task}")
-    expected = {entry["seq"]: entry for entry in final if entry["version"] <= last}
-    lost = sorted(set(expected) - set(told))
-    if lost:
-        yield Violation("P8", f"{client} followed task {task} to version {last} and lost the entries {lost}")
-    if any(told[seq] != entry for seq, entry in expected.items() if seq in told):
-        yield Violation("P8", f"{client} was told another log of task {task} than there is")
+    for stream in streams:
+        others = [entry for entry in stream.entries if told.get(entry["seq"], entry) != entry]
+        if others:
+            yield Violation("P8", f"{name}, and was told something else at another time: {others}")
+        begin = 0
+        for event in events[stream.number]:
+            told |= {entry["seq"]: entry for entry in stream.entries[begin : event.after]}
+            begin = event.after
+            (version,) = _versions([event])
+            lost = [e["seq"] for e in final if e["version"] <= version and told.get(e["seq"]) != e]
+            if lost:
+                yield Violation("P8", f"{name} to version {version}, and misses of its log the entries {lost}")
+                return
+        told |= {entry["seq"]: entry for entry in stream.entries}

@@ -72,6 +72,17 @@ def test_p2_a_result_of_a_lost_lease_is_seen() -> None:
     assert broken(check(story.end(record("succeeded", 3, result={"steps": 1, "epoch": 1})))) == ["P2"]
 
 
+def test_p2_a_run_begins_without_a_checkpoint() -> None:
+    for found, expected in ((0, []), (1, ["P2"])):
+        story = told(("begun", 1, 10, 0), ("saving", 1, 11, 1), ("saved", 1, 12, 1), ("ended", 1, 13, 1))
+        story.mark("begun", 2, 20, found, run=2)
+        assert broken(check(story.end(record("failed", 3)))) == expected
+
+
+def test_p2_a_task_that_would_run_again_has_no_end() -> None:
+    assert broken(check(told().end(record("failed", 2, next_run_at="2026-01-01T00:00:00Z")))) == ["P2"]
+
+
 def test_p5_work_that_goes_on_after_it_was_seen_stopped_is_seen() -> None:
     story = told(("begun", 1, 10, 0), ("saving", 1, 40, 1), ("saved", 1, 41, 1))
     story.saw(record("cancelled", 3), 30)

@@ -70,6 +70,13 @@ def test_p3_a_retry_of_what_it_depends_on_revives() -> None:
     assert broken(check(story.end(record("succeeded", 5, depends_on=["task-0"])))) == []
 
 
+@pytest.mark.parametrize(("run", "expected"), [(2, []), (1, ["P3"])])
+def test_p3_a_next_run_begins_anew(run: int, expected: list[str]) -> None:
+    story = Story()
+    story.saw(record("succeeded", 3, next_run_at="2026-01-01T00:00:03Z"), 5)
+    assert broken(check(story.end(record("running", 5, run=run)))) == expected
+
+
 def test_p3_a_line_in_a_finished_log_is_seen() -> None:
     story = Story()
     story.saw(record("succeeded", 3), 5)

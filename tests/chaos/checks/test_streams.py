@@ -20,7 +20,8 @@ def followed(*connections: tuple[int, list[dict[str, Any]], list[int]], log: lis
         stream = story.op("follow", 10 * number + 5, last_event_id=last, entries=entries)
         for version in versions:
             shown = DONE if version == 4 else record("running", version)
-            story.op("event", 10 * number + 5, record=shown, last_event_id=stream.number)
+            after = sum(each["version"] <= version for each in entries)
+            story.op("event", 10 * number + 5, record=shown, last_event_id=stream.number, after=after)
     return story.end(DONE, entries=log)
 
 
@@ -34,6 +35,13 @@ def test_a_stream_that_was_cut_off_for_good_is_well_as_far_as_it_goes() -> None:
 
 def test_p8_a_lost_line_is_seen() -> None:
     assert broken(check(followed((0, LOG[:1], [1]), (1, LOG[2:], [2, 4])))) == ["P8"]
+
+
+def test_p8_a_line_that_comes_after_its_record_is_seen() -> None:
+    assert broken(check(followed((0, LOG, [1, 3, 4])))) == []
+    evidence = followed((0, LOG, [1, 3, 4]))
+    evidence.of("event")[1].after -= 1
+    assert broken(check(evidence)) == ["P8"]
 
 
 def test_p8_a_line_told_twice_and_differently_is_seen() -> None:
