@@ -69,12 +69,19 @@ class Cluster:
         try:
             for member in self.members:
                 member.start()
-            async with asyncio.timeout(START_WITHIN):
-                await asyncio.gather(*(member.ready.wait() for member in self.members))
+            await self._all_ready()
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
         return self
+
+    async def _all_ready(self) -> None:
+        try:
+            async with asyncio.timeout(START_WITHIN):
+                await asyncio.gather(*(member.ready.wait() for member in self.members))
+        except TimeoutError as error:
+            said = "\n".join(f"{member.name}: {member.tail()}" for member in self.members)
+            raise AssertionError(f"Not all of these could be started within {START_WITHIN:.0f} s.\n{said}") from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -98,8 +105,7 @@ class Cluster:
         server = self._server("last", "--no-worker")
         self.members = (server,)
         server.start()
-        async with asyncio.timeout(START_WITHIN):
-            await server.ready.wait()
+        await self._all_ready()
         return server
 
     @property

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import psutil
 
@@ -46,29 +47,55 @@ class Member:
     async def _keep(self) -> None:
         while not self._over.is_set():
             self._is_meant = False
-            with self.log.open("ab") as log:
-                self.process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=log,
-                    env=self._environment,
-                )
-            if self._over.is_set():
-                self.send(signal.SIGKILL)
-            await self._accompany(self.process)
-            self.ready.clear()
-            self.ends.append(End(self.name, await self.process.wait(), self._is_meant))
+            await self._run_once()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._over.wait()
 
-    async def _accompany(self, process: asyncio.subprocess.Process) -> None:
-        """Return once it says nothing more."""
+    async def _run_once(self) -> None:
+        # A pipe of one's own: what it has started may hold the other end for longer than it lives.
+        ours, theirs = os.pipe()
+        with self.log.open("ab") as log, os.fdopen(theirs, "wb") as out:
+            self.process = process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                env=self._environment,
+                preexec_fn=_die_with_parent,
+            )
+        if self._over.is_set():
+            self.send(signal.SIGKILL)
+        listening = asyncio.create_task(self._listen(ours))
+        code = await process.wait()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        self.ready.clear()
+        self.ends.append(End(self.name, code, self._is_meant))
+
+    async def _listen(self, descriptor: int) -> None:
+        """Take in what it says."""
+        lines = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(descriptor, "rb", 0)
+        )
+        try:
+            self._begun()
+            async for line in lines:
+                self._heard(line.decode())
+        finally:
+            transport.close()
+
+    def _begun(self) -> None:
+        """It runs."""
         self.ready.set()
-        assert process.stdout is not None
-        while await process.stdout.read(4096):
-            pass
+
+    def _heard(self, line: str) -> None:
+        """It says something."""
+
+    def find(self) -> psutil.Process | None:
+        """Its process, while it runs."""
+        return None if self.process is None or self.process.returncode is not None else _process(self.process.pid)
 
     def send(self, number: signal.Signals) -> bool:
         """Send it a signal; False when it does not run just now."""
@@ -80,8 +107,8 @@ class Member:
 
     @property
     def worker(self) -> "Target":
-        """What to send signals to that are meant for the worker."""
-        return self.send
+        """The worker that it is, or has."""
+        return self
 
     async def stop(self, number: signal.Signals) -> int:
         """End it for good; how it ended."""
@@ -97,8 +124,16 @@ class Member:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-Target = Callable[[signal.Signals], bool]
-"""Sends a signal to a process; False when it does not run just now."""
+class Target(Protocol):
+    """A process that things can be done to."""
+
+    def find(self) -> psutil.Process | None:
+        """The process itself, while it runs."""
+        ...
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send it a signal; False when it does not run just now."""
+        ...
 
 
 class Server(Member):
@@ -106,18 +141,19 @@ class Server(Member):
 
     url = ""
 
-    async def _accompany(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while line := (await process.stdout.readline()).decode():
-            if line.startswith("  api"):
-                self.url = line.split()[1]
-            if line.startswith("  try"):
-                self.ready.set()
+    def _begun(self) -> None:
+        """It has to say where it answers first."""
+
+    def _heard(self, line: str) -> None:
+        if line.startswith("  api"):
+            self.url = line.split()[1]
+        if line.startswith("  try"):
+            self.ready.set()
 
     @property
     def worker(self) -> Target:
-        """See Member: of a server, the worker that it supervises."""
-        return self._send_to_worker
+        """See Member."""
+        return SupervisedWorker(self)
 
     @property
     def worker_ends(self) -> list[End]:
@@ -129,17 +165,45 @@ class Server(Member):
             found.append(End(f"worker of {self.name}", code, was_meant=True))
         return found
 
-    def _send_to_worker(self, number: signal.Signals) -> bool:
-        if self.process is None or self.process.returncode is not None:
-            return False
-        try:
-            for child in psutil.Process(self.process.pid).children():
+
+class SupervisedWorker:
+    """The worker that a server has just now."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def find(self) -> psutil.Process | None:
+        """See Target."""
+        server = self._server.find()
+        with contextlib.suppress(psutil.Error):
+            for child in server.children() if server else ():
                 if "worker" in child.cmdline():
-                    child.send_signal(number)
-                    return True
-        except psutil.Error:
-            pass
+                    return child
+        return None
+
+    def send(self, number: signal.Signals) -> bool:
+        """See Target."""
+        worker = self.find()
+        with contextlib.suppress(psutil.Error):
+            if worker is not None:
+                worker.send_signal(number)
+                return True
         return False
+
+
+def _die_with_parent() -> None:
+    """Whatever ends the tests ends their processes too."""
+    pr_set_pdeathsig = 1
+    _libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+_libc: Final = ctypes.CDLL(None)
+
+
+def _process(pid: int) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid)
+    return None
 
 
 ENDING: Final = re.compile(rb'"how": "(?:killed by (?P<signal>\w+)|exit code (?P<code>\d+))"')

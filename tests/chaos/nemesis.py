@@ -1,10 +1,13 @@
 """What goes wrong, and when? A schedule of faults that depends on the seed alone."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
+
+import psutil
 
 from milepost.times import SECOND
 from tests.chaos.cluster import Cluster
@@ -109,18 +112,22 @@ class Nemesis:
 
     def _server(self, fault: Fault) -> Target:
         servers = self._cluster.servers
-        return servers[fault.which % len(servers)].send
+        return servers[fault.which % len(servers)]
 
-    async def _end(self, send: Target, number: signal.Signals) -> bool:
-        return send(number)
+    async def _end(self, target: Target, number: signal.Signals) -> bool:
+        return target.send(number)
 
-    async def _suspend(self, send: Target, seconds: float) -> bool:
-        if not send(signal.SIGSTOP):
+    async def _suspend(self, target: Target, seconds: float) -> bool:
+        """Suspend a process, and wake that very one: its place may be taken by another meanwhile."""
+        process = target.find()
+        if process is None:
             return False
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            send(signal.SIGCONT)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                process.resume()
         return True
 
     async def _fill_disk(self, fault: Fault) -> bool:

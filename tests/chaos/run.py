@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.chaos import traces
-from tests.chaos.caller import Caller
+from tests.chaos.caller import UNREACHABLE, Caller
 from tests.chaos.checker import counts, violations
 from tests.chaos.clients import Client, Pool
 from tests.chaos.cluster import Cluster
@@ -112,6 +112,7 @@ async def _ended(caller: Caller, task: str) -> bool:
     """Whether a task has ended, or is gone; a paused one is resumed, one that would begin again and again cancelled."""
     read = await caller.ask("wait", f"/v1/tasks/{task}?wait=1", task=task)
     if read.record is None:
+        await asyncio.sleep(UNREACHABLE)
         return read.status == 404
     action = {"paused": "resume"}.get(read.record["state"], "cancel" if read.record["trigger"] else None)
     if action is not None and not _is_over(read.record):
@@ -130,6 +131,7 @@ async def _all(caller: Caller) -> list[str]:
     while True:
         page = await caller.ask("list", f"/v1/tasks?limit={PAGE}{after}")
         if page.outcome != "ok":
+            await asyncio.sleep(UNREACHABLE)
             continue
         found += page.ids
         if page.body is None:
