@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from milepost.cli.exits import Exit
 from tests.chaos.disk import SmallDisk
+from tests.cli.processes import JOBS, milepost
 
 
 def test_a_disk_is_full_until_it_is_freed(tmp_path: Path) -> None:
@@ -18,3 +20,16 @@ def test_a_disk_is_full_until_it_is_freed(tmp_path: Path) -> None:
         disk.free()
         assert file.write_bytes(b"x" * 1_000_000) == 1_000_000
     assert not disk.path.is_mount()
+
+
+def test_a_command_that_finds_the_disk_full_says_so_in_one_line(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk", 4) as disk:
+        store = disk.path / "tasks.db"
+        said = f"milepost: --store: The disk of {store} is full.\n"
+        disk.fill()
+        assert milepost("migrate", "--store", store).stderr == said
+        disk.free()
+        assert milepost("migrate", "--store", store).returncode == Exit.DONE
+        disk.fill()
+        full = milepost("worker", JOBS, "--store", store)
+        assert (full.returncode, full.stderr) == (Exit.FAILED, said)
