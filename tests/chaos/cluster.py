@@ -67,20 +67,23 @@ class Cluster:
     async def __aenter__(self) -> Self:
         self.disk.__enter__()
         try:
-            for member in self.members:
-                member.start()
-            await self._all_ready()
+            # Both servers make the store if it is not there, at the same time; a worker needs one.
+            await self._start(*self.servers)
+            await self._start(*self.workers)
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
         return self
 
-    async def _all_ready(self) -> None:
+    @staticmethod
+    async def _start(*members: Member) -> None:
+        for member in members:
+            member.start()
         try:
             async with asyncio.timeout(START_WITHIN):
-                await asyncio.gather(*(member.ready.wait() for member in self.members))
+                await asyncio.gather(*(member.ready.wait() for member in members))
         except TimeoutError as error:
-            said = "\n".join(f"{member.name}: {member.tail()}" for member in self.members)
+            said = "\n".join(f"{member.name}: {member.tail()}" for member in members)
             raise AssertionError(f"Not all of these could be started within {START_WITHIN:.0f} s.\n{said}") from error
 
     async def __aexit__(
@@ -104,8 +107,7 @@ class Cluster:
         """A fresh server without a worker, on what the others have left."""
         server = self._server("last", "--no-worker")
         self.members = (server,)
-        server.start()
-        await self._all_ready()
+        await self._start(server)
         return server
 
     @property
