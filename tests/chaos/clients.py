@@ -28,6 +28,7 @@ KINDS: Final[dict[str, int]] = {
     "sleeps": 1,
     "stubborn": 1,
     "holds": 1,
+    "spawns": 3,
 }
 """How often each task type is chosen."""
 

@@ -1,6 +1,6 @@
 """Which tasks do the clients start? Decent ones of every runner, and such as misbehave in every way that is known.
 
-All of them come to an end if they are let, and all of them leave traces. None can harm the machine.
+All of them leave traces, and none can harm the machine.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import contextlib
 import os
 import resource
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -164,13 +165,19 @@ def sleeps(ctx: BlockingContext, *, steps: int, seconds: float) -> dict[str, Any
 
 @app.task(timeout="2s")
 async def stubborn(ctx: Context, *, steps: int, seconds: float) -> dict[str, Any]:
-    """Swallows every CancelledError for a while."""
-    trace = Trace(ctx)
-    deadline = time.monotonic() + LONGEST
-    while time.monotonic() < deadline:
+    """Swallows every CancelledError, for ever."""
+    Trace(ctx)
+    while True:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(seconds)
-    return await _walk(ctx, trace, steps, seconds)
+
+
+@app.task(runner="process")
+def spawns(ctx: BlockingContext, *, steps: int, seconds: float) -> dict[str, Any]:
+    """Starts a program that would outlive the whole run, and leaves it to itself."""
+    trace = Trace(ctx)
+    subprocess.Popen(["sleep", "3600"])
+    return _walk_blocking(ctx, trace, steps, seconds)
 
 
 @app.task
