@@ -4,6 +4,7 @@ One worker is supervised by the first server; the second server has none; two wo
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -98,9 +99,11 @@ class Cluster:
     async def kill(self) -> None:
         """Kill every process that was started here. What those have started has to go by itself, and soon."""
         await asyncio.gather(*(member.stop(signal.SIGKILL) for member in self.members))
-        self.orphans += await left_over(MARK, self._mark, within=END_WITHIN)
-        for pid in self.orphans:
-            os.kill(pid, signal.SIGKILL)
+        left = await left_over(MARK, self._mark, within=END_WITHIN)
+        self.orphans += left
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         assert not await left_over(MARK, self._mark, within=END_WITHIN)
 
     async def last_server(self) -> Server:
