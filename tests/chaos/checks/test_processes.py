@@ -12,6 +12,7 @@ from tests.chaos.story import Story, broken
     ("end", "expected"),
     [
         (End("worker-1", -9, was_meant=True), []),
+        (End("worker-1", -15, was_meant=True), []),
         (End("worker-1", -9, was_meant=False), ["process"]),
         (End("server", 0, was_meant=True), []),
         (End("worker-1", 17, was_meant=False), []),
