@@ -16,7 +16,7 @@ from milepost.http.dialect import Call, Dialect, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.problems import headers_of, status_of
 from milepost.service import Service
-from milepost.store.protocol import StoreBusy
+from milepost.store.protocol import StoreBusy, StoreFull
 
 from .conftest import Tasks, Watched, http_app, in_memory, served
 
@@ -46,6 +46,8 @@ class Plain:
         match (await call.request.body()).decode():
             case "busy":
                 raise StoreBusy
+            case "full":
+                raise StoreFull
             case "gone":
                 raise ClientDisconnect
             case other:
@@ -113,9 +115,10 @@ async def test_what_goes_wrong_is_logged_and_not_told(plain: HttpApp, caplog: py
     assert "LookupError: secret surprise" in caplog.text
 
 
-async def test_a_busy_store_asks_to_come_back(plain: HttpApp) -> None:
+@pytest.mark.parametrize("how", ["busy", "full"])
+async def test_a_busy_or_full_store_asks_to_come_back(how: str, plain: HttpApp) -> None:
     async with in_memory(plain) as client:
-        response = await client.post("/plain/1", content="busy", headers={"content-type": "text/plain"})
+        response = await client.post("/plain/1", content=how, headers={"content-type": "text/plain"})
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 

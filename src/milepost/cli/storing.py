@@ -7,7 +7,7 @@ from typing import Final
 
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
-from milepost.store.protocol import SchemaTooNew, StoreBusy
+from milepost.store.protocol import SchemaTooNew, StoreBusy, StoreFull
 from milepost.store.sqlite.connection import check_library
 from milepost.store.sqlite.migrate import ForeignDatabase, migrate, migrations
 
@@ -45,7 +45,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turns what opening the store at `path` raises into a CommandError."""
     try:
         yield
-    except (SchemaTooNew, ForeignDatabase, StoreBusy) as error:
+    except (SchemaTooNew, ForeignDatabase, StoreBusy, StoreFull) as error:
         raise CommandError(f"--store: {error}", Exit.FAILED) from error
     except OSError as error:
         why = error.strerror or type(error).__name__

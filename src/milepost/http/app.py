@@ -17,7 +17,7 @@ from milepost.http.errors import Internal
 from milepost.http.open_mode import OpenMode
 from milepost.http.site import Site
 from milepost.service import Service
-from milepost.store.protocol import StoreBusy
+from milepost.store.protocol import StoreBusy, StoreFull
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,9 @@ class HttpApp:
             return dialect.problem(error, request)
         except StoreBusy:
             return dialect.problem(Unavailable("The store is busy; nothing was changed."), request)
+        except StoreFull:
+            logger.error("%s %s was refused: the disk of the store is full", request.method, operation.path)
+            return dialect.problem(Unavailable("The store has no room left; nothing was changed."), request)
         except Exception:
             logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)

@@ -474,3 +474,7 @@ class SchemaTooNew(Exception):
 
 class StoreBusy(Exception):
     """A write could not get its turn in reasonable time; nothing was changed."""
+
+
+class StoreFull(Exception):
+    """There is no room for what was to be written; nothing was changed."""

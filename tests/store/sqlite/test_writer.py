@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Creation, StoreBusy
+from milepost.store.protocol import EVERYTHING, Creation, StoreBusy, StoreFull
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.migrate import migrate, migrations
@@ -130,11 +130,11 @@ def limit(scene: Scene, pages: int) -> None:
 async def test_p1_a_full_disk_fails_what_it_has_no_room_for_and_nothing_else(path: Path, scene: Scene) -> None:
     task = await scene.run()
     limit(scene, 1)  # As many as there are.
-    with pytest.raises(apsw.FullError):
+    with pytest.raises(StoreFull):
         await scene.start(input=b'"' + b"x" * 1_000_000 + b'"')
     results = await gathered_behind_full(path, scene, task)
-    assert all(isinstance(result, apsw.FullError | Task) for result in results)
-    assert any(isinstance(result, apsw.FullError) for result in results)
+    assert all(isinstance(result, StoreFull | Task) for result in results)
+    assert any(isinstance(result, StoreFull) for result in results)
     limit(scene, 0)
     acknowledged = [result for result in results if isinstance(result, Task)]
     for one in acknowledged:

@@ -12,7 +12,7 @@ from typing import Final
 
 import apsw
 
-from milepost.store.protocol import SchemaTooNew, StoreBusy
+from milepost.store.protocol import SchemaTooNew, StoreBusy, StoreFull
 from milepost.store.sqlite.connection import connect
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.statements import SQL
@@ -35,7 +35,7 @@ def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> tuple[i
     """Make the store at `path`, or bring it up to date with `scripts`, while nobody else writes.
 
     Returns the versions before and after; 0 for a store that was not there.
-    Raises SchemaTooNew, ForeignDatabase, StoreBusy, and FileNotFoundError where there is no folder for it.
+    Raises SchemaTooNew, ForeignDatabase, StoreBusy, StoreFull, and FileNotFoundError where there is no folder for it.
     """
     if path.exists():
         # Most often there is nothing to do; and beside a file of somebody else's no lock files are made.
@@ -59,6 +59,11 @@ def _connected(path: Path, busy_timeout: int) -> Iterator[apsw.Connection]:
         raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
     except apsw.BusyError as error:
         raise StoreBusy(f"Another program has locked {path}.") from error
+    except (apsw.FullError, apsw.IOError) as error:
+        # Readers and writers share memory through a file, for which there may be no room either.
+        if getattr(error, "extendedresult", 0) not in (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE):
+            raise
+        raise StoreFull(f"The disk of {path} is full.") from error
 
 
 def _run(connection: apsw.Connection, scripts: Sequence[str], *, version: int) -> None:

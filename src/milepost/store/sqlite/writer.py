@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
 
-from milepost.store.protocol import StoreBusy
+from milepost.store.protocol import StoreBusy, StoreFull
 from milepost.store.sqlite.connection import WriteAheadLog, connect
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.statements import SQL
@@ -189,6 +189,8 @@ class Writer:
                 continue  # Its caller was cancelled meanwhile.
             if error is None:
                 future.set_result(value)
+            elif isinstance(error, apsw.FullError):
+                future.set_exception(StoreFull("The disk of the store is full; nothing was changed."))
             else:
                 future.set_exception(error)
 

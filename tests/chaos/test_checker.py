@@ -1,0 +1,33 @@
+"""Does the verdict take every check in, and are the figures right?"""
+
+from tests.chaos.checker import counts, violations
+from tests.chaos.story import Story, broken, entry, record
+
+
+def test_a_run_in_which_all_went_well() -> None:
+    story = Story()
+    story.start()
+    story.mark("begun", 1, 5)
+    story.mark("saving", 1, 6, 1)
+    story.mark("saved", 1, 7, 1)
+    story.mark("ended", 1, 8, 1)
+    evidence = story.end(record("succeeded", 3, result={"steps": 1, "epoch": 1}), entries=[entry(1, 1), entry(2, 3)])
+    found = violations(evidence)
+    assert found == []
+    figures = counts(evidence, found)
+    assert (figures["tasks"], figures["tries"], figures["lost"], figures["late writes refused"]) == (1, 1, 0, 0)
+    assert figures["ends"] == "1 succeeded"
+
+
+def test_p1_p2_what_is_missing_or_without_end_is_lost() -> None:
+    story = Story()
+    story.start()
+    story.start(3, task="task-2", tag="tag-2", record=record(id="task-2"))
+    evidence = story.end(record("running", 2))
+    found = violations(evidence)
+    assert sorted(broken(found)) == ["P1", "P2"]
+    assert counts(evidence, found)["lost"] == 2
+
+
+def test_a_run_in_which_nothing_happened_shows_nothing() -> None:
+    assert broken(violations(Story().end())) == ["P1"]
