@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.errors import Invalid
-from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_NAME, MAX_TEXT, Start, draft
+from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_METADATA, MAX_NAME, MAX_TEXT, Start, draft
 from milepost.store.protocol import TypeInfo
 from milepost.task import Task
 from milepost.times import DAY, HOUR
@@ -90,6 +90,7 @@ def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
         ("tenant", "x" * (MAX_NAME + 1)),
         ("owner", "x" * (MAX_NAME + 1)),
         ("title", "a\0b"),
+        ("metadata", {"x": "x" * MAX_METADATA}),
         ("owner", "\0"),
         ("creator", "\0"),
         ("unique_key", ""),
