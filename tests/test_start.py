@@ -121,6 +121,11 @@ def test_a_trigger_says_when_it_runs_first() -> None:
     assert task.trigger.anchor == NOW + 5
 
 
+def test_a_repetition_starts_where_the_calendar_can_go_on() -> None:
+    start = Start(type="export", input={"index": "u"}, trigger=Trigger(every=HOUR), run_at=-(10**15))
+    assert faults(start) == {"/run_at": "A repetition must start in the years 1970 to 2999."}
+
+
 @given(st.permutations(["index", "a", "b"]))
 def test_p9_a_fingerprint_does_not_depend_on_the_order_of_fields(names: list[str]) -> None:
     def start(order: list[str]) -> Start:

@@ -116,7 +116,8 @@ def draft(
         try:
             trigger, run_at = triggers.first(trigger, now=now, run_at=run_at)
         except ValueError as error:
-            raise Invalid(Fault(str(error), "/run_at")) from error
+            why = str(error).removeprefix("run_at: ")
+            raise Invalid(Fault(f"{why[0].upper()}{why[1:]}.", "/run_at")) from error
     return Task(
         id=id,
         tenant=tenant,
