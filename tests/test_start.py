@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.errors import Invalid
-from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_NAME, MAX_TEXT, Start, draft
+from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_METADATA, MAX_NAME, MAX_TEXT, Start, draft
 from milepost.store.protocol import TypeInfo
 from milepost.task import Task
 from milepost.times import DAY, HOUR
@@ -90,6 +90,7 @@ def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
         ("tenant", "x" * (MAX_NAME + 1)),
         ("owner", "x" * (MAX_NAME + 1)),
         ("title", "a\0b"),
+        ("metadata", {"x": "x" * MAX_METADATA}),
         ("owner", "\0"),
         ("creator", "\0"),
         ("unique_key", ""),
@@ -118,6 +119,11 @@ def test_a_trigger_says_when_it_runs_first() -> None:
     assert task.run_at == NOW + 5
     assert task.trigger is not None
     assert task.trigger.anchor == NOW + 5
+
+
+def test_a_repetition_starts_where_the_calendar_can_go_on() -> None:
+    start = Start(type="export", input={"index": "u"}, trigger=Trigger(every=HOUR), run_at=-(10**15))
+    assert faults(start) == {"/run_at": "A repetition must start in the years 1970 to 2999."}
 
 
 @given(st.permutations(["index", "a", "b"]))

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from milepost.errors import Invalid
-from milepost.start import MAX_TEXT, NUL
+from milepost.start import MAX_METADATA, MAX_TEXT, NUL
 from milepost.task import Failure
 from milepost.update import Update, checked
 
@@ -29,5 +29,7 @@ def test_all_that_is_wrong_is_told() -> None:
     assert {fault.pointer for fault in refused.value.faults} == {"/title", "/list_id", "/depends_on/1"}
 
 
-def test_free_json_may_have_any_character() -> None:
+def test_free_json_may_have_any_character_up_to_a_limit() -> None:
+    with pytest.raises(Invalid, match="/metadata"):
+        checked(Update(metadata={"x": "x" * MAX_METADATA}))
     assert checked(Update(metadata={"\0": "\0"}, failure=Failure("a", "b"), title=None)) is None

@@ -22,6 +22,8 @@ MAX_NAME: Final = 200
 """Longest name of a tenant or an owner, in characters."""
 MAX_ATTEMPTS: Final = 1_000
 MAX_PRIORITY: Final = 2**31 - 1
+MAX_METADATA: Final = 1 << 20
+"""Bytes of JSON that the metadata may have: they come along with every read of the record."""
 MAX_DEPENDENCIES: Final = 1_000
 FULLY_CHECKED: Final = 8 << 10
 """Bytes of an input in which every fault is found; of a larger one the first is told. A fault costs 12 µs to find."""
@@ -30,6 +32,7 @@ MAX_FAULTS: Final = 100
 MAX_DETAIL: Final = 300
 """Characters of what is said of one fault, which may quote the value."""
 
+TOO_LARGE: Final = f"At most {MAX_METADATA} bytes of JSON."
 NUL: Final = "The character NUL can't be kept."
 """Not every store takes it in a text. Within free JSON it is written as an escape, and may be there."""
 
@@ -113,7 +116,8 @@ def draft(
         try:
             trigger, run_at = triggers.first(trigger, now=now, run_at=run_at)
         except ValueError as error:
-            raise Invalid(Fault(str(error), "/run_at")) from error
+            why = str(error).removeprefix("run_at: ")
+            raise Invalid(Fault(f"{why[0].upper()}{why[1:]}.", "/run_at")) from error
     return Task(
         id=id,
         tenant=tenant,
@@ -199,6 +203,11 @@ def _plain_faults(start: Start, now: int) -> list[Fault]:
     return [Fault(detail, f"/{field}") for field, is_wrong, detail in _RULES if is_wrong(start, now)]
 
 
+def is_too_large(metadata: dict[str, Any] | None) -> bool:
+    """Whether this is more than a record may carry along. Raises TypeError for what JSON can't say."""
+    return bool(metadata) and len(msgspec.json.encode(metadata)) > MAX_METADATA
+
+
 def _too_long(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
     return field, lambda s, _: len(getattr(s, field) or "") > MAX_TEXT, f"At most {MAX_TEXT} characters."
 
@@ -230,6 +239,7 @@ _RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
         lambda s, _: s.max_attempts is not None and not 1 <= s.max_attempts <= MAX_ATTEMPTS,
         f"From 1 to {MAX_ATTEMPTS}.",
     ),
+    ("metadata", lambda s, _: is_too_large(s.metadata), TOO_LARGE),
     ("depends_on", lambda s, _: len(s.depends_on) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks."),
     (
         "lease_seconds",

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from milepost import lifecycle
 from milepost.errors import Fault, Invalid
 from milepost.lifecycle import LEGAL, IllegalChange, Report, Step
-from milepost.start import MAX_DEPENDENCIES, MAX_TEXT, NUL
+from milepost.start import MAX_DEPENDENCIES, MAX_TEXT, NUL, TOO_LARGE, is_too_large
 from milepost.task import Counts, Failure, JsonResult, State, Task, parse_id
 
 LABELS: Final = ("title", "description", "list_id", "assignee", "metadata")
@@ -42,6 +42,8 @@ def checked(update: Update) -> tuple[str, ...] | None:
     texts = ("title", "description", "list_id", "assignee", "blocked_reason", "message")
     faults = [Fault(f"At most {MAX_TEXT} characters.", f"/{field}") for field in texts if _is_too_long(update, field)]
     faults += [Fault(NUL, f"/{field}") for field in texts if _has_nul(getattr(update, field))]
+    if isinstance(update.metadata, dict) and is_too_large(update.metadata):
+        faults.append(Fault(TOO_LARGE, "/metadata"))
     if isinstance(update.failure, Failure):
         failure = msgspec.structs.asdict(update.failure)
         faults += [Fault(NUL, f"/failure/{field}") for field, text in failure.items() if _has_nul(text)]

@@ -126,7 +126,7 @@ def test_a_line_that_can_not_be_put_together_stops_nothing(monkeypatch: pytest.M
 
     with bare_root():
         capture_logging()
-        assert [message for message, _, _ in captured(write)] == ["next"]
+        assert [message for message, _, _ in captured(write)] == ["%d rows (its arguments do not fit it)", "next"]
     assert "--- Logging error ---" in errors.getvalue()
 
 

@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 from milepost.engine.text import LONGEST, keepable
 
 
+class Poison:
+    def __str__(self) -> str:
+        raise SystemExit("no")
+
+
 class Mute:
     def __str__(self) -> str:
         raise RuntimeError("no")
@@ -20,7 +25,8 @@ class Mute:
 def test_any_text_can_be_encoded_afterwards(text: str) -> None:
     kept = keepable(text)
     assert msgspec.json.decode(msgspec.json.encode(kept)) == kept
-    if not any("\ud800" <= letter <= "\udfff" for letter in text):
+    assert "\0" not in kept
+    if not any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in text):
         assert kept == text
 
 
@@ -34,6 +40,9 @@ def test_what_is_too_long_is_cut() -> None:
     assert keepable("abc", longest=2) == "ab …"
 
 
-@pytest.mark.parametrize(("value", "text"), [(7, "7"), (Mute(), "<Mute without a text>")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(7, "7"), (Mute(), "<Mute without a text>"), (Poison(), "<Poison without a text>"), ("a\0b", r"a\x00b")],
+)
 def test_anything_has_a_text(value: object, text: str) -> None:
     assert keepable(value) == text

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from milepost.files import folder as folder_files
 from milepost.files.folder import PAGE, FolderFiles
 from milepost.files.protocol import FileMissing, FileStore
 
@@ -151,6 +152,33 @@ async def test_a_copy_is_over_before_its_cancellation_is(root: Path, files: File
     with pytest.raises(asyncio.CancelledError, match="as it was said"):
         await asyncio.wait_for(put, BOUND)
     assert kept(root) == []
+
+
+async def test_a_file_that_grows_while_it_is_copied_comes_to_an_end(
+    files: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(3 * MEGABYTE))
+    append = folder_files._Write.append
+    copied = 0
+
+    def grow(self: folder_files._Write, data: bytes) -> None:
+        nonlocal copied
+        copied += len(data)
+        append(self, data)
+        if copied < 100 * MEGABYTE:
+            with source.open("ab") as file:
+                file.write(bytes(2 * len(data)))
+
+    monkeypatch.setattr(folder_files._Write, "append", grow)
+    stored = await files.put(source)
+    assert stored.size == copied == 3 * MEGABYTE
+    assert stored.sha256 == hashlib.sha256(bytes(stored.size)).hexdigest()
+
+
+async def test_a_file_whose_size_is_not_known_is_copied_to_its_end(files: FileStore) -> None:
+    stored = await files.put(Path("/proc/self/maps"))
+    assert stored.size > 0
 
 
 class Disk:

@@ -12,7 +12,7 @@ import schemathesis
 REASONS = (
     # What a start or a change names must be there.
     (r"/type", r"There is no task type '.*' here\."),
-    (r"/depends_on/\d+", r"There is no such task to depend on\.|.*"),
+    (r"/depends_on/\d+", r"No such task\.|The task would wait for itself\."),
     (r"after", r"This cursor is not one that a list gave\."),
     # What it says together with the type's own schema and runner, which the document does not repeat.
     (r"/input(/.*)?", r".*"),
@@ -20,7 +20,7 @@ REASONS = (
     (r"/lease_seconds", r"A positive number, for tasks with runner external only\."),
     # Times that have passed, time zones and cron expressions, and durations in words that add up to too much.
     (r"/start_by", r"Must lie ahead\."),
-    (r"/run_at", r"A repetition must start in the years 1970 to 2999\.|.*run_at: a repetition must start .*"),
+    (r"/run_at", r"A repetition must start in the years 1970 to 2999\."),
     (r"/trigger/timezone", r"Not the IANA name of a time zone: .*"),
     (r"/trigger/cron", r"(Not a cron expression|Never matches).*"),
     (r"/trigger/every", r"Must last from 1s to .*|A duration may last at most .*"),
@@ -51,15 +51,15 @@ def problems_are_told(ctx: Any, response: Any, case: Any) -> None:
 
 @schemathesis.hook
 def before_call(ctx: Any, case: Any, kwargs: Any) -> None:
-    """Let starts that are meant to be right name what is there, so that they get further than to `REASONS`."""
-    if case.operation.label == "POST /v1/tasks" and _is_right(case) and isinstance(case.body, dict):
-        body = {name: value for name, value in case.body.items() if name != "depends_on"}
-        if body.get("runner") == "external":
-            case.body = body | {"type": "foreign"}
-            return
-        kind = "wait" if body.get("title") else "echo"
-        own = {"type": kind, "input": {"value": body.get("input")}, "runner": None, "lease_seconds": None}
-        case.body = body | own
+    """Let what is meant to be right name what is there, so that it gets further than to `REASONS`."""
+    if not (_is_right(case) and isinstance(case.body, dict)):
+        return
+    if case.operation.label == "POST /v1/tasks":
+        kind = "foreign" if case.body.get("runner") == "external" else "wait" if case.body.get("title") else "echo"
+        own = {"runner": None, "lease_seconds": None} if kind != "foreign" else {}
+        case.body = case.body | {"type": kind, "input": {"value": case.body.get("input")}} | own
+    if len(str(case.body)) % 5:  # of the rest it is to be seen that it is refused
+        case.body.pop("depends_on", None)
 
 
 def _is_right(case: Any) -> bool:

@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from milepost.engine.context import current
+from milepost.engine.text import keepable
 from milepost.task import Level
 
 _LEVELS: Final[tuple[tuple[int, Level], ...]] = (
@@ -29,9 +30,17 @@ class CaptureHandler(logging.Handler):
             fields = {"logger": record.name}
             if record.exc_info:
                 fields["exception"] = logging.Formatter().formatException(record.exc_info)
-            context.log(record.getMessage(), level, **fields)
+            context.log(self._message(record), level, **fields)
         except Exception:
             self.handleError(record)
+
+    def _message(self, record: logging.LogRecord) -> str:
+        """The line, or what of it there is where its arguments do not fit it."""
+        try:
+            return record.getMessage()
+        except Exception:
+            self.handleError(record)
+            return f"{keepable(record.msg)} (its arguments do not fit it)"
 
 
 class _AsBefore(logging.Filter):

@@ -21,6 +21,13 @@ from milepost.times import parse_duration
 
 T = TypeVar("T")
 
+LARGEST_CHECKPOINT: Final = 64 * 1024 * 1024
+"""Bytes of JSON that a checkpoint may have; what is larger belongs into a file in the task's folder."""
+LONGEST_FIELDS: Final = 64 * 1024
+"""Bytes of JSON that the fields of one line may have; the longest among them are cut."""
+MOST_FIELDS: Final = 100
+"""Fields of a line that are kept where they are too long together."""
+
 LEVELS: Final = get_args(Level)
 
 
@@ -106,7 +113,7 @@ class _Face:
         """
         message = None if message is None else keepable(message)
         if total is None and failed is None and skipped is None and (done is None or isinstance(done, float)):
-            self._channel.tell(progress=done, message=message)
+            self._channel.tell(progress=None if done is None else float(done), message=message)
             return
         before = self._counts
         self._counts = counts = Counts(
@@ -155,11 +162,46 @@ def _failed(child: Task) -> str:
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields as JSON has them."""
+    """Fields as JSON has them, and not so long that one line fills the log."""
     try:
-        return _plain.decode(msgspec.json.encode(fields, enc_hook=keepable))
+        body = msgspec.json.encode(fields, enc_hook=keepable)
+        return _plain.decode(body) if len(body) <= LONGEST_FIELDS else _cut(fields)
     except (TypeError, ValueError, RecursionError):  # text that is not UTF-8, a structure that contains itself
-        return {keepable(name): keepable(repr(value)) for name, value in fields.items()}
+        return _cut({name: keepable(_Repr(value)) for name, value in fields.items()})
+
+
+def _cut(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of which each has its share: what is longer is cut as text, and more than `MOST_FIELDS` are counted."""
+    share = LONGEST_FIELDS // min(len(fields), MOST_FIELDS)
+    known: dict[str, Any] = {}
+    for name in list(fields)[:MOST_FIELDS]:
+        body = msgspec.json.encode(fields[name], enc_hook=keepable)
+        short = len(body) <= share
+        value = fields[name]
+        text = value if isinstance(value, str) else body[:share].decode("utf-8", "ignore")
+        known[keepable(name, longest=share)] = msgspec.json.decode(body) if short else keepable(text, longest=share)
+    if len(fields) > MOST_FIELDS:
+        known["fields_dropped"] = len(fields) - MOST_FIELDS
+    return known
+
+
+class _Repr:
+    """A value whose text is the one for programmers."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return repr(self._value)
+
+
+def _state(state: Any) -> bytes:
+    """A checkpoint as JSON. Raises TypeError and the like for what JSON can't say, TaskError for too much of it."""
+    body = msgspec.json.encode(state)
+    if len(body) > LARGEST_CHECKPOINT:
+        message = f"A checkpoint of {len(body)} bytes was to be saved, of more than {LARGEST_CHECKPOINT}."
+        raise TaskError(message, code="checkpoint_too_large", retry=False)
+    return body
 
 
 _plain: Final = msgspec.json.Decoder(dict[str, Any])
@@ -169,11 +211,12 @@ class Context(_Face):
     """The context of an `async def` task."""
 
     async def checkpoint(self, state: Any = None) -> None:
-        """Save `state` (any JSON value) durably; the next try finds it in `saved`.
+        """Save `state` (any JSON value, up to 64 MiB) durably; the next try finds it in `saved`.
 
-        Raises Parked when a pause, a cancel or a shutdown is due: let it pass.
+        Raises Parked when a pause, a cancel or a shutdown is due: let it pass. TaskError (code `checkpoint_too_large`,
+        no retry) when it is too large.
         """
-        await self._channel.save(msgspec.json.encode(state))
+        await self._channel.save(_state(state))
         self.saved = state
         self._park_if_due()
 
@@ -251,7 +294,7 @@ class BlockingContext(_Face):
 
     def checkpoint(self, state: Any = None) -> None:
         """See Context.checkpoint."""
-        self._wait(self._channel.save(msgspec.json.encode(state)))
+        self._wait(self._channel.save(_state(state)))
         self.saved = state
         self._park_if_due()
 

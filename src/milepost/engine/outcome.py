@@ -13,6 +13,8 @@ from milepost.times import parse_duration
 
 LARGEST_VALUE: Final = 256 * 1024 * 1024
 """Bytes of JSON that a task may return; what is larger is a file."""
+LONGEST_CODE: Final = 100
+"""Characters of a failure's code that are kept."""
 LONGEST_TRACEBACK: Final = 1024 * 1024
 """Characters of a traceback that are kept."""
 
@@ -115,7 +117,7 @@ Outcome = FileReturned | ValueReturned | Raised | Stopped | Died
 def of_value(value: Any) -> Outcome:
     """The outcome of a function that returned."""
     if isinstance(value, File):
-        return FileReturned(os.fsencode(value.path.resolve()), keepable(value.name), value.media_type)
+        return _of_file(value)
     try:
         body = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -127,14 +129,35 @@ def of_value(value: Any) -> Outcome:
     return ValueReturned(body)
 
 
+def _of_file(file: File) -> Outcome:
+    """A file that can be read to an end; from a pipe or a device there may come nothing, or something for ever."""
+    name = keepable(file.name)
+    try:
+        path = file.path.resolve()
+        why = None if not path.exists() or path.is_file() or path.is_dir() else "it is no regular file"
+    except (OSError, RuntimeError, ValueError) as error:  # a name that no file can have, symlinks in a circle
+        path, why = file.path, keepable(error)
+    if why is not None:
+        return Raised(Failure("result_not_stored", f"The file {name} could not be stored: {why}."), retry=False)
+    media_type = None if file.media_type is None else keepable(file.media_type)
+    return FileReturned(os.fsencode(path), name, media_type)
+
+
 def of_exception(error: BaseException, traceback: str) -> Outcome:
-    """The outcome of a function that raised."""
+    """The outcome of a function that raised. Raises nothing itself, whatever the function's own exceptions are like."""
     if isinstance(error, Parked):
         return Stopped(error.reason, error.waits_for)
     traceback = keepable(traceback, longest=LONGEST_TRACEBACK)
-    if isinstance(error, TaskError):
-        failure = Failure(keepable(error.code), keepable(error.message))
-        return Raised(failure, traceback, error.retry, error.retry_in)
     text = keepable(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, TaskError):
+        try:
+            return _of_task_error(error, traceback)
+        except Exception as lacking:  # a subclass that does not set what it inherits, or sets something else
+            message += f" (what it says of itself can't be used: {keepable(lacking)})"
     return Raised(Failure("exception", message), traceback)
+
+
+def _of_task_error(error: TaskError, traceback: str) -> Raised:
+    failure = Failure(keepable(error.code, longest=LONGEST_CODE), keepable(error.message))
+    return Raised(failure, traceback, bool(error.retry), None if error.retry_in is None else int(error.retry_in))

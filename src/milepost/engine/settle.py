@@ -1,5 +1,6 @@
 """What does the end of a try make of the task's record?"""
 
+import logging
 import mimetypes
 import os
 from collections.abc import Callable
@@ -10,10 +11,13 @@ import msgspec
 from milepost import lifecycle
 from milepost.engine.outcome import Died, FileReturned, Outcome, Raised, Stopped, StopReason, ValueReturned
 from milepost.engine.task_type import TaskType
+from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import Report, Step
 from milepost.task import Failure, FileResult, JsonResult, Task
 from milepost.times import Clock
+
+_log = logging.getLogger(__name__)
 
 Ending = Callable[[Task], Step]
 """What the end of a try does to the record as it stands."""
@@ -56,6 +60,9 @@ class Settlement:
             gone = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
             why = f"The file {file.name} could not be stored: {error.strerror or error}."
             return Raised(Failure("result_not_stored", why), retry=not gone)
+        except Exception as error:  # of a file store of somebody's own: the task must come to an end all the same
+            _log.exception("The file %s could not be stored", file.name)
+            return Raised(Failure("result_not_stored", f"The file {file.name} could not be stored: {keepable(error)}"))
         media_type = file.media_type or _media_type(file.name)
         return FileResult(stored.key, file.name, media_type, stored.size, stored.sha256)
 

@@ -10,6 +10,7 @@ import msgspec
 from milepost.engine.context import BlockingContext, Context
 from milepost.engine.signature import read_signature
 from milepost.engine.source import Source, source_of
+from milepost.engine.text import keepable
 from milepost.store.protocol import TypeInfo
 from milepost.task import RESERVED_TYPE_NAMES, TYPE_NAME
 from milepost.times import MINUTE, SECOND, parse_duration
@@ -129,6 +130,11 @@ class TaskType:
 
     def arguments(self, context: Context | BlockingContext, body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments for a call with this input (JSON). Raises msgspec.ValidationError."""
-        given = self.decode(body)
+        try:
+            given = self.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except Exception as error:  # of a type that checks itself
+            raise msgspec.ValidationError(f"{type(error).__name__}: {keepable(error)}") from error
         keywords = {field: getattr(given, field) for field in self.input.__struct_fields__}
         return ((context,) if self.takes_context else ()), keywords

@@ -9,12 +9,13 @@ LONGEST: Final = 64 * 1024
 def keepable(text: object, *, longest: int = LONGEST) -> str:
     """The text of anything, of at most `longest` characters.
 
-    What UTF-8 has no bytes for (half of a surrogate pair, as Python reads file names that are not UTF-8) becomes an
-    escape: it would else be refused by whatever encodes it later, again and again.
+    What UTF-8 has no bytes for (half of a surrogate pair, as Python reads file names that are not UTF-8), and NUL,
+    which not every store takes, become escapes: they would else be refused by whoever gets them later, again and again.
+    Raises nothing: it is asked for the text of what went wrong.
     """
     try:
         whole = str(text)
-    except Exception:  # an exception or a value with a `__str__` of its own that fails
+    except BaseException:  # a `__str__` of its own that fails, with whatever: it must not end the worker
         whole = f"<{type(text).__name__} without a text>"
     cut = whole if len(whole) <= longest else whole[:longest] + " …"
-    return cut.encode("utf-8", "backslashreplace").decode()
+    return cut.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -176,11 +176,14 @@ class _Write:
             rest = rest[self._file.write(rest) :]
 
     def copy(self, source: Path) -> None:
-        """Appends what a file contains."""
+        """Appends what a file contains by now: one that is still written to might never come to an end."""
         block = memoryview(bytearray(WRITE_SIZE))
         with source.open("rb", buffering=0) as file:
-            while not self.stop.is_set() and (size := file.readinto(block)):
+            # Of a pipe, and of what the system makes up in /proc, the size is not known.
+            left = os.fstat(file.fileno()).st_size or sys.maxsize
+            while left and not self.stop.is_set() and (size := file.readinto(block[: min(left, WRITE_SIZE)])):
                 self.append(block[:size])
+                left -= size
 
     def finish(self) -> StoredFile:
         """Moves the file to its place. Its bytes are durable before it is seen, its name before anybody is told."""

@@ -185,7 +185,9 @@ class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it failed."""
 
-    code: Annotated[str, Meta(min_length=1, max_length=100, description="Stable, for programs.")]
+    code: Annotated[
+        str, Meta(min_length=1, max_length=100, description="Stable, for programs.", extra_json_schema=_NO_NUL)
+    ]
     message: Annotated[Text, Meta(description="For people.")]
 
 
