@@ -595,6 +595,7 @@ async def test_a_change_says_what_it_is(client: httpx2.AsyncClient, tasks: Tasks
 async def test_tasks_are_listed_newest_first_page_by_page(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     ids = [(await tasks.start()).id for _ in range(5)]
     seen: list[str] = []
+    page: dict[str, Any] = {}
     after = ""
     for expected in (2, 2, 1):
         page = (await client.get(f"/v1/tasks?limit=2{after}")).json()

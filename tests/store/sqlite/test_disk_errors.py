@@ -25,7 +25,7 @@ from tests.store.scene import BOUND, MakeStore, Scene, bounded, json_result, lin
 from .callers import Callers, versions, versions_if_killed
 from .groups import in_one_commit
 from .power_loss import EMPTY, content, reopened
-from .watched_vfs import FailOnce, WatchedVfs, as_told, failure, watched
+from .watched_vfs import FailOnce, WatchedVfs, as_told, code_of, failure, watched
 
 
 class Fault(NamedTuple):
@@ -78,7 +78,7 @@ def quiet(path: Path) -> None:
 
 def is_it(error: object, fault: Fault) -> bool:
     """Whether a caller was told what the disk said."""
-    return isinstance(error, apsw.Error) and error.extendedresult == fault.code
+    return isinstance(error, apsw.Error) and code_of(error) == fault.code
 
 
 def open_files() -> int:
