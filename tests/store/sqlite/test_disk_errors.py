@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from milepost.store.protocol import EVERYTHING
+from milepost.store.protocol import EVERYTHING, StoreFull
 from milepost.store.sqlite import SqliteStore, connection
 from milepost.store.sqlite import store as store_module
 from milepost.store.sqlite.gate import Gate
@@ -62,7 +62,7 @@ def failing(vfs: WatchedVfs, fault: Fault, nth: int, *, thread: str | None = Non
     vfs.before = fail = FailOnce(fault.operation, nth, fault.code, thread=thread)
     try:
         yield fail
-    except apsw.Error as error:
+    except (apsw.Error, StoreFull) as error:
         if not is_it(error, fault):
             raise
         fail.told = True
@@ -78,6 +78,8 @@ def quiet(path: Path) -> None:
 
 def is_it(error: object, fault: Fault) -> bool:
     """Whether a caller was told what the disk said."""
+    if isinstance(error, StoreFull):
+        return fault == NO_ROOM
     return isinstance(error, apsw.Error) and code_of(error) == fault.code
 
 

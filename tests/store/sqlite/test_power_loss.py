@@ -218,7 +218,7 @@ async def test_p1_a_store_is_brought_up_to_date_wholly_or_not_at_all(
     newest = [
         *migrations(),
         "ALTER TABLE task ADD COLUMN colour TEXT; CREATE INDEX task_colour ON task (colour);",
-        "CREATE TABLE extra (x); INSERT INTO extra SELECT id FROM task; UPDATE worker SET until = until + 1;",
+        "CREATE TABLE extra (x); INSERT INTO extra SELECT id FROM task; UPDATE worker SET beats = beats + 1;",
     ]
     with watched(path) as vfs:
         # What was there before anything happens here.
