@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio.from_thread
 import httpx2
@@ -23,14 +23,18 @@ from milepost.access.principal import LOCAL, Principal
 from milepost.errors import NotOpen
 from milepost.http.dialect import Operation
 from milepost.service import Service
-from milepost.task import State, Task
+from milepost.task import JsonResult, State, Task
 from milepost.times import SECOND
 
 from .http.conftest import in_memory, served
 
 PATIENCE = 60 * SECOND
 
-Make = Callable[[Milepost], Any]
+
+class Make(Protocol):
+    """Puts an application beneath a path of somebody else's."""
+
+    def __call__(self, app: Milepost, lifespan: Any = None) -> Any: ...
 
 
 def application(folder: Path, store: str = "shop.db") -> Milepost:
@@ -251,7 +255,10 @@ async def test_two_of_them_in_a_process_keep_apart(tmp_path: Path) -> None:
         tasks = [await app.start("greet", {"name": name}) for app, name in ((one, "Ada"), (two, "Bob"))]
         for app, task, result in zip((one, two), tasks, (b'"Hello, Ada!"', b'"Hello, Bob!"'), strict=True):
             ended = await app.service.wait(LOCAL, task.id, timeout=PATIENCE, until_end=True)
-            assert (ended.state, bytes(ended.result.value)) == (State.SUCCEEDED, result)
+            assert ended.state is State.SUCCEEDED
+            assert isinstance(ended.result, JsonResult)
+            assert ended.result.value is not None
+            assert bytes(ended.result.value) == result
         assert (await client.get(f"/one/v1/tasks/{tasks[0].id}")).status_code == 200
         assert (await client.get(f"/two/v1/tasks/{tasks[0].id}")).status_code == 404
 

@@ -133,7 +133,7 @@ async def test_p6_others_tasks_are_as_good_as_absent(hands: Hands) -> None:
             lambda who: hands.service.delete(who, task.id),
         ):
             with pytest.raises(errors.NotFound) as refused:
-                await call(stranger)  # type: ignore[no-untyped-call]
+                await call(stranger)
             assert refused.value.detail == "There is no such task."
         assert (await hands.service.find(stranger, Filter())).tasks == []
         assert await hands.service.tally(stranger) == []

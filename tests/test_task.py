@@ -1,3 +1,4 @@
+from random import Random
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,9 @@ UUIDS = st.integers(0, 2**128 - 1).map(lambda number: UUID(int=number))
 @given(UUIDS, st.booleans(), st.randoms())
 @example(UUID(int=0), True, None)
 @example(UUID(int=2**128 - 1), True, None)
-def test_a_uuid_in_any_form_is_read_as_the_dashed_lower_case_one(uuid, dashed, random):
+def test_a_uuid_in_any_form_is_read_as_the_dashed_lower_case_one(
+    uuid: UUID, dashed: bool, random: Random | None
+) -> None:
     text = str(uuid) if dashed else uuid.hex
     if random is not None:
         text = "".join(random.choice((letter.lower(), letter.upper())) for letter in text)
@@ -22,7 +25,7 @@ def test_a_uuid_in_any_form_is_read_as_the_dashed_lower_case_one(uuid, dashed, r
 
 
 @given(UUIDS)
-def test_what_was_read_is_read_again_as_itself(uuid):
+def test_what_was_read_is_read_again_as_itself(uuid: UUID) -> None:
     inner = parse_id(uuid.hex)
     assert inner is not None
     assert parse_id(inner) == inner
@@ -42,30 +45,31 @@ def test_what_was_read_is_read_again_as_itself(uuid):
 @example("----00000000000000000000000000000000")
 @example("{00000000-0000-0000-0000-000000000000}")
 @example("urn:uuid:00000000-0000-0000-0000-000000000000")
-def test_whatever_is_no_uuid_in_a_published_form_is_refused(text):
+def test_whatever_is_no_uuid_in_a_published_form_is_refused(text: str) -> None:
     try:
         uuid = UUID(text)
-        published = text.lower() in (str(uuid), uuid.hex)
     except ValueError:
-        published = False
-    assert parse_id(text) == (str(uuid) if published else None)
+        expected = None
+    else:
+        expected = str(uuid) if text.lower() in (str(uuid), uuid.hex) else None
+    assert parse_id(text) == expected
 
 
 @pytest.mark.parametrize("name", ["export", "a", "build-image", "build_image", "v2", "a" * 64])
-def test_a_task_type_may_be_called(name):
+def test_a_task_type_may_be_called(name: str) -> None:
     assert TYPE_NAME.fullmatch(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", "Export", "2fast", "-a", "_a", "a b", "a.b", "a/b", "é", "export\n", "a" * 65], ids=repr
 )
-def test_a_task_type_may_not_be_called(name):
+def test_a_task_type_may_not_be_called(name: str) -> None:
     assert TYPE_NAME.fullmatch(name) is None
 
 
-def test_every_reserved_word_would_otherwise_be_a_name():
+def test_every_reserved_word_would_otherwise_be_a_name() -> None:
     assert all(TYPE_NAME.fullmatch(name) for name in RESERVED_TYPE_NAMES)
 
 
-def test_a_state_is_terminal_or_not():
+def test_a_state_is_terminal_or_not() -> None:
     assert {state for state in State if state.terminal} == TERMINAL == {"succeeded", "failed", "cancelled"}

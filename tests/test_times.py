@@ -29,34 +29,34 @@ LATEST = 253_402_300_800 * SECOND - 1
 any_time = st.integers(EARLIEST, LATEST)
 
 
-def test_documented_examples_hold():
+def test_documented_examples_hold() -> None:
     assert doctest.testmod(times).failed == 0
 
 
-def test_now_is_the_system_clock():
+def test_now_is_the_system_clock() -> None:
     before = time.time_ns() // 1_000
     assert before <= times.now() <= time.time_ns() // 1_000
 
 
-def test_elapsed_time_never_goes_back():
+def test_elapsed_time_never_goes_back() -> None:
     before = time.monotonic_ns() // 1_000
     assert before <= times.elapsed() <= times.elapsed()
 
 
-def test_a_clock_that_never_goes_back_stands_still_while_the_other_is_behind():
+def test_a_clock_that_never_goes_back_stands_still_while_the_other_is_behind() -> None:
     said = iter([5, 7, 3, 6, 8])
     steady = times.never_back(lambda: next(said))
     assert [steady() for _ in range(5)] == [5, 7, 7, 7, 8]
 
 
 @given(any_time)
-def test_datetimes_are_exact(us):
+def test_datetimes_are_exact(us: int) -> None:
     moment = times.to_datetime(us)
     assert moment.tzinfo is UTC
     assert times.from_datetime(moment) == us
 
 
-def test_a_datetime_is_given_in_the_zone_asked_for():
+def test_a_datetime_is_given_in_the_zone_asked_for() -> None:
     zone = timezone(timedelta(hours=2))
     assert times.to_datetime(MOMENT, zone) == datetime(2026, 4, 17, 16, 30, 2, 331384, zone)
     assert times.to_datetime(MOMENT, zone).hour == 16
@@ -72,13 +72,13 @@ def test_a_datetime_is_given_in_the_zone_asked_for():
         (LATEST, "9999-12-31T23:59:59.999999Z"),
     ],
 )
-def test_times_are_written_with_six_digits_in_utc(us, text):
+def test_times_are_written_with_six_digits_in_utc(us: int, text: str) -> None:
     assert to_rfc3339(us) == text
     assert from_rfc3339(text) == us
 
 
 @given(any_time)
-def test_written_times_are_read_back_and_sort_as_text(us):
+def test_written_times_are_read_back_and_sort_as_text(us: int) -> None:
     assert from_rfc3339(to_rfc3339(us)) == us
     assert (to_rfc3339(us) < to_rfc3339(MOMENT)) == (us < MOMENT)
 
@@ -88,7 +88,7 @@ def test_written_times_are_read_back_and_sort_as_text(us):
     st.integers(-(24 * 60 - 1), 24 * 60 - 1),
     st.sampled_from("Tt"),
 )
-def test_any_offset_is_understood(naive, offset_minutes, separator):
+def test_any_offset_is_understood(naive: datetime, offset_minutes: int, separator: str) -> None:
     moment = naive.replace(tzinfo=timezone(timedelta(minutes=offset_minutes)))
     assert from_rfc3339(moment.isoformat(separator)) == times.from_datetime(moment)
 
@@ -109,7 +109,7 @@ def test_any_offset_is_understood(naive, offset_minutes, separator):
         ("1990-12-31T15:59:60.25-08:00", 662_688_000 * SECOND + 250 * MILLISECOND),
     ],
 )
-def test_rfc3339_forms_that_are_read(text, us):
+def test_rfc3339_forms_that_are_read(text: str, us: int) -> None:
     assert from_rfc3339(text) == us
 
 
@@ -143,14 +143,14 @@ def test_rfc3339_forms_that_are_read(text, us):
         ("9999-12-31T23:59:60Z", "years 1 to 9999"),
     ],
 )
-def test_other_times_are_refused(text, complaint):
+def test_other_times_are_refused(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         from_rfc3339(text)
 
 
 @given(st.text() | st.text("0123456789-+:.TtZz ", max_size=35))
 @example("9999-99-99T00:00:00Z")
-def test_no_text_breaks_the_reading_of_times(text):
+def test_no_text_breaks_the_reading_of_times(text: str) -> None:
     try:
         us = from_rfc3339(text)
     except ValueError:
@@ -178,7 +178,7 @@ def test_no_text_breaks_the_reading_of_times(text):
         (LONGEST_DURATION // SECOND, LONGEST_DURATION),
     ],
 )
-def test_durations_that_are_read(value, us):
+def test_durations_that_are_read(value: str | float, us: int) -> None:
     assert parse_duration(value) == us
 
 
@@ -208,7 +208,7 @@ def test_durations_that_are_read(value, us):
         (True, "from 0 to"),
     ],
 )
-def test_other_durations_are_refused(value, complaint):
+def test_other_durations_are_refused(value: str | float, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         parse_duration(value)
 
@@ -229,11 +229,11 @@ def test_other_durations_are_refused(value, complaint):
         (7 * DAY + HOUR, "7d1h"),
     ],
 )
-def test_durations_are_written_without_empty_parts(us, text):
+def test_durations_are_written_without_empty_parts(us: int, text: str) -> None:
     assert format_duration(us) == text
 
 
-def test_a_negative_duration_is_not_written():
+def test_a_negative_duration_is_not_written() -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         format_duration(-1)
 
@@ -246,12 +246,12 @@ round_durations = st.builds(
 
 
 @given(st.integers(0, LONGEST_DURATION) | round_durations)
-def test_written_durations_are_read_back(us):
+def test_written_durations_are_read_back(us: int) -> None:
     assert parse_duration(format_duration(us)) == us
 
 
 @given(st.text() | st.text("0123456789wdhmsu", max_size=12) | st.floats() | st.integers())
-def test_a_duration_is_within_bounds_or_refused(value):
+def test_a_duration_is_within_bounds_or_refused(value: str | float) -> None:
     try:
         us = parse_duration(value)
     except ValueError:

@@ -1,3 +1,4 @@
+from collections.abc import Generator
 from itertools import count
 
 import pytest
@@ -74,6 +75,7 @@ def test_patience_ends() -> None:
 def test_a_task_that_is_deleted_meanwhile(server: Server) -> None:
     task_id = finished(server)
     events = follow(server.remote, task_id, since_version=0)
+    assert isinstance(events, Generator)
     next(events)
     server.remote.request("DELETE", f"/v1/tasks/{task_id}")
     with pytest.raises(CommandError) as caught:

@@ -26,7 +26,7 @@ def told() -> Iterator["asyncio.Queue[logging.LogRecord]"]:
     """What host workers log, as they do."""
     told: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
     handler = logging.Handler()
-    handler.emit = told.put_nowait  # type: ignore[method-assign]
+    handler.emit = lambda record: told.put_nowait(record)  # type: ignore[method-assign]
     logger = logging.getLogger("milepost.engine.host_worker")
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from milepost.http.app import HttpApp
 from milepost.http.dialect import Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.events import event_stream
-from milepost.service import Service
+from milepost.service import News, Service
 from milepost.task import JsonResult, Task
 from milepost.times import MILLISECOND, SECOND
 from milepost.trigger import Trigger
@@ -68,7 +68,7 @@ class Stream:
 
     async def until(self, name: str, version: int) -> list[Event]:
         """All events up to that of a version."""
-        read = []
+        read: list[Event] = []
         while not (read and read[-1].name == name and read[-1].data["version"] >= version):
             read.append(await self.next())
         return read
@@ -198,7 +198,7 @@ async def test_a_task_that_is_deleted_meanwhile_ends_its_stream(tasks: Tasks, se
     class Gone(Service):
         """Deletes the task once the stream has been let in."""
 
-        async def follow(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        async def follow(self, *args: Any, **options: Any) -> AsyncGenerator[News, None]:
             await service.cancel(LOCAL, task.id)
             await service.delete(LOCAL, task.id)
             async for news in service.follow(*args, **options):

@@ -1,8 +1,10 @@
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx2
 import pytest
+from starlette.responses import Response
 
 from milepost.http.dialect import Answer, Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
@@ -77,7 +79,7 @@ def test_every_operation_and_every_shape_is_there(text: str) -> None:
         assert f"id='shape-{name}'" in text
 
 
-class Odd:
+class Odd(Native):
     """<b>Bold</b> & `code`.
 
         indented <code>
@@ -95,12 +97,13 @@ class Odd:
             Operation("POST", "/odd", self.handler, body=int | str),
         ]
 
-    async def handler(self, call: Call[NoQuery, None]) -> None: ...
+    async def handler(self, call: Call[NoQuery, Any]) -> Response:
+        raise NotImplementedError
 
 
 def test_what_a_dialect_says_is_text_and_no_markup() -> None:
     odd = Odd()
-    text = page(document(odd, odd.operations(), server="/"), [odd, Native()], "odd", "/x")  # type: ignore[list-item]
+    text = page(document(odd, odd.operations(), server="/"), [odd, Native()], "odd", "/x")
     Reader(text)
     for markup in ("<b>Bold", "<Odd>", "<i>", "<plain>", "indented <code>"):
         assert markup not in text

@@ -180,7 +180,7 @@ async def test_a_body_that_grows_too_large(client: httpx2.AsyncClient) -> None:
     [[""], ["x" * (LONGEST_KEY + 1)], ["\N{LATIN SMALL LETTER E WITH ACUTE}"], ["a\x01"], ["a", "b"], ["a", "a"]],
 )
 async def test_a_key_that_is_none_is_named(keys: list[str], client: httpx2.AsyncClient) -> None:
-    headers = [("content-type", "application/json"), *(("idempotency-key", key.encode("latin-1")) for key in keys)]
+    headers = [(b"content-type", b"application/json"), *((b"idempotency-key", key.encode("latin-1")) for key in keys)]
     assert places(await client.post("/v1/tasks", json={"type": "any"}, headers=headers)) == ["Idempotency-Key"]
 
 
@@ -199,7 +199,7 @@ async def test_a_key_that_is_none_is_named(keys: list[str], client: httpx2.Async
     ],
 )
 async def test_a_preference_that_is_none_is_ignored(prefer: str, client: httpx2.AsyncClient) -> None:
-    headers = {"prefer": prefer.encode("latin-1")}
+    headers = {b"prefer": prefer.encode("latin-1")}
     response = await client.post("/v1/tasks", json={"type": "any"}, headers=headers)
     assert response.status_code == 202
     assert "preference-applied" not in response.headers
@@ -282,7 +282,7 @@ async def test_a_condition_that_does_not_hold_changes_nothing(
 @pytest.mark.parametrize("seen", ["x", "-1", "1.5", "9" * 19, "9" * 9999, "\N{SUPERSCRIPT TWO}", "1, 2"])
 async def test_an_event_id_that_is_none_is_named(seen: str, client: httpx2.AsyncClient, tasks: Tasks) -> None:
     path = f"/v1/tasks/{(await tasks.start()).id}/events"
-    response = await client.get(path, headers={"last-event-id": seen.encode("latin-1")})
+    response = await client.get(path, headers={b"last-event-id": seen.encode("latin-1")})
     assert places(response) == ["Last-Event-ID"]
 
 
@@ -301,7 +301,7 @@ async def test_an_event_id_that_is_none_is_named(seen: str, client: httpx2.Async
 )
 async def test_a_range_that_is_none_is_ignored(wanted: str, client: httpx2.AsyncClient, tasks: Tasks) -> None:
     path = f"/v1/tasks/{(await tasks.with_file(b'0123456789')).id}/result"
-    response = await client.get(path, headers={"range": wanted.encode("latin-1")})
+    response = await client.get(path, headers={b"range": wanted.encode("latin-1")})
     assert (response.status_code, response.content) == (200, b"0123456789")
 
 

@@ -213,7 +213,8 @@ def content(path: Path) -> Content:
             if (found := connection.pragma("integrity_check")) != "ok":
                 raise Damaged(found)
             schema = connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
-            tables = [name for kind, name, _ in schema if kind == "table" and not name.startswith("sqlite_")]
+            names = [str(name) for kind, name, _ in schema if kind == "table"]
+            tables = [name for name in names if not name.startswith("sqlite_")]
             rows = {name: sorted(connection.execute(f'SELECT * FROM "{name}"'), key=repr) for name in tables}
             versions = {name: connection.pragma(name) for name in ("user_version", "application_id")}
     except apsw.Error as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import apsw
 
+from milepost.store.protocol import StoreFull
 from milepost.store.sqlite import SqliteStore, connection
 from milepost.task import Task
 from tests.store.scene import Scene, whole
@@ -79,7 +80,7 @@ async def write(folder: Path, elsewhere: Path, chosen: slice = slice(None)) -> N
         if all(isinstance(outcome, Task) for outcome in outcomes):
             acknowledged += outcomes
             break
-        assert all(isinstance(outcome, apsw.FullError) for outcome in outcomes), outcomes
+        assert all(isinstance(outcome, StoreFull) for outcome in outcomes), outcomes
         assert after == before
         assert await versions_if_killed(path, elsewhere / str(room), ids) == before
         # The same calls succeed when there is room again, and others did not have to wait for that.
@@ -114,7 +115,7 @@ async def carry_over(folder: Path, elsewhere: Path) -> None:
     acknowledged = [await scene.start(input=b'"' + b"x" * 100_000 + b'"')]
     for room in range(30):
         ballast.leave(room)
-        with suppress(apsw.FullError):
+        with suppress(StoreFull):
             acknowledged.append(await scene.start(input=b'"' + b"x" * 10_000 + b'"'))
     ballast.drop()
     await store.close()
@@ -144,7 +145,7 @@ async def open_and_close(folder: Path, elsewhere: Path) -> None:
         ballast.leave(room)
         try:
             await store.open()
-        except (apsw.Error, OSError):
+        except (apsw.Error, OSError, StoreFull):
             refused += 1
         ballast.drop()
         if store._open_parts is None:

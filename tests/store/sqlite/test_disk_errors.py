@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from milepost.store.protocol import EVERYTHING
+from milepost.store.protocol import EVERYTHING, StoreFull
 from milepost.store.sqlite import SqliteStore, connection
 from milepost.store.sqlite import store as store_module
 from milepost.store.sqlite.gate import Gate
@@ -25,7 +25,7 @@ from tests.store.scene import BOUND, MakeStore, Scene, bounded, json_result, lin
 from .callers import Callers, versions, versions_if_killed
 from .groups import in_one_commit
 from .power_loss import EMPTY, content, reopened
-from .watched_vfs import FailOnce, WatchedVfs, as_told, failure, watched
+from .watched_vfs import FailOnce, WatchedVfs, as_told, code_of, failure, watched
 
 
 class Fault(NamedTuple):
@@ -62,7 +62,7 @@ def failing(vfs: WatchedVfs, fault: Fault, nth: int, *, thread: str | None = Non
     vfs.before = fail = FailOnce(fault.operation, nth, fault.code, thread=thread)
     try:
         yield fail
-    except apsw.Error as error:
+    except (apsw.Error, StoreFull) as error:
         if not is_it(error, fault):
             raise
         fail.told = True
@@ -78,7 +78,9 @@ def quiet(path: Path) -> None:
 
 def is_it(error: object, fault: Fault) -> bool:
     """Whether a caller was told what the disk said."""
-    return isinstance(error, apsw.Error) and error.extendedresult == fault.code
+    if isinstance(error, StoreFull):
+        return fault == NO_ROOM
+    return isinstance(error, apsw.Error) and code_of(error) == fault.code
 
 
 def open_files() -> int:

@@ -117,6 +117,7 @@ def test_the_life_has_all_that_a_disk_can_lose(life: Proof) -> None:
     names = {event.path for event in life.events if isinstance(event, Name)}
     assert {name.rpartition("milepost.db")[2] for name in names} == {"", "-journal", "-wal"}
     database = next(event.file for event in life.events if isinstance(event, Name))
+    assert database is not None
     carried_over = [at for at, event in enumerate(life.events) if event == Sync(database)]
     restarts = [event for event in life.events if isinstance(event, Write) and event.offset == 0]
     assert len(carried_over) >= 4
@@ -217,7 +218,7 @@ async def test_p1_a_store_is_brought_up_to_date_wholly_or_not_at_all(
     newest = [
         *migrations(),
         "ALTER TABLE task ADD COLUMN colour TEXT; CREATE INDEX task_colour ON task (colour);",
-        "CREATE TABLE extra (x); INSERT INTO extra SELECT id FROM task; UPDATE worker SET until = until + 1;",
+        "CREATE TABLE extra (x); INSERT INTO extra SELECT id FROM task; UPDATE worker SET beats = beats + 1;",
     ]
     with watched(path) as vfs:
         # What was there before anything happens here.
@@ -318,8 +319,8 @@ def test_a_disk_that_only_says_that_it_synced_is_found_out(life: Proof) -> None:
 
 def test_a_failed_sync_that_is_not_told_is_found_out(life: Proof) -> None:
     last = max(at for at, event in enumerate(life.events) if isinstance(event, Answer) and event.what == "create")
-    synced = max(at for at, event in enumerate(life.events[:last]) if isinstance(event, Sync))
-    events = [*life.events[:synced], SyncFailed(life.events[synced].file), *life.events[synced + 1 :]]  # type: ignore[union-attr]
+    at, synced = max((at, event) for at, event in enumerate(life.events[:last]) if isinstance(event, Sync))
+    events = [*life.events[:at], SyncFailed(synced.file), *life.events[at + 1 :]]
     assert finds(Lost, life.but(events))
 
 
@@ -329,6 +330,7 @@ def test_a_folder_that_is_not_synced_is_found_out(life: Proof) -> None:
 
 def test_a_database_that_is_not_synced_before_its_log_is_cut_is_found_out(life: Proof) -> None:
     database = next(event.file for event in life.events if isinstance(event, Name))
+    assert database is not None
     assert finds(Damaged, life.but([event for event in life.events if event != Sync(database)]))
 
 

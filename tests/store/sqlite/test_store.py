@@ -62,7 +62,7 @@ def told() -> Iterator["asyncio.Queue[logging.LogRecord]"]:
     """What a store logs, as it does."""
     told: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
     handler = logging.Handler()
-    handler.emit = told.put_nowait  # type: ignore[method-assign]
+    handler.emit = lambda record: told.put_nowait(record)  # type: ignore[method-assign]
     logger = logging.getLogger("milepost.store.sqlite.store")
     logger.addHandler(handler)
     yield told
@@ -80,7 +80,12 @@ async def test_a_poll_that_fails_is_told_once_and_goes_on(
         bell.unlink()
     asked = asyncio.Semaphore(0)
     connection = store._parts.reads._connection
-    connection.authorizer = lambda *_: asked.release() or apsw.SQLITE_DENY
+
+    def deny(*_: object) -> int:
+        asked.release()
+        return apsw.SQLITE_DENY
+
+    connection.authorizer = deny
     record = await bounded(told.get())
     assert (record.levelname, record.exc_info is not None) == ("ERROR", True)
     for _ in range(3):

@@ -7,7 +7,7 @@ from milepost.store.sqlite import SqliteStore
 from tests.store.scene import MakeStore, Scene
 
 from .lossy_disk import LossyDisk, Name, Sync, SyncFolder, everything
-from .watched_vfs import FailOnce, watched
+from .watched_vfs import FailOnce, code_of, watched
 
 
 async def test_a_watched_store_is_shared_as_any(path: Path) -> None:
@@ -46,6 +46,7 @@ async def test_the_sync_of_a_folder_is_seen(path: Path) -> None:
         await store.open()
         await Scene(store).start()
         wal = next(event.file for event in reversed(vfs.events) if isinstance(event, Name))
+        assert wal is not None
         made = vfs.events.index(Name(f"{path}-wal", wal))
         first_sync = vfs.events.index(Sync(wal), made)
         assert SyncFolder(str(path.parent)) in vfs.events[made:first_sync]
@@ -70,6 +71,6 @@ def test_one_operation_fails_as_the_disk_says(path: Path, code: int) -> None:
         with pytest.raises(apsw.Error) as failed:
             connection.execute("CREATE TABLE t (x)")
         assert fail.failed
-        assert failed.value.extendedresult == code
+        assert code_of(failed.value) == code
         connection.execute("CREATE TABLE t (x)")
         connection.close()

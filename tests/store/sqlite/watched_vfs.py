@@ -115,12 +115,12 @@ def watched(*adopted: Path) -> Iterator[WatchedVfs]:
     assert unix is not None
     opens_directory = _OpenDirectory(unix)
 
-    @_OpenDirectory
-    def open_directory(path: bytes, descriptor: "ctypes._Pointer[ctypes.c_int]") -> int:
+    def opened(path: bytes, descriptor: "ctypes._Pointer[ctypes.c_int]") -> int:
         # The VFS for Unix opens the folder of a file in order to sync it, and for nothing else.
         vfs.events.append(SyncFolder(os.path.dirname(os.fsdecode(path))))  # noqa: PTH120 - as the system says it
         return int(opens_directory(path, descriptor))
 
+    open_directory = _OpenDirectory(opened)
     vfs.xSetSystemCall(_OPEN_DIRECTORY, ctypes.cast(open_directory, ctypes.c_void_p).value or 0)
     try:
         yield vfs
@@ -158,5 +158,12 @@ class FailOnce:
 
 def failure(code: int) -> apsw.Error:
     """What SQLite makes of an answer of the disk, by its extended code."""
-    error: apsw.Error = apsw.exception_for(code)
+    error = apsw.exception_for(code)
+    assert isinstance(error, apsw.Error)
     return error
+
+
+def code_of(error: apsw.Error) -> int | None:
+    """The extended code of what SQLite answered; None where the error is apsw's own."""
+    code: int | None = getattr(error, "extendedresult", None)
+    return code
