@@ -96,6 +96,12 @@ def test_headers_and_bodies_are_written_down() -> None:
     assert read["components"]["schemas"]["Body"]["properties"]["tags"]["default"] == ["a"]
 
 
+async def test_what_is_known_of_one_field_is_said_of_no_other(client: httpx2.AsyncClient) -> None:
+    counts = (await client.get("/openapi.json")).json()["components"]["schemas"]["CountsBody"]["properties"]
+    assert counts["done"]["default"] == 0
+    assert all("default" not in choice for choice in counts["total"]["anyOf"])
+
+
 async def test_a_start_leads_to_what_can_be_done_with_the_task(client: httpx2.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     beneath = {o["operationId"] for path, item in paths.items() if "/{id}" in path for o in item.values()}

@@ -114,5 +114,5 @@ def decode(kind: type[FieldType], value: Any) -> Any:
 
 
 def schema(kind: type[FieldType]) -> dict[str, Any]:
-    """For msgspec: the JSON Schema of a field type."""
-    return kind.schema
+    """For msgspec: the JSON Schema of a field type, as its own, since msgspec adds what it knows of the field."""
+    return dict(kind.schema)
