@@ -11,6 +11,13 @@ from tests.chaos.history import TERMINAL, Operation
 
 AT_ONCE: Final = 5
 """Unfinished tasks that one client has at most."""
+RUNS: Final = 5
+"""How often a repeating task is let run before it is cancelled."""
+GONE: Final = "gone"
+"""Stands for the state of a task that is deleted or past its retention."""
+BETWEEN: Final = "between"
+"""Stands for that of one that has ended, and will run again."""
+OVER: Final = (*TERMINAL, GONE)
 TRIES: Final = 40
 """How often it sends a start whose outcome it does not know."""
 
@@ -46,7 +53,8 @@ class Pool:
     def note(self, operation: Operation) -> None:
         """Somebody was shown a record."""
         if operation.record is not None:
-            self.states[operation.record["id"]] = operation.record["state"]
+            record = operation.record
+            self.states[record["id"]] = BETWEEN if record["next_run_at"] else record["state"]
 
 
 class Client:
@@ -100,13 +108,16 @@ class Client:
     async def _ask(self, action: str, task: str, part: str = "", **options: Any) -> Operation:
         operation = await self.caller.ask(action, f"/v1/tasks/{task}{part}", task=task, **options)
         self._pool.note(operation)
+        if operation.status == 404 and action != "result":
+            self._pool.states[task] = GONE
         return operation
 
     # Starting.
 
     async def _start(self) -> None:
-        if sum(self._pool.states.get(task) not in TERMINAL for task in self._own) >= AT_ONCE:
-            await self._read()
+        self._own = [task for task in self._own if self._pool.states[task] not in OVER]
+        if len(self._own) >= AT_ONCE:
+            await self._look_after(self._chance.choice(self._own))
             return
         self._started += 1
         tag = f"{self.caller.name}-{self._started}"
@@ -124,6 +135,14 @@ class Client:
             if keyed:
                 self._pool.starts[tag] = body
             await self._ask("read", operation.task)  # an acknowledged start is readable at once, on any server
+
+    async def _look_after(self, task: str) -> None:
+        """See how far a task of one's own is, and help it on where it would not end by itself."""
+        record = (await self._ask("read", task)).record
+        if record is not None and record["state"] == "paused":
+            await self._ask("resume", task, "/resume", method="POST")
+        elif record is not None and record["trigger"] and record["run"] > RUNS:
+            await self._ask("cancel", task, "/cancel", method="POST")
 
     def _body(self, tag: str) -> dict[str, Any]:
         (kind,) = self._chance.choices(list(KINDS), list(KINDS.values()))

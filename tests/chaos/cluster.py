@@ -58,12 +58,14 @@ class Cluster:
         return [sys.executable, "-m", "milepost", command, str(JOBS), *store, *limits, *options]
 
     def _environment(self) -> dict[str, str]:
-        return environment(
+        variables = environment(
             CHAOS_CLOCK=str(self.clock.path),
             CHAOS_TRACES=str(self.traces),
             PYTHONPATH=f"{INTERPRETER}{os.pathsep}{ROOT}",
             **{MARK: self._mark},
         )
+        # Their coverage is not measured: whoever is killed while writing it down leaves a file that can't be read.
+        return {name: value for name, value in variables.items() if not name.startswith("COVERAGE_")}
 
     async def __aenter__(self) -> Self:
         self.disk.__enter__()
