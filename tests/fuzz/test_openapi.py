@@ -46,7 +46,7 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         working = asyncio.create_task(worker.run())
         try:
             web = app.asgi()
-            web.stop()  # what would wait or follow for minutes answers with what there is
+            web.stopping.set()  # what would wait or follow for minutes answers with what there is
             async with served(web, web.stop, http="httptools") as url:
                 yield url
         finally:
