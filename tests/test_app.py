@@ -20,9 +20,10 @@ from starlette.testclient import TestClient
 
 from milepost import Context, Milepost, times
 from milepost.access.principal import LOCAL, Principal
-from milepost.errors import NotOpen
+from milepost.errors import Invalid, NotOpen, Unavailable
 from milepost.http.dialect import Operation
-from milepost.service import Service
+from milepost.service import MANY, Service
+from milepost.store.protocol import StoreBusy
 from milepost.task import JsonResult, State, Task
 from milepost.times import SECOND
 
@@ -374,3 +375,71 @@ async def test_who_has_other_types_works_beside_it(tmp_path: Path) -> None:
             ended = await app.service.wait(LOCAL, task.id, timeout=PATIENCE, until_end=True)
             assert ended.state is State.SUCCEEDED
         assert len(await one.service.workers()) == 2
+
+
+# Many at once.
+
+
+async def test_p1_many_are_started_at_once_with_an_outcome_each(app: Milepost) -> None:
+    async with app.opened() as service:
+        outcomes = await app.start_many(
+            [
+                {"type": "greet", "input": {"name": "Ada"}, "title": "One", "timeout": "1m", "tenant": "acme"},
+                {"type": "greet", "input": {"nam": "Ada"}},
+                {"type": "spin", "idempotency_key": "k"},
+                {"type": "spin", "idempotency_key": "k"},
+            ]
+        )
+        first, refused, second, again = outcomes
+        assert isinstance(first, Task)
+        assert (first.title, first.timeout, first.tenant, first.origin) == ("One", 60 * SECOND, "acme", "python")
+        assert isinstance(refused, Invalid)
+        assert isinstance(second, Task)
+        assert second == again
+        assert await service.get(LOCAL, first.id) == first
+        assert await app.start_many([]) == []
+
+
+async def test_very_many_are_started_in_several_batches_and_a_busy_store_refuses_only_its_own(
+    app: Milepost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with app.opened() as service:
+        create = service.store.create
+        sizes: list[int] = []
+
+        async def second_is_busy(items: Any, **now: int) -> Any:
+            sizes.append(len(items))
+            if len(sizes) == 2:
+                raise StoreBusy
+            return await create(items, **now)
+
+        monkeypatch.setattr(service.store, "create", second_is_busy)
+        outcomes = await app.start_many({"type": "spin"} for _ in range(2 * MANY + 1))
+        assert sizes == [MANY, MANY, 1]
+        assert [type(outcome) for outcome in outcomes] == [*[Task] * MANY, *[Unavailable] * MANY, Task]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"type": "spin", "timeout": "soon"}, ValueError), ({"type": "spin", "colour": "red"}, TypeError)],
+)
+async def test_what_is_no_start_at_all_starts_nothing(app: Milepost, wrong: dict[str, Any], error: type) -> None:
+    async with app.opened() as service:
+        with pytest.raises(error):
+            await app.start_many([{"type": "spin"}, wrong])
+        assert await service.tally(LOCAL) == []
+
+
+async def test_many_need_an_open_application_on_its_own_event_loop(app: Milepost) -> None:
+    with pytest.raises(NotOpen):
+        await app.start_many([{"type": "spin"}])
+    async with app.opened():
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(lambda: asyncio.run(app.start_many([{"type": "spin"}])))
+
+
+async def test_opening_once_more_does_not_resume_a_paused_type(app: Milepost) -> None:
+    async with app.opened() as service:
+        await service.pause_type(LOCAL, "greet")
+    async with app.opened() as service:
+        assert [(info.name, info.paused) for info in await service.types()] == [("greet", True), ("spin", False)]

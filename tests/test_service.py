@@ -9,9 +9,9 @@ import pytest
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.files.folder import FolderFiles
-from milepost.service import News, Service
+from milepost.service import News, Service, Wish
 from milepost.start import Start
-from milepost.store.protocol import Claimed, Filter, LeasedEdit, TypeInfo, Wanted, WorkerInfo
+from milepost.store.protocol import Claimed, Created, Filter, LeasedEdit, TypeInfo, Wanted, WorkerInfo
 from milepost.store.sqlite.store import SqliteStore
 from milepost.task import Counts, Entry, Failure, FileResult, JsonResult, State, Task
 from milepost.times import DAY, HOUR, SECOND
@@ -475,3 +475,59 @@ async def test_a_retry_can_leave_those_alone_that_failed_because_of_it(hands: Ha
     await hands.service.cancel(LOCAL, root.id)
     await hands.service.retry(LOCAL, root.id)
     assert (await hands.service.get(LOCAL, task.id)).state is State.BLOCKED
+
+
+# Many at once.
+
+
+async def test_p1_many_are_started_in_one_batch_with_an_outcome_each(hands: Hands) -> None:
+    first = await hands.start(ADA)
+    wishes = [
+        Wish(Start(type="job", input={"n": 1}, unique_key="u")),
+        Wish(Start(type="job", input={"n": "x"})),
+        Wish(Start(type="job", unique_key="u")),
+        Wish(Start(type="job", tenant="other")),
+        Wish(Start(type="job", depends_on=(first.id,)), "k"),
+        Wish(Start(type="job", depends_on=(first.id,)), "k"),
+        Wish(Start(type="job"), "k"),
+    ]
+    outcomes = await hands.service.start_many(ADA, wishes, origin="native")
+    assert [type(outcome) for outcome in outcomes] == [
+        *(Created, errors.Invalid, errors.UniqueKeyConflict, errors.Forbidden, Created, Created, errors.KeyConflict),
+    ]
+    made = [outcome for outcome in outcomes if isinstance(outcome, Created)]
+    assert [one.replayed for one in made] == [False, False, True]
+    assert made[1].task.id == made[2].task.id
+    for one in made:
+        assert await hands.service.get(ADA, one.task.id) == one.task
+    assert await hands.service.start_many(ADA, [], origin="native") == []
+
+
+async def test_p9_a_replay_among_many_is_not_judged_by_what_has_changed_since(hands: Hands) -> None:
+    wish = Wish(Start(type="job", start_by=NOW + SECOND), "k")
+    (first,) = await hands.service.start_many(LOCAL, [wish], origin="native")
+    hands.now += 2 * SECOND
+    outcomes = await hands.service.start_many(
+        LOCAL, [Wish(Start(type="job")), wish, wish._replace(idempotency_key="l")], origin="native"
+    )
+    assert isinstance(first, Created)
+    assert isinstance(outcomes[0], Created)
+    assert isinstance(outcomes[1], Created)
+    assert (outcomes[1].replayed, outcomes[1].task.id) == (True, first.task.id)
+    assert isinstance(outcomes[2], errors.Invalid)
+
+
+async def test_only_a_service_pauses_a_type(hands: Hands) -> None:
+    for who in (ADA, MIA, ROOT):
+        for call in (hands.service.pause_type, hands.service.resume_type):
+            with pytest.raises(errors.Forbidden):
+                await call(who, "job")
+            with pytest.raises(errors.Forbidden):
+                await call(who, "absent")
+    with pytest.raises(errors.NotFound):
+        await hands.service.pause_type(LOCAL, "absent")
+    assert (await hands.service.pause_type(LOCAL, "job")).paused
+    await hands.start()
+    assert await hands.store.claim("w", [Wanted("job")], limit=1, now=hands.now) == []
+    assert not (await hands.service.resume_type(LOCAL, "job")).paused
+    assert (await hands.claim()).task.type == "job"

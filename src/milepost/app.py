@@ -19,10 +19,11 @@ from milepost.engine.relatives import ChildStart
 from milepost.engine.rescue import Rescue
 from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
-from milepost.errors import Fault, Invalid, NotOpen
+from milepost.errors import Fault, Invalid, NotOpen, ServiceError, Unavailable
 from milepost.files.folder import FolderFiles
-from milepost.service import Service
+from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
+from milepost.store.protocol import StoreBusy, StoreFull
 from milepost.task import Task
 from milepost.times import Clock
 
@@ -273,16 +274,49 @@ class Milepost:
         priority, depends_on … Raises ValueError for a timeout that is none, milepost.errors.Invalid and its kin,
         NotOpen, and RuntimeError on another event loop.
         """
+        service = self._service_here()
+        options |= {"owner": owner, "tenant": tenant, "timeout": timeout, "idempotency_key": idempotency_key}
+        wish = _wish({"type": type, "input": input or {}, **options})
+        created = await service.start(LOCAL, wish.start, origin="python", idempotency_key=wish.idempotency_key)
+        return created.task
+
+    async def start_many(self, starts: Iterable[Mapping[str, Any]]) -> list[Task | ServiceError]:
+        """Start tasks, each by a mapping of what `start` takes: type, input, title, idempotency_key …
+
+        Each has its outcome, in their order: the task, or the error why it is refused, which keeps no other from being
+        started. All are durable when this returns. Raises as `start` does for what no start could be, before any is
+        made: ValueError for a timeout that is none, TypeError for a name that there is not.
+        """
+        service = self._service_here()
+        wishes = [_wish(start) for start in starts]
+        outcomes: list[Created | ServiceError] = []
+        for first in range(0, len(wishes), MANY):
+            some = wishes[first : first + MANY]
+            try:
+                outcomes += await service.start_many(LOCAL, some, origin="python")
+            except StoreFull:
+                outcomes += [Unavailable("The store has no room left; nothing was changed.")] * len(some)
+            except StoreBusy:
+                outcomes += [Unavailable("The store is busy; nothing was changed.")] * len(some)
+        return [outcome.task if isinstance(outcome, Created) else outcome for outcome in outcomes]
+
+    def _service_here(self) -> Service:
+        """The service, for a caller on its event loop."""
         service = self.service
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
                 "This Milepost is open on another event loop. From a plain function that Starlette or FastAPI runs in "
                 "a thread, call anyio.from_thread.run(app.start, TYPE, INPUT)."
             )
-        limit = None if timeout is None else times.parse_duration(timeout)
-        start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, timeout=limit, **options)
-        created = await service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
-        return created.task
+        return service
+
+
+def _wish(start: Mapping[str, Any]) -> Wish:
+    """A start as somebody wrote it in Python. Raises ValueError and TypeError."""
+    given = dict(start)
+    key = given.pop("idempotency_key", None)
+    timeout = given.pop("timeout", None)
+    return Wish(Start(**given, timeout=None if timeout is None else times.parse_duration(timeout)), key)
 
 
 def _path(store: str | Path) -> Path:

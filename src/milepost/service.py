@@ -21,6 +21,7 @@ from milepost.errors import (
     Invalid,
     NotFound,
     NotReady,
+    ServiceError,
 )
 from milepost.files.protocol import FileMissing, FileStore
 from milepost.lifecycle import IllegalChange, Step
@@ -28,7 +29,6 @@ from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
 from milepost.store import protocol as stored
 from milepost.store.protocol import (
     Cold,
-    Created,
     Creation,
     Deleted,
     Deletion,
@@ -40,6 +40,7 @@ from milepost.store.protocol import (
     TaskStore,
     WorkerInfo,
 )
+from milepost.store.protocol import Created as Created
 from milepost.store.protocol import Filter as Filter  # dialects take these from here: they know no store
 from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
@@ -52,6 +53,9 @@ DEFAULT_TENANT = "default"
 LOG_PAGE = 1000
 """Log entries that a stream reads at once."""
 
+MANY = 200
+"""Tasks that are started at once where there are very many: others' writes wait no longer than for these."""
+
 T = TypeVar("T")
 
 
@@ -60,6 +64,14 @@ class News(NamedTuple):
 
     entries: Sequence[Any]
     task: Task | None
+
+
+class Wish(NamedTuple):
+    """A task to start, one of many, its Idempotency-Key, and the running task that starts it."""
+
+    start: Start
+    idempotency_key: str | None = None
+    parent: Task | None = None
 
 
 class ResultBody(NamedTuple):
@@ -112,7 +124,35 @@ class Service:
         `parent` starts it while it runs. Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone; of children
         also ParentLost, ParentStopping.
         """
+        (outcome,) = await self.start_many(principal, [Wish(start, idempotency_key, parent)], origin=origin)
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
+
+    async def start_many(
+        self, principal: Principal, wishes: Sequence[Wish], *, origin: str
+    ) -> list[Created | ServiceError]:
+        """Make tasks, in one batch of the store's; one outcome a wish, in their order. A refused one fails alone.
+
+        All are durable when this returns. Others' writes wait for it, so give some hundreds at a time (`MANY`).
+        """
         now = self.clock()
+        outcomes: list[Created | ServiceError | None] = []
+        creations: list[Creation] = []
+        for wish in wishes:
+            try:
+                made = await self._creation(principal, wish, origin, now)
+            except ServiceError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(made if isinstance(made, Created) else None)
+                creations += [made] if isinstance(made, Creation) else []
+        made_now = iter(await self.store.create(creations, now=now) if creations else ())
+        return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+
+    async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
+        """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
+        start = wish.start
         tenant = start.tenant or principal.home or DEFAULT_TENANT
         if not principal.holds(tenant):
             raise Forbidden(f"You have no rights in the tenant {tenant!r}.")
@@ -120,9 +160,9 @@ class Service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name
         key = None
-        if idempotency_key is not None:
-            kept = self._retention.idempotency_key if parent is None else self._retention.record
-            key = IdempotencyKey(idempotency_key, start.fingerprint(), now + kept)
+        if wish.idempotency_key is not None:
+            kept = self._retention.idempotency_key if wish.parent is None else self._retention.record
+            key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), now + kept)
         info = await self._type(start.type)
         identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
@@ -133,15 +173,14 @@ class Service:
             if known is None:
                 raise
             return _done([known])
-        creation = Creation(
+        return Creation(
             task,
             msgspec.json.encode(start.input),
             lambda numbered: lifecycle.begin(numbered, now=now, state=start.state),
             principal.scope(),
             key,
-            None if parent is None else parent.epoch,
+            None if wish.parent is None else wish.parent.epoch,
         )
-        return _done(await self.store.create([creation], now=now))
 
     async def start_child(self, parent: Task, start: Start, key: str | None) -> Task:
         """Start a task for one that runs: with its owner's rights, in its tenant.
@@ -354,6 +393,22 @@ class Service:
         """The task types that can be started."""
         return await self.store.types()
 
+    async def pause_type(self, principal: Principal, name: str) -> TypeInfo:
+        """Keep all tasks of a type from starting, in every tenant; running ones go on. Raises Forbidden, NotFound."""
+        return await self._pause_type(principal, name, paused=True)
+
+    async def resume_type(self, principal: Principal, name: str) -> TypeInfo:
+        """Let the tasks of a type start again. Raises Forbidden, NotFound."""
+        return await self._pause_type(principal, name, paused=False)
+
+    async def _pause_type(self, principal: Principal, name: str, *, paused: bool) -> TypeInfo:
+        if not principal.is_service:
+            raise Forbidden("Only a service may pause and resume task types: every tenant shares them.")
+        (outcome,) = await self.store.pause_types([name], paused=paused)
+        if isinstance(outcome, Refusal):
+            raise NotFound(f"There is no task type {name!r} here.") from outcome
+        return outcome
+
     async def workers(self) -> list[WorkerInfo]:
         """The workers that are alive."""
         return await self.store.workers()
@@ -378,6 +433,15 @@ def _found(value: T | None) -> T:
     if value is None:
         raise NotFound("There is no such task.")
     return value
+
+
+def _created(outcome: Created | Refusal) -> Created | ServiceError:
+    """One outcome of many: with the refusal as the cause of what a caller is told."""
+    if isinstance(outcome, Created):
+        return outcome
+    error = told(outcome)
+    error.__cause__ = outcome
+    return error
 
 
 def _done(outcomes: Sequence[T | Refusal | IllegalChange]) -> T:

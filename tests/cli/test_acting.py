@@ -98,3 +98,25 @@ def test_deleting_without_a_terminal_needs_a_word(
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     outcome = milepost("rm", NOBODY)
     assert outcome == (Exit.USAGE, "", "milepost: Deleting is for good; say -y to do it without being asked.\n")
+
+
+def test_a_type_as_a_whole(own_server: Server, command: Command) -> None:
+    url = ("--url", own_server.url)
+    assert command("pause", "--type", "echo", *url).out == "echo\tpaused\n"
+    task_id = own_server.start("echo")
+    own_server.wait(task_id, "queued", message="Tasks of this type are paused.")
+    assert "\techo" not in command("types", *url).out
+    assert "(paused)" in next(line for line in command("types", *url).out.splitlines() if line.startswith("echo"))
+    own_server.wait(own_server.start("note", text="others go on"))
+    assert command("resume", "--type", "echo", *url).out == "echo\tresumed\n"
+    assert own_server.wait(task_id)["state"] == "succeeded"
+    missing = command("pause", "--type", "absent", "--type", "echo", *url)
+    assert (missing.code, missing.out) == (Exit.NOT_FOUND, "echo\tpaused\n")
+    assert missing.err.splitlines()[-1] == "milepost: Not all of the 2 types."
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("words", [(), (NOBODY, "--type", "echo")])
+def test_either_tasks_or_types_are_named(command: Command, verb: str, words: tuple[str, ...]) -> None:
+    outcome = command(verb, *words)
+    assert (outcome.code, outcome.err.count("\n")) == (Exit.USAGE, 1)

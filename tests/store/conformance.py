@@ -14,11 +14,12 @@ from .conformance_leases import Leases
 from .conformance_reading import Reading
 from .conformance_records import Records
 from .conformance_time import Time
+from .conformance_turns import Turns
 from .conformance_waking import Waking
 from .scene import MakeStore, Scene
 
 
-class TaskStoreConformance(Records, Leases, Dependencies, Children, Time, Reading, Waking):
+class TaskStoreConformance(Records, Leases, Dependencies, Children, Time, Turns, Reading, Waking):
     """The suite; a test that shows a promise carries the promise's id."""
 
     @pytest.fixture

@@ -216,24 +216,24 @@ class Time:
         task = await scene.start()
         await scene.start(runner="external")
         await scene.start(run_at=START + HOUR)
-        assert await scene.store.note_unoffered(now=START) == [task.id]
+        assert await scene.store.note_obstacles(now=START) == [task.id]
         noted = await scene.read(task)
         assert noted.message
         assert noted.version == 2
-        assert await scene.store.note_unoffered(now=START) == []
+        assert await scene.store.note_obstacles(now=START) == []
 
     async def test_it_says_so_until_somebody_does(self, scene: Scene) -> None:
         first, second = await scene.start(), await scene.start()
-        await scene.store.note_unoffered(now=START)
+        await scene.store.note_obstacles(now=START)
         await scene.enlist(types=("backup", "export"))
         (claimed,) = await scene.claim(limit=1)
         assert (claimed.task.id, claimed.task.message) == (first.id, None)
-        assert await scene.store.note_unoffered(now=START) == []
+        assert await scene.store.note_obstacles(now=START) == []
         assert (await scene.read(second)).message is None
         await scene.store.dismiss("w1", now=scene.now)
-        assert second.id in await scene.store.note_unoffered(now=scene.now)
+        assert second.id in await scene.store.note_obstacles(now=scene.now)
 
     async def test_a_worker_that_offers_other_types_does_not_count(self, scene: Scene) -> None:
         await scene.store.enlist(WorkerInfo("w1", "here", 1, 1, ("backup",)))
         task = await scene.start()
-        assert await scene.store.note_unoffered(now=START) == [task.id]
+        assert await scene.store.note_obstacles(now=START) == [task.id]

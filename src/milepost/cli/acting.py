@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -10,7 +11,7 @@ import typer
 from milepost.cli import wording
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import DEFAULT_URL, Ids, Key, Url, examples
-from milepost.cli.records import Record
+from milepost.cli.records import Record, TypeRecord
 from milepost.cli.remote import Remote, task_path
 from milepost.cli.terminal import note, say
 
@@ -20,10 +21,14 @@ CANCEL_EXAMPLES = examples(
     f"milepost cancel {_ID}", "milepost list --state queued --all | cut -f1 | xargs milepost cancel"
 )
 PAUSE_EXAMPLES = examples(
-    f"milepost pause {_ID}", "milepost list --type backup --state running | cut -f1 | xargs milepost pause"
+    f"milepost pause {_ID}",
+    "milepost list --type backup --state running | cut -f1 | xargs milepost pause",
+    "milepost pause --type backup",
 )
 RESUME_EXAMPLES = examples(
-    f"milepost resume {_ID}", "milepost list --state paused --all | cut -f1 | xargs milepost resume"
+    f"milepost resume {_ID}",
+    "milepost list --state paused --all | cut -f1 | xargs milepost resume",
+    "milepost resume --type backup",
 )
 RETRY_EXAMPLES = examples(
     f"milepost retry {_ID}",
@@ -32,20 +37,43 @@ RETRY_EXAMPLES = examples(
 )
 RM_EXAMPLES = examples(f"milepost rm {_ID}", f"milepost rm -y --cascade {_ID}")
 
+SomeIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The tasks.")]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", metavar="TYPE", help="A whole type instead; may be repeated.")
+]
+
 
 def cancel(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Stop tasks for good: a running one at its next checkpoint, any other at once."""
     _act("cancel", ids, url, key)
 
 
-def pause(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """Hold tasks: a running one at its next checkpoint; one that waits does not start."""
-    _act("pause", ids, url, key)
+def pause(ids: SomeIds = None, types: Types = None, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Hold tasks: a running one at its next checkpoint; one that waits does not start.
+
+    With --type, no task of that type starts any more, whoever starts it; those that run go on.
+    """
+    _act_on_either("pause", ids, types, url, key)
 
 
-def resume(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """Let paused tasks go on where they stopped."""
-    _act("resume", ids, url, key)
+def resume(ids: SomeIds = None, types: Types = None, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Let paused tasks go on where they stopped. With --type, let tasks of that type start again."""
+    _act_on_either("resume", ids, types, url, key)
+
+
+def _act_on_either(verb: str, ids: list[str] | None, types: list[str] | None, url: str, key: str | None) -> None:
+    if bool(ids) is bool(types):
+        raise CommandError(f"Name the tasks to {verb} by their ids, or types by --type.", Exit.USAGE)
+    if ids:
+        _act(verb, ids, url, key)
+        return
+    with Remote(url, key) as remote:
+
+        def act(name: str) -> None:
+            found = remote.post(f"/v1/types/{quote(name, safe='')}/{verb}", TypeRecord)
+            say(f"{found.name}\t{'paused' if found.paused else 'resumed'}")
+
+        _each(types or [], act, "types")
 
 
 def retry(
@@ -104,8 +132,8 @@ def _confirm(number: int, *, cascade: bool) -> None:
         raise CommandError("Nothing was deleted.", Exit.FAILED)
 
 
-def _each(ids: list[str], act: Callable[[str], None]) -> None:
-    """Do it to every task, whatever happens to the others. Raises the last CommandError, once all had their turn."""
+def _each(ids: list[str], act: Callable[[str], None], what: str = "tasks") -> None:
+    """Do it to every one, whatever happens to the others. Raises the last CommandError, once all had their turn."""
     failed: CommandError | None = None
     for task_id in ids:
         try:
@@ -116,4 +144,4 @@ def _each(ids: list[str], act: Callable[[str], None]) -> None:
             note(f"milepost: {task_id}: {error}")
             failed = error
     if failed is not None:
-        raise CommandError(f"Not all of the {len(ids)} tasks.", failed.code)
+        raise CommandError(f"Not all of the {len(ids)} {what}.", failed.code)

@@ -69,6 +69,20 @@ class LogEntry(msgspec.Struct, frozen=True):
     target: State | None = msgspec.field(default=None, name="to")
 
 
+class StartedTask(msgspec.Struct, frozen=True):
+    """A task that a line of many started."""
+
+    id: str
+
+
+class LineOutcome(msgspec.Struct, frozen=True):
+    """What became of a line of many starts: `task`, or `problem`."""
+
+    status: int
+    task: StartedTask | None = None
+    problem: "Problem | None" = None
+
+
 class TypeRecord(msgspec.Struct, frozen=True):
     """A task type as the native API shows it; `schema` is the JSON Schema of its input."""
 
@@ -76,6 +90,7 @@ class TypeRecord(msgspec.Struct, frozen=True):
     schema: dict[str, Any]
     runner: str = ""
     description: str = ""
+    paused: bool = False
 
 
 class TypeList(msgspec.Struct, frozen=True):

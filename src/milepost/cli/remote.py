@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -107,12 +107,33 @@ class Remote:
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
         """One request, repeated after a failure of the connection where that can't do anything twice."""
-        query = {name: value for name, value in (query or {}).items() if value is not None}
         headers = dict(headers or {})
         content = None if body is None else msgspec.json.encode(body)
         if method != "GET":
             headers["content-type"] = "application/json"
         safe = method == "GET" or "idempotency-key" in headers
+        return self._sent(method, path, query, content, headers, safe=safe)
+
+    def post_lines(self, path: str, lines: Sequence[Any]) -> list[msgspec.Raw]:
+        """Send values as lines of JSON, and give the lines of the answer.
+
+        Repeated after a failure of the connection: what they ask for has to be the same when it is asked for again.
+        """
+        headers = {"content-type": "application/x-ndjson"}
+        answer = self._sent("POST", path, None, msgspec.json.Encoder().encode_lines(lines), headers, safe=True)
+        return [msgspec.Raw(line) for line in answer.content.splitlines()]
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        safe: bool,
+    ) -> httpx2.Response:
+        query = {name: value for name, value in (query or {}).items() if value is not None}
         pauses = iter(PAUSES)
         while True:
             try:

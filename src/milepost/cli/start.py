@@ -12,6 +12,7 @@ from milepost import times
 from milepost.cli.arguments import read_input
 from milepost.cli.display import Silent, display
 from milepost.cli.exits import CommandError, Exit
+from milepost.cli.many import start_lines
 from milepost.cli.options import DEFAULT_URL, Json, Key, Url, examples
 from milepost.cli.records import Record, TypeList
 from milepost.cli.remote import Remote, task_path
@@ -22,6 +23,7 @@ from milepost.cli.watch import end, to_end
 EXAMPLES = examples(
     "milepost start export export_index=wallet-ledger",
     "milepost start export export_index=users export_format=json --watch -o users.json",
+    "milepost start export --input-lines @exports.ndjson --title 'Nightly'",
     "milepost start pipeline --input @pipeline.json --title 'Nightly scan'",
     "milepost start backup folder=documents name=docs --cron '0 3 * * *' --timezone Europe/Brussels",
     "milepost start export export_index=users --depends-on 0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40 --wait",
@@ -38,6 +40,10 @@ def start(
     ] = None,
     given: Annotated[
         Text, typer.Option("--input", metavar="@FILE|-|JSON", help="The input as one JSON object; - reads stdin.")
+    ] = None,
+    input_lines: Annotated[
+        Text,
+        typer.Option(metavar="@FILE|-", help="Start a task for each line, which is its input as one JSON object."),
     ] = None,
     title: Annotated[Text, typer.Option(help="What people call this task.")] = None,
     tenant: Annotated[
@@ -69,15 +75,20 @@ def start(
 ) -> None:
     """Start a task, and print its id.
 
+    With --input-lines, start very many: what else is said holds for each, and KEY=VALUE is laid over each line. A line
+    that is refused is named, and the exit code is then 1; the same --idempotency-key starts none of them twice.
+
     With --wait or --watch the exit code is 1 when the task failed or was cancelled. Ctrl-C stops waiting, not the task.
     """
     if output is not None and not (wait or watch):
         raise CommandError("-o: the result can be saved only after --wait or --watch.", Exit.USAGE)
+    if input_lines is not None and (given is not None or wait or watch):
+        raise CommandError("--input-lines: goes neither with --input nor with --wait or --watch.", Exit.USAGE)
     trigger = _trigger({"every": every, "cron": cron, "repeat": repeat}, timezone)
     with Remote(url, key) as remote:
-        body = {
+        values = read_input(words or (), given, _schema(remote, type_name) if words else {})
+        said = {
             "type": type_name,
-            "input": read_input(words or (), given, _schema(remote, type_name) if words else {}),
             "title": title,
             "tenant": tenant,
             "priority": priority,
@@ -88,12 +99,12 @@ def start(
             "depends_on": depends_on or None,
             "unique_key": unique_key,
         }
-        raw = remote.post(
-            "/v1/tasks",
-            msgspec.Raw,
-            {name: value for name, value in body.items() if value is not None},
-            {"idempotency-key": idempotency_key or str(uuid.uuid4())},
-        )
+        body = {name: value for name, value in said.items() if value is not None}
+        start_key = idempotency_key or str(uuid.uuid4())
+        if input_lines is not None:
+            start_lines(remote, input_lines, body, values, start_key, json=json)
+            return
+        raw = remote.post("/v1/tasks", msgspec.Raw, {**body, "input": values}, {"idempotency-key": start_key})
         record = msgspec.json.decode(raw, type=Record)
         if not (json and (wait or watch)):
             _say_started(record, raw, json=json)

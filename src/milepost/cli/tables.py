@@ -54,7 +54,8 @@ TYPE_HEADS = ("TYPE", "INPUT", "WHAT IT DOES")
 
 def type_row(type_: TypeRecord) -> Sequence[str]:
     """A task type in a list."""
-    return type_.name, " ".join(parameters(type_.schema)), type_.description.partition("\n")[0]
+    paused = "(paused) " if type_.paused else ""
+    return type_.name, " ".join(parameters(type_.schema)), paused + type_.description.partition("\n")[0]
 
 
 def parameters(schema: Mapping[str, Any]) -> Iterable[str]:

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Rescue(BackgroundLoop):
-    """Takes tasks back from leases that ended, and says of tasks that nobody can run that this is so.
+    """Takes tasks back from leases that ended, and lets tasks that nobody can run say so.
 
     A worker's lease ends when its heart stands still for the lease's length while this loop looks on. So no clock has
     to be right, and a watcher that was suspended itself has seen nothing. `timer` gives µs since some moment.
@@ -41,7 +41,7 @@ class Rescue(BackgroundLoop):
         lost = await self.store.rescue(self._silent(await self.store.pulses()), now=self.clock())
         if lost:
             _log.warning("Lost and queued again or failed: %s", ", ".join(lost))
-        await self.store.note_unoffered(now=self.clock())
+        await self.store.note_obstacles(now=self.clock())
         return self.every
 
     def _silent(self, pulses: Iterable[Pulse]) -> list[Pulse]:

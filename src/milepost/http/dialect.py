@@ -121,6 +121,8 @@ class Operation:
     """The type that the body, JSON, is decoded to. None: the handler reads the request itself, if anything."""
     media_types: Sequence[str] = (JSON,)
     """Of the body."""
+    lines: bool = False
+    """Whether the body is many lines, each of that type: the handler gets `milepost.http.lines.Lines`."""
     answers: Mapping[int, Answer] = field(default_factory=dict)
     changes: bool | None = None
     """Whether it changes something; by default, whether its method may."""

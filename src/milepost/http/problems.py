@@ -84,18 +84,19 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     return {"retry-after": _RETRY_AFTER[type(error)]} if type(error) in _RETRY_AFTER else {}
 
 
-def problem_details(error: ServiceError) -> Response:
-    """A refusal as problem details."""
-    status = status_of(error)
+def problem_body(error: ServiceError) -> dict[str, Any]:
+    """A refusal as the members of a `Problem`."""
     body: dict[str, Any] = {
         "type": TYPES + error.code,
         "title": error.title,
-        "status": status,
+        "status": status_of(error),
         "detail": error.detail,
     }
-    if isinstance(error, Invalid):
-        body["errors"] = error.faults
-    else:
-        body |= error.facts
+    return body | ({"errors": error.faults} if isinstance(error, Invalid) else error.facts)
+
+
+def problem_details(error: ServiceError) -> Response:
+    """A refusal as problem details."""
+    body = problem_body(error)
     headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"} | headers_of(error)
-    return Response(msgspec.json.encode(body), status, headers, PROBLEM_JSON)
+    return Response(msgspec.json.encode(body), body["status"], headers, PROBLEM_JSON)

@@ -1,7 +1,7 @@
 """How does a request wait without outliving its client or its server?"""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,6 +24,17 @@ async def interrupted(work: Coroutine[Any, Any, T], request: Request, stopping: 
         return None
     finally:
         await cancel(working, leaving, stop)
+
+
+async def unless_stopped(work: Awaitable[T], stopping: asyncio.Event) -> T | None:
+    """The result of `work`; None when `stopping` is set first."""
+    working = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        await cancel(working, stop)
 
 
 async def cancel(*tasks: "asyncio.Future[Any]") -> None:

@@ -247,7 +247,10 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class TypeInfo(msgspec.Struct, frozen=True):
-    """What is known of a task type wherever it can be started. `schema` is the JSON Schema of its input."""
+    """What is known of a task type wherever it can be started. `schema` is the JSON Schema of its input.
+
+    `paused`: none of its tasks is claimed; only `TaskStore.pause_types` changes that.
+    """
 
     name: str
     runner: Runner
@@ -259,6 +262,7 @@ class TypeInfo(msgspec.Struct, frozen=True):
     concurrency: int | None = None
     keep_result: int | None = None
     keep_record: int | None = None
+    paused: bool = False
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
@@ -391,9 +395,10 @@ class TaskStore(Protocol):
         ...
 
     async def claim(self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int) -> list[Claimed] | LeaseLost:
-        """Take up to `limit` queued tasks, higher priority first, then the older.
+        """Take up to `limit` queued tasks, higher priority first, and in turn where that is equal.
 
-        LeaseLost: the worker's lease is over.
+        Types take turns, and within a type its tenants; of one tenant the older goes first (see `milepost.turns`).
+        Paused types are left alone. LeaseLost: the worker's lease is over.
         """
         ...
 
@@ -430,14 +435,21 @@ class TaskStore(Protocol):
         """Drop up to `limit` results and records past their retention, old Idempotency-Keys and long-gone workers."""
         ...
 
-    async def note_unoffered(self, *, now: int) -> list[str]:
-        """Say in the message of queued tasks whose type no live worker offers that this is what they wait for."""
+    async def note_obstacles(self, *, now: int) -> list[str]:
+        """Let the message of queued tasks say what keeps them: their type is paused, or no live worker offers it.
+
+        Returns those that say so anew. Where nothing keeps them any more, the message goes.
+        """
         ...
 
     # Whoever is interested.
 
     async def publish_types(self, types: Sequence[TypeInfo]) -> None:
-        """Make types known, replacing what was known of those names."""
+        """Make types known, replacing what was known of those names, but not whether they are paused."""
+        ...
+
+    async def pause_types(self, names: Sequence[str], *, paused: bool) -> list[TypeInfo | Missing]:
+        """Keep the tasks of types from starting, whoever would run them, or let them again. Running ones go on."""
         ...
 
     async def types(self) -> list[TypeInfo]:

@@ -9,7 +9,7 @@ import apsw
 import pytest
 from msgspec.structs import replace
 
-from milepost import lifecycle
+from milepost import lifecycle, notice
 from milepost.store.protocol import EVERYTHING, StoreBusy
 from milepost.store.sqlite import SqliteStore, records, schedule
 from milepost.store.sqlite.connection import WAL_PAGES
@@ -234,17 +234,17 @@ async def test_too_many_are_read_in_the_reader_thread(scene: Scene) -> None:
     assert found == tasks
 
 
-async def test_what_changed_since_it_was_found_is_not_told_of_its_workers(scene: Scene) -> None:
+async def test_what_changed_since_it_was_found_is_not_told_what_keeps_it(scene: Scene) -> None:
     await scene.start()
     gone, queued = await scene.succeeded(), await scene.start()
     await scene.delete(gone)
     running = await scene.run()
     writer = scene.store._parts.writer  # type: ignore[attr-defined]
-    found = [(row, False) for row in range(1, 5)]
-    noted = await writer.submit(lambda transaction: schedule.note_unoffered(transaction, found, now=START))
+    found = [(row, notice.UNOFFERED) for row in range(1, 5)]
+    noted = await writer.submit(lambda transaction: schedule.note_obstacles(transaction, found, now=START))
     assert set(noted) == {queued.id, (await scene.find(number=1))[0]}
     assert await scene.get(running) == running
-    again = await writer.submit(lambda transaction: schedule.note_unoffered(transaction, found, now=START))
+    again = await writer.submit(lambda transaction: schedule.note_obstacles(transaction, found, now=START))
     assert again == []
 
 

@@ -100,7 +100,7 @@ async def test_nothing_is_committed_where_nothing_changed(path: Path, scene: Sce
         await scene.try_change(task, lambda t, _: lifecycle.Step(t))
         assert await scene.store.rescue([], now=START) == []
         assert await scene.store.enqueue_due(now=START, limit=10) == []
-        assert await scene.store.note_unoffered(now=START) == []
+        assert await scene.store.note_obstacles(now=START) == []
         await scene.store.expire(now=START, limit=10)
         assert other.pragma("data_version") == before
         await scene.store.dismiss("w1", now=START)

@@ -4,7 +4,8 @@ It reaches everything that the service can do; the other dialects give what thei
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from milepost.errors import Fault, Invalid, ServiceError
+from milepost.http.batch import start_lines
 from milepost.http.credentials import bearer
 from milepost.http.dialect import JSON, Call, NoQuery, Operation
 from milepost.http.dialects.native_operations import TASKS, operations
-from milepost.http.dialects.native_parse import change, wish
-from milepost.http.dialects.native_render import entry_body, task_body, type_body
+from milepost.http.dialects.native_parse import change, line_wish, wish
+from milepost.http.dialects.native_render import entry_body, outcome_body, task_body, type_body
 from milepost.http.dialects.native_shapes import (
     LONGEST_KEY,
     DeletedBody,
@@ -28,6 +30,7 @@ from milepost.http.dialects.native_shapes import (
     ReadQuery,
     RetryQuery,
     StartBody,
+    StartLine,
     TaskBody,
     TaskList,
     TypeList,
@@ -35,8 +38,10 @@ from milepost.http.dialects.native_shapes import (
 )
 from milepost.http.etag import etag, expected_version, is_unchanged
 from milepost.http.events import event_stream
+from milepost.http.exchange import Exchange
 from milepost.http.files import result_response
 from milepost.http.headers import headers
+from milepost.http.lines import NDJSON, Lines
 from milepost.http.prefer import preferred_wait
 from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
@@ -50,6 +55,7 @@ _REVALIDATE: Final = (b"cache-control", b"private, no-cache")
 _KEY: Final = re.compile(f"[ -~]{{1,{LONGEST_KEY}}}")
 
 _encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 class Native:
@@ -93,6 +99,17 @@ class Native:
             headers.append((b"preference-applied", b"wait=%d" % seconds))
             task = await call.wait(task.id, timeout=seconds * SECOND, until_end=True)
         return self._answer(call, task, 200 if task.state.terminal else 202, headers)
+
+    async def start_many(self, call: Call[NoQuery, Lines[StartLine]]) -> Response:
+        """Start many tasks."""
+        if headers(call.request, b"idempotency-key"):
+            raise Invalid(Fault("Give each line an idempotency_key of its own.", parameter="Idempotency-Key"))
+        return Exchange(self._outcomes(call), NDJSON, until=call.stopping)
+
+    async def _outcomes(self, call: Call[NoQuery, Lines[StartLine]]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(start_lines(call, line_wish, origin=self.name)) as bunches:
+            async for outcomes in bunches:
+                yield _encode_lines([outcome_body(line, made) for line, made in outcomes])
 
     async def list(self, call: Call[ListQuery, None]) -> Response:
         """List tasks."""
@@ -192,6 +209,14 @@ class Native:
     async def types(self, call: Call[NoQuery, None]) -> Response:
         """List the task types."""
         return _json(TypeList([type_body(info) for info in await call.service.types()]))
+
+    async def pause_type(self, call: Call[NoQuery, None]) -> Response:
+        """Pause a task type."""
+        return _json(type_body(await call.service.pause_type(call.principal, call.path["name"])))
+
+    async def resume_type(self, call: Call[NoQuery, None]) -> Response:
+        """Resume a task type."""
+        return _json(type_body(await call.service.resume_type(call.principal, call.path["name"])))
 
     def _answer(
         self,

@@ -16,18 +16,23 @@ from milepost.http.dialects.native_shapes import (
     ListQuery,
     LogBody,
     LogQuery,
+    OutcomeBody,
     Prefer,
     Range,
     ReadQuery,
     RetryQuery,
     StartBody,
+    StartLine,
     TaskBody,
     TaskId,
     TaskList,
+    TypeBody,
     TypeList,
+    TypeName,
     UpdateBody,
 )
 from milepost.http.events import EVENT_STREAM
+from milepost.http.lines import NDJSON
 from milepost.http.problems import PROBLEM_JSON, Problem
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "/v1/tasks"
 TASK: Final = TASKS + "/{id}"
+TYPES: Final = "/v1/types"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 _ETAG: Final = {"ETag": "Version, dialect and query of this record."}
@@ -90,6 +96,30 @@ def _collection(native: "Native") -> list[Operation]:
                     409: "An unfinished task has this unique key.",
                     410: "The task that this Idempotency-Key stands for has been deleted.",
                     422: "Something in the body is wrong, or the Idempotency-Key stands for another body.",
+                }
+            ),
+        ),
+        Operation(
+            "POST",
+            TASKS + ":batch",
+            native.start_many,
+            summary="Start many tasks",
+            description=(
+                "The body is any number of lines of JSON (NDJSON), each a `StartLine`. The answer is as many lines, "
+                "each an `OutcomeBody`, in the same order; empty lines are passed over. A line that is refused fails "
+                "alone, with a `Problem` whose pointers lead into it. Outcomes are sent while lines still come in; "
+                "what an outcome says was started is durable. When the server is about to stop before the end, the "
+                "last outcome has status 503, and no line from that on was heeded."
+            ),
+            group="Tasks",
+            body=StartLine,
+            lines=True,
+            media_types=(NDJSON,),
+            answers={200: Answer("The outcomes, one a line.", OutcomeBody, media_type=NDJSON)}
+            | _problems(
+                {
+                    415: "The body is of another media type.",
+                    422: "An Idempotency-Key was sent as a header: each line has its own.",
                 }
             ),
         ),
@@ -269,13 +299,35 @@ def _actions(native: "Native") -> list[Operation]:
 
 
 def _types(native: "Native") -> list[Operation]:
+    described = {
+        "pause": "None of its tasks is started any more, in any tenant, by any worker; those that run go on.",
+        "resume": "Its tasks are started again.",
+    }
+    handlers: dict[str, Handler] = {"pause": native.pause_type, "resume": native.resume_type}
     return [
         Operation(
             "GET",
-            "/v1/types",
+            TYPES,
             native.types,
             summary="List the task types",
             group="Task types",
             answers={200: Answer("All that can be started.", TypeList)},
-        )
+        ),
+        *(
+            Operation(
+                "POST",
+                f"{TYPES}/{{name}}/{verb}",
+                handlers[verb],
+                summary=f"{verb.capitalize()} a task type",
+                description=description,
+                group="Task types",
+                parameters={"name": TypeName},
+                answers={200: Answer("The type after it.", TypeBody)}
+                | _UNREADABLE
+                | _problems(
+                    {403: "Only a service may.", 404: "There is no such task type.", 422: "A parameter is wrong."}
+                ),
+            )
+            for verb, description in described.items()
+        ),
     ]

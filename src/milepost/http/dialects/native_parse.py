@@ -4,8 +4,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from milepost.errors import Fault, Invalid
-from milepost.http.dialects.native_shapes import StartBody, TriggerBody, UpdateBody
+from milepost.http.dialects.native_shapes import StartBody, StartLine, TriggerBody, UpdateBody
 from milepost.http.faults import sentence
+from milepost.service import Wish
 from milepost.start import Start
 from milepost.task import Counts, Failure
 from milepost.trigger import Trigger
@@ -14,9 +15,14 @@ from milepost.update import Update
 
 def wish(body: StartBody) -> Start:
     """What is to be started. Raises Invalid."""
-    given = msgspec.structs.asdict(body)
+    given = {name: getattr(body, name) for name in StartBody.__struct_fields__}  # a line of many has more
     given["trigger"] = None if body.trigger is None else _trigger(body.trigger)
     return Start(**given)
+
+
+def line_wish(body: StartLine) -> Wish:
+    """What a line of many asks for. Raises Invalid."""
+    return Wish(wish(body), body.idempotency_key)
 
 
 def _trigger(body: TriggerBody) -> Trigger:

@@ -1,11 +1,21 @@
-"""How do the record, an entry of its log and a task type look in the native API?"""
+"""How do the record, an entry of its log, the outcome of a start and a task type look in the native API?"""
 
 from typing import Final
 
 import msgspec
 
-from milepost.http.dialects.native_shapes import EntryBody, ResultLink, TaskBody, TriggerText, TypeBody
-from milepost.service import TypeInfo
+from milepost.errors import ServiceError
+from milepost.http.dialects.native_shapes import (
+    EntryBody,
+    OutcomeBody,
+    ResultLink,
+    StartedBody,
+    TaskBody,
+    TriggerText,
+    TypeBody,
+)
+from milepost.http.problems import Problem, problem_body, status_of
+from milepost.service import Created, TypeInfo
 from milepost.task import Entry, FileResult, JsonResult, Task
 from milepost.times import SECOND, to_rfc3339
 from milepost.trigger import Trigger
@@ -68,6 +78,15 @@ def task_body(task: Task, result_url: str) -> TaskBody:
     )
 
 
+def outcome_body(line: int, made: Created | ServiceError) -> OutcomeBody:
+    """What became of a line of many starts."""
+    if isinstance(made, ServiceError):
+        return OutcomeBody(line=line, status=status_of(made), problem=msgspec.convert(problem_body(made), Problem))
+    task = made.task
+    started = StartedBody(task.id, task.number, task.state, task.version)
+    return OutcomeBody(line=line, status=200 if task.state.terminal else 202, task=started)
+
+
 def entry_body(entry: Entry) -> EntryBody:
     """An entry of the log."""
     return EntryBody(
@@ -97,6 +116,7 @@ def type_body(info: TypeInfo) -> TypeBody:
         concurrency=info.concurrency,
         keep_result=_seconds(info.keep_result),
         keep_record=_seconds(info.keep_record),
+        paused=info.paused,
     )
 
 

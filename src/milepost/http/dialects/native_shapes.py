@@ -7,12 +7,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from milepost.http.fields import Interval, Time, Timeout, Whole
 from milepost.http.prefer import LONGEST
+from milepost.http.problems import Problem
 from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_NAME, MAX_PRIORITY, MAX_TEXT
 from milepost.task import TYPE_NAME, Counts, DependencyFailure, EntryKind, Failure, Level, Runner, State
 from milepost.times import LONGEST_DURATION, SECOND
 from milepost.trigger import Repeat
 
 _DATE: Final = {"format": "date-time"}
+_TYPE_NAME: Final = {"pattern": f"^{TYPE_NAME.pattern}$"}
 
 LONGEST_KEY: Final = 255
 """Characters of an Idempotency-Key."""
@@ -23,6 +25,7 @@ _UUID: Final = {"pattern": "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}
 
 _NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
 
+TypeName = Annotated[str, Meta(description="A task type's name.", extra_json_schema=_TYPE_NAME)]
 TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.", extra_json_schema=_UUID)]
 OtherId = Annotated[str, Meta(extra_json_schema=_UUID)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT, extra_json_schema=_NO_NUL)]
@@ -43,6 +46,7 @@ Key = Annotated[
         description="The same key with the same body is the same task, for 24 hours; with another body it is refused.",
     ),
 ]
+LineKey = Annotated[str, Meta(max_length=LONGEST_KEY, pattern="^[ -~]+$")]
 Prefer = Annotated[str, Meta(description="`wait=N` waits up to N seconds, 60 at most, for the end (RFC 7240).")]
 _TAG: Final = '(W/)?"[!#-~]*"'
 IfMatch = Annotated[
@@ -137,7 +141,7 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         str,
         Meta(
             description="The task type; see `GET /v1/types`.",
-            extra_json_schema={"pattern": f"^{TYPE_NAME.pattern}$"},
+            extra_json_schema=_TYPE_NAME,
         ),
     ]
     input: Annotated[dict[str, Any], Meta(description="The arguments, checked against the type's schema.")] = {}
@@ -171,6 +175,32 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None
     ) = None
+
+
+class StartLine(StartBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task to start, as one line of many."""
+
+    idempotency_key: Annotated[
+        LineKey | None, Meta(description="As the header of a single start: the same key is the same task.")
+    ] = None
+
+
+class StartedBody(msgspec.Struct, frozen=True):
+    """A task that was started, or was there before by its idempotency_key: what leads to its record."""
+
+    id: str
+    number: int
+    state: State
+    version: int
+
+
+class OutcomeBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a line: `task` where it was started, else `problem`."""
+
+    line: Annotated[int, Meta(description="The number of the line, from 1.")]
+    status: Annotated[int, Meta(description="As a single start would have been answered.")]
+    task: StartedBody | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
 
 
 class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -323,7 +353,7 @@ class DeletedBody(msgspec.Struct):
 
 
 class TypeBody(msgspec.Struct):
-    """A task type that can be started."""
+    """A task type."""
 
     name: str
     description: str
@@ -335,6 +365,7 @@ class TypeBody(msgspec.Struct):
     concurrency: Annotated[int | None, Meta(description="How many run at once at most.")]
     keep_result: Seconds | None
     keep_record: Seconds | None
+    paused: Annotated[bool, Meta(description="Whether its tasks are kept from starting.")]
 
 
 class TypeList(msgspec.Struct):

@@ -1,29 +1,24 @@
 """Who may run tasks, and which of them does?"""
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
-from milepost import lifecycle
-from milepost.store.protocol import Claimed, LeaseLost, Pulse, TypeInfo, Wanted, WorkerInfo
+from milepost import lifecycle, notice
+from milepost.store.protocol import Claimed, LeaseLost, Pulse, Wanted, WorkerInfo
 from milepost.store.sqlite import dependencies, rows
 from milepost.store.sqlite.transaction import Transaction
-from milepost.task import Task
+from milepost.turns import Line, Turns, Waiting, between_tenants
 
-UNOFFERED = "No worker that is alive offers this type of task."
+_FIRST_BUNCH: Final = 4
+_LARGEST_BUNCH: Final = 64
+"""So many tasks of one tenant are looked for at once."""
 
 
 def enlist(transaction: Transaction, worker: WorkerInfo) -> None:
     """See TaskStore.enlist."""
     transaction.run("enlist", (worker.id, msgspec.json.encode(worker).decode()))
-
-
-def publish_types(transaction: Transaction, types: Sequence[TypeInfo]) -> None:
-    """See TaskStore.publish_types."""
-    for info in types:
-        transaction.run("put_type", (info.name, msgspec.json.encode(info).decode()))
 
 
 def dismiss(transaction: Transaction, worker: str, *, now: int) -> list[str]:
@@ -47,48 +42,99 @@ def _lose_all(transaction: Transaction, found: Iterable[Sequence[Any]], now: int
 
 
 def claim(
-    transaction: Transaction, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int
+    transaction: Transaction, worker: str, wanted: Sequence[Wanted], *, turns: Turns, limit: int, now: int
 ) -> list[Claimed] | LeaseLost:
     """See TaskStore.claim."""
     if transaction.row("lease_holds", (worker,)) is None:
         return LeaseLost()
+    if limit < 1:
+        return []
+    room = _room(transaction, wanted, limit)
     claimed: list[Claimed] = []
-    seen: set[int] = set()
-    while len(claimed) < limit and (chosen := _choose(transaction, wanted, limit - len(claimed), seen)):
-        for row in chosen:
-            *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
-            for stored in rows.readable([cells]):
-                if _missed_its_start(stored.task, now):
-                    dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
-                    continue
-                task = dependencies.save(transaction, stored, _claim(stored.task, worker, now), now)
-                claimed.append(Claimed(task, given, checkpoint))
-        seen.update(chosen)
+    for name, waiting in turns.between_types(_lines(transaction, turns, room)):
+        task = _take(transaction, waiting.row, worker, now)
+        if task is not None:
+            claimed.append(task)
+            room[name] -= 1
+            if len(claimed) == limit:
+                break
     return claimed
 
 
-def _choose(transaction: Transaction, wanted: Sequence[Wanted], limit: int, seen: Collection[int]) -> list[int]:
-    """The rows of the queued tasks to take first, at most `limit` and as many of each type as may run at once.
-
-    `seen` were chosen before; those of them that are still queued can't be read.
-    """
-    limit += len(seen)
-    candidates: set[tuple[int, int]] = set()
+def _room(transaction: Transaction, wanted: Sequence[Wanted], limit: int) -> dict[str, int]:
+    """How many tasks of each type may be taken; types of which none may be are not among them."""
+    room: dict[str, int] = {}
     for want in wanted:
-        room = limit
+        room[want.type] = limit
         if want.concurrency is not None:
             ((running,),) = transaction.rows("count_running", (want.type,))
-            room = min(room, want.concurrency - running)
-        if room > 0:
-            candidates.update(transaction.rows("claimable", (want.type, room)))
-    return [row for _, row in sorted(candidates)[:limit] if row not in seen]
+            room[want.type] = want.concurrency - running
+    return {name: left for name, left in room.items() if left > 0}
 
 
-def _missed_its_start(task: Task, now: int) -> bool:
-    return task.start_by is not None and task.start_by <= now and task.started_at is None
+def _lines(transaction: Transaction, turns: Turns, room: Mapping[str, int]) -> dict[str, Line]:
+    """What waits of each type that is not paused."""
+    names = msgspec.json.encode(list(room)).decode()
+    firsts = {name: Waiting(*first) for name, *first in transaction.rows("first_of_types", (names,))}
+    return {name: Line(first.priority, _line(transaction, name, first, turns, room)) for name, first in firsts.items()}
 
 
-def _claim(task: Task, worker: str, now: int) -> lifecycle.Step:
-    if task.message == UNOFFERED:
-        task = replace(task, message=None)
-    return lifecycle.claim(task, now=now, worker=worker)
+def _line(
+    transaction: Transaction, name: str, first: Waiting, turns: Turns, room: Mapping[str, int]
+) -> Iterator[Waiting]:
+    """What waits of a type, in the order in which to take it, while there is room for more of it."""
+    while True:
+        tenants = _tenants(transaction, name, first, turns.last(name, first.priority))
+        for waiting in between_tenants(_lane(transaction, name, oldest) for oldest in tenants):
+            yield waiting
+            if room[name] <= 0:
+                return
+        found = transaction.row("first_below", (name, first.priority))
+        if found is None:
+            return
+        first = Waiting(*found)
+
+
+def _tenants(transaction: Transaction, name: str, first: Waiting, last: str) -> Iterator[Waiting]:
+    """The oldest of each tenant on the level of a type that begins with `first`, from the tenant behind `last` on."""
+    if first.tenant > last:
+        yield first
+        yield from _following(transaction, name, first)
+        return
+    yield from _following(transaction, name, first._replace(tenant=last))
+    yield first
+    for oldest in _following(transaction, name, first):
+        if oldest.tenant > last:
+            return
+        yield oldest
+
+
+def _following(transaction: Transaction, name: str, before: Waiting) -> Iterator[Waiting]:
+    """The oldest of each tenant that follows the one of `before` on its level."""
+    priority, tenant, _ = before
+    while (found := transaction.row("next_tenant", (name, priority, tenant))) is not None:
+        tenant, row = found
+        yield Waiting(priority, tenant, row)
+
+
+def _lane(transaction: Transaction, name: str, oldest: Waiting) -> Iterator[Waiting]:
+    """What waits of a tenant on a level of a type, the older first; looked for in growing bunches."""
+    yield oldest
+    priority, tenant, row = oldest
+    bunch = _FIRST_BUNCH
+    while found := transaction.rows("next_of_tenant", (name, priority, tenant, row, bunch)):
+        for (row,) in found:
+            yield Waiting(priority, tenant, row)
+        bunch = min(2 * bunch, _LARGEST_BUNCH)
+
+
+def _take(transaction: Transaction, row: int, worker: str, now: int) -> Claimed | None:
+    """Put a queued task under the lease; None where it missed its start, or can't be read."""
+    *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
+    for stored in rows.readable([cells]):
+        if stored.task.start_by is not None and stored.task.start_by <= now and stored.task.started_at is None:
+            dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
+            return None
+        step = lifecycle.claim(notice.taken_down(stored.task), now=now, worker=worker)
+        return Claimed(dependencies.save(transaction, stored, step, now), given, checkpoint)
+    return None

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from milepost import lifecycle
+from milepost import lifecycle, notice
 from milepost.store.protocol import (
     Cold,
     Filter,
@@ -25,15 +25,13 @@ from milepost.store.protocol import (
     TypeInfo,
     WorkerInfo,
 )
-from milepost.store.sqlite import lists, log, rows
+from milepost.store.sqlite import lists, log, rows, task_types
 from milepost.store.sqlite.cursor import Cursors
-from milepost.store.sqlite.leases import UNOFFERED
 from milepost.store.sqlite.records import visibility
 from milepost.store.sqlite.schedule import NOTED_AT_ONCE
 from milepost.store.sqlite.statements import SQL
 from milepost.task import State, Task
 
-_type_info = msgspec.json.Decoder(TypeInfo).decode
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
 
@@ -109,14 +107,28 @@ class Reads:
         due: int | None = self._rows("next_due")[0][0]
         return due
 
-    def unoffered(self) -> list[tuple[int, bool]]:
-        """The rows of queued tasks to which there is something to say about the workers, and whether there is one."""
-        found = self._rows("unoffered", {"message": UNOFFERED, "limit": NOTED_AT_ONCE})
-        return [(row, offered == 1) for row, offered in found]
+    def obstacles(self) -> list[tuple[int, str | None]]:
+        """The rows of queued tasks that do not say what keeps them, with that; None: they still say what does not.
+
+        Whatever is queued, this costs what it finds, and a few steps a type.
+        """
+        queued = [name for (name,) in self._rows("queued_types")]
+        paused = {name for (name,) in self._rows("paused_types")}
+        offered = {name for (name,) in self._rows("offered_types")}
+        found: list[tuple[int, str | None]] = []
+        for name in queued:
+            due = notice.due(name, paused=paused, offered=offered)
+            asked = {"type": name, "limit": -(-NOTED_AT_ONCE // len(queued))}
+            if due is not None:
+                found += [(row, due) for (row,) in self._rows("not_saying", {**asked, "message": due})]
+                continue
+            for text in notice.NOTICES:
+                found += [(row, None) for (row,) in self._rows("saying", {**asked, "message": text})]
+        return found
 
     def types(self) -> list[TypeInfo]:
         """See TaskStore.types."""
-        return [_type_info(info) for (info,) in self._rows("types")]
+        return [task_types.info(row) for row in self._rows("types")]
 
     def pulses(self) -> list[Pulse]:
         """See TaskStore.pulses."""

@@ -1,17 +1,16 @@
-"""Which tasks are due, and which wait for a worker that there is none of?"""
+"""Which tasks are due, and which say what keeps them from running?"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from milepost import lifecycle
+from milepost import notice as notices
 from milepost.lifecycle import Step
 from milepost.store.sqlite import dependencies, rows
-from milepost.store.sqlite.leases import UNOFFERED
 from milepost.store.sqlite.transaction import Transaction
-from milepost.task import State, Task
 
 NOTED_AT_ONCE: Final = 1000
-"""How many tasks are told at once that nobody offers their type; the rest is told the next time."""
+"""About how many tasks are told at once that they can't run, or can again; the rest is told the next time."""
 
 # Missed starts come first: a scheduled task can be due and have missed its start at once.
 _DUE: Final[tuple[tuple[str, Callable[..., Step]], ...]] = (
@@ -38,19 +37,16 @@ def _change_all(
     return [stored.task.id for stored in due]
 
 
-def note_unoffered(transaction: Transaction, found: Iterable[tuple[int, bool]], *, now: int) -> list[str]:
-    """Say of queued tasks, by their rows, whether a worker offers their type; gives the ids of those that none does."""
+def note_obstacles(transaction: Transaction, found: Iterable[tuple[int, str | None]], *, now: int) -> list[str]:
+    """Let queued tasks, by their rows, say what keeps them, or nothing of it; gives the ids of those that say it."""
     noted: list[str] = []
-    for row, offered in found:
+    for row, notice in found:
         current = transaction.row("get_row", (row,))
-        # It was found before this transaction, and may have gone or changed since.
-        if current is not None and _is_news((stored := rows.record(current)).task, offered):
-            step = lifecycle.relabel(stored.task, now=now, message=None if offered else UNOFFERED)
-            dependencies.save(transaction, stored, step, now)
-            noted += [] if offered else [stored.task.id]
+        if current is None:
+            continue  # It was found before this transaction, and has gone since.
+        for stored in rows.readable([current]):
+            step = notices.note(stored.task, notice, now=now)
+            if step is not None:
+                dependencies.save(transaction, stored, step, now)
+                noted += [] if notice is None else [stored.task.id]
     return noted
-
-
-def _is_news(task: Task, offered: bool) -> bool:
-    # Only what it says of that: whatever the task itself said before stays once a worker is there.
-    return task.state is State.QUEUED and (task.message == UNOFFERED) == offered

@@ -24,6 +24,7 @@ from milepost.store.protocol import (
     LeasedEdit,
     LeaseLost,
     LogPage,
+    Missing,
     Page,
     Pulse,
     Refusal,
@@ -34,7 +35,7 @@ from milepost.store.protocol import (
     Wanted,
     WorkerInfo,
 )
-from milepost.store.sqlite import changes, leases, retention, schedule
+from milepost.store.sqlite import changes, leases, retention, schedule, task_types
 from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
@@ -46,6 +47,7 @@ from milepost.store.sqlite.watch import Watch
 from milepost.store.sqlite.writer import Writer
 from milepost.task import Task
 from milepost.times import SECOND
+from milepost.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class SqliteStore:
         self._path = path.resolve()
         self._max_log_bytes = max_log_bytes
         self._busy_timeout = busy_timeout
+        self._turns = Turns()
         self._open_parts: _Parts | None = None
         self._resources = AsyncExitStack()
 
@@ -212,7 +215,9 @@ class SqliteStore:
 
     async def claim(self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int) -> list[Claimed] | LeaseLost:
         """See TaskStore."""
-        return await self._write(partial(leases.claim, worker=worker, wanted=wanted, limit=limit, now=now))
+        return await self._write(
+            partial(leases.claim, worker=worker, wanted=wanted, turns=self._turns, limit=limit, now=now)
+        )
 
     async def change_leased(self, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
         """See TaskStore."""
@@ -247,17 +252,21 @@ class SqliteStore:
         """See TaskStore."""
         return await self._write(partial(retention.expire, now=now, limit=limit))
 
-    async def note_unoffered(self, *, now: int) -> list[str]:
+    async def note_obstacles(self, *, now: int) -> list[str]:
         """See TaskStore."""
-        # The search goes through all that is queued: not while everybody else waits to write.
-        found = await self._read(Reads.unoffered)
-        return await self._write(partial(schedule.note_unoffered, found=found, now=now)) if found else []
+        # Most rounds find nothing: that costs a look, and no turn at writing.
+        found = await self._read(Reads.obstacles)
+        return await self._write(partial(schedule.note_obstacles, found=found, now=now)) if found else []
 
     # Whoever is interested.
 
     async def publish_types(self, types: Sequence[TypeInfo]) -> None:
         """See TaskStore."""
-        await self._write(partial(leases.publish_types, types=types))
+        await self._write(partial(task_types.publish, types=types))
+
+    async def pause_types(self, names: Sequence[str], *, paused: bool) -> list[TypeInfo | Missing]:
+        """See TaskStore."""
+        return await self._write(partial(task_types.pause, names=names, paused=paused))
 
     async def types(self) -> list[TypeInfo]:
         """See TaskStore."""

@@ -24,7 +24,8 @@ UPDATE worker SET ended_at = ? WHERE id = ? AND beats = ? AND ended_at IS NULL
 
 -- name: held_by
 -- The tasks under the lease of a worker.
-SELECT {columns} FROM task AS t WHERE t.finished_at IS NULL AND t.state = 'running' AND t.worker = ?
+SELECT {columns} FROM task AS t
+WHERE t.finished_at IS NULL AND t.state <> 'queued' AND t.state = 'running' AND t.worker = ?
 
 -- name: without_lease
 -- The running tasks whose worker has no lease any more, or whose client has been silent for too long.
@@ -36,21 +37,46 @@ SELECT EXISTS (SELECT 1 FROM task AS t WHERE {unleased})
 
 -- name: unleased
 -- Part: that a task runs under no lease.
-t.finished_at IS NULL AND t.state = 'running'
+t.finished_at IS NULL AND t.state <> 'queued' AND t.state = 'running'
 AND (t.leased_until <= :now
      OR (t.worker IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = t.worker AND worker.ended_at IS NULL)))
 
 -- name: count_running
 -- How many tasks of a type run in the whole store.
-SELECT count(*) FROM task WHERE finished_at IS NULL AND state = 'running' AND type = ?
+SELECT count(*) FROM task WHERE finished_at IS NULL AND state <> 'queued' AND state = 'running' AND type = ?
 
--- name: claimable
--- The queued tasks of a type in the order in which they are taken; what their clients drive is not for workers.
-SELECT -priority, row FROM task
-WHERE finished_at IS NULL AND state = 'queued' AND type = ? AND runner <> 'external'
-ORDER BY priority DESC, row
-LIMIT ?
+-- name: waits_for_a_worker
+-- Part: what is queued; what its client drives is not for workers.
+state = 'queued' AND runner <> 'external'
+
+-- name: first_of_types
+-- Of each of some types that are not paused: the highest priority at which its tasks wait, the first tenant there, and
+-- the oldest of that.
+SELECT wanted.value, t.priority, t.tenant, t.row FROM json_each(?) AS wanted JOIN task AS t ON t.row = (
+    SELECT row FROM task
+    WHERE {waits_for_a_worker} AND type = wanted.value
+    ORDER BY priority DESC, tenant, row LIMIT 1
+)
+WHERE NOT EXISTS (SELECT 1 FROM task_type WHERE paused AND name = wanted.value)
+
+-- name: first_below
+-- The same of one type, below a priority.
+SELECT priority, tenant, row FROM task
+WHERE {waits_for_a_worker} AND type = ? AND priority < ?
+ORDER BY priority DESC, tenant, row LIMIT 1
+
+-- name: next_tenant
+-- The tenant that follows a given one among those whose tasks of a type wait at a priority, and the oldest of these.
+SELECT tenant, row FROM task
+WHERE {waits_for_a_worker} AND type = ? AND priority = ? AND tenant > ?
+ORDER BY tenant, row LIMIT 1
+
+-- name: next_of_tenant
+-- The tasks of a tenant, of a type, at a priority, that follow a given one.
+SELECT row FROM task
+WHERE {waits_for_a_worker} AND type = ? AND priority = ? AND tenant = ? AND row > ?
+ORDER BY row LIMIT ?
 
 -- name: get_row_with_cold
 -- The record of a row, with what it needs to run.
@@ -67,3 +93,15 @@ WHERE state = 'running' AND (cancel_requested OR pause_requested) AND worker = ?
 -- name: forget_workers
 -- Forgets the workers that have been gone since a given time.
 DELETE FROM worker WHERE ended_at <= ?
+
+-- name: put_type
+-- Makes a task type known. Whether it is paused stays as it is.
+INSERT INTO task_type (name, info) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET info = excluded.info
+
+-- name: pause_type
+-- Keeps tasks of a type from starting, or lets them again.
+UPDATE task_type SET paused = ? WHERE name = ? RETURNING info, paused
+
+-- name: paused_types
+-- The types whose tasks are kept from starting.
+SELECT name FROM task_type WHERE paused

@@ -45,10 +45,11 @@ AND (:depends_on IS NULL OR EXISTS (
 SELECT {columns} FROM task AS t WHERE {matching} ORDER BY t.row DESC LIMIT :limit
 
 -- name: find_live
--- A list of unfinished tasks by their states.
+-- A list of unfinished tasks by their states, other than queued.
 SELECT {columns} FROM task AS t WHERE t.row IN (
     SELECT t.row FROM task AS t
-    WHERE t.finished_at IS NULL AND t.state IN (SELECT value FROM json_each(:states)) AND {matching}
+    WHERE t.finished_at IS NULL AND t.state <> 'queued' AND t.state IN (SELECT value FROM json_each(:states))
+      AND {matching}
     ORDER BY t.row DESC LIMIT :limit
 )
 
@@ -92,13 +93,9 @@ SELECT t.type, t.state, count(*) FROM task AS t WHERE {visible} AND {kept} GROUP
 -- How far some records are.
 SELECT id, version FROM task WHERE id IN (SELECT value FROM json_each(?))
 
--- name: put_type
--- Makes a task type known.
-INSERT OR REPLACE INTO task_type (name, info) VALUES (?, ?)
-
 -- name: types
 -- The task types that are known.
-SELECT info FROM task_type ORDER BY name
+SELECT info, paused FROM task_type ORDER BY name
 
 -- name: cursor_key
 -- What the cursors of this store are sealed with.

@@ -41,7 +41,7 @@ UPDATE task SET
 WHERE row = ? AND version = ? AND epoch = ?
 
 -- name: update_report
--- Writes what a running task said of itself, which no index knows of.
+-- Writes what a running task said of itself, which stands in no index.
 UPDATE task SET
     updated_at = ?, progress = ?, message = ?, counts = ?, version = ?, log_seq = ?, log_bytes = ?,
     log_dropped = ?

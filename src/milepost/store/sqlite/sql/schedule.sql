@@ -26,13 +26,29 @@ SELECT min(due) FROM (
     )
 )
 
--- name: unoffered
--- The queued tasks that do not say yet that no live worker offers their type, or still say so although one does.
-WITH offered (type) AS (
-    SELECT json_each.value FROM worker, json_each(worker.info, '$.types')
-    WHERE worker.ended_at IS NULL
+-- name: queued_types
+-- The types of what is queued: a step each, however much there is of it.
+WITH RECURSIVE queued (type) AS (
+    VALUES ('')
+    UNION ALL
+    SELECT (SELECT type FROM task WHERE {waits_for_a_worker} AND type > queued.type ORDER BY type LIMIT 1)
+    FROM queued WHERE queued.type IS NOT NULL
 )
-SELECT row, type IN offered FROM task
-WHERE finished_at IS NULL AND state = 'queued' AND runner <> 'external'
-  AND (message IS :message) = (type IN offered)
+SELECT type FROM queued WHERE type <> ''
+
+-- name: offered_types
+-- The types that a live worker takes tasks of.
+SELECT DISTINCT json_each.value FROM worker, json_each(worker.info, '$.types') WHERE worker.ended_at IS NULL
+
+-- name: saying
+-- The queued tasks of a type whose message is this.
+SELECT row FROM task WHERE {waits_for_a_worker} AND type = :type AND message = :message LIMIT :limit
+
+-- name: not_saying
+-- The queued tasks of a type whose message is another, or none.
+SELECT row FROM task WHERE {waits_for_a_worker} AND type = :type AND message IS NULL
+UNION ALL
+SELECT row FROM task WHERE {waits_for_a_worker} AND type = :type AND message < :message
+UNION ALL
+SELECT row FROM task WHERE {waits_for_a_worker} AND type = :type AND message > :message
 LIMIT :limit

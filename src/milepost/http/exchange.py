@@ -1,0 +1,109 @@
+"""How does an answer leave piece by piece while its request still comes in?
+
+Some clients read while they send, others send all before they read anything. The answer may not wait for the first
+kind's end, nor the request for the other kind's reading: what can't leave yet is kept, in memory while it is little,
+else in a temporary file.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from tempfile import SpooledTemporaryFile
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from milepost.http.waiting import cancel
+
+IN_MEMORY: Final = 1 << 20
+"""Bytes of what can't leave yet that are kept in memory."""
+PIECE: Final = 64 << 10
+"""Bytes that are sent at once."""
+LINGER: Final = 5.0
+"""Seconds that a client has to take the rest once the server is about to stop."""
+
+
+class Exchange(Response):
+    """Sends what a generator yields, which reads the request meanwhile.
+
+    The first piece begins the answer. Once `until` is set, a client that takes nothing for `LINGER` seconds is cut off.
+    An error of the generator breaks the connection off, so that nobody takes a part for the whole.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str, *, until: asyncio.Event) -> None:
+        self.status_code = 200
+        self.background = None
+        self._pieces = pieces
+        self._until = until
+        self.init_headers(
+            {"content-type": media_type, "x-content-type-options": "nosniff", "cache-control": "no-store"}
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI's
+        backlog = Backlog()
+        sending = asyncio.ensure_future(self._send(backlog, send))
+        try:
+            async with aclosing(self._pieces):
+                async for piece in self._pieces:
+                    if sending.done():
+                        break
+                    backlog.put(piece)
+            backlog.end()
+            if self._until.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(sending, LINGER)
+            else:
+                await sending
+        finally:
+            await cancel(sending)
+            backlog.close()
+
+    async def _send(self, backlog: "Backlog", send: Send) -> None:
+        piece = await backlog.take()
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while piece:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await backlog.take()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Backlog:
+    """What waits to be sent."""
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 closed by `close`
+        self._sent = self._size = 0
+        self._ended = False
+        self._news = asyncio.Event()
+
+    def put(self, piece: bytes) -> None:
+        """Add to it."""
+        self._file.seek(self._size)
+        self._size += self._file.write(piece)
+        self._news.set()
+
+    def end(self) -> None:
+        """Nothing more will be added."""
+        self._ended = True
+        self._news.set()
+
+    async def take(self) -> bytes:
+        """Some of what comes next, as soon as there is anything; nothing at the end."""
+        while self._sent == self._size:
+            if self._ended:
+                return b""
+            self._news.clear()
+            await self._news.wait()
+        self._file.seek(self._sent)
+        piece = self._file.read(PIECE)
+        self._sent += len(piece)
+        if self._sent == self._size:
+            self._file.seek(0)
+            self._file.truncate()
+            self._sent = self._size = 0
+        return piece
+
+    def close(self) -> None:
+        """Forget it."""
+        self._file.close()

@@ -1,0 +1,111 @@
+"""How does a body of many lines of JSON arrive (NDJSON), of which there is never more than a little in memory?"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from milepost.errors import ServiceError, TooLarge
+from milepost.http.body import BODY_LIMIT, BodyReader, media_type
+from milepost.http.errors import UnsupportedMediaType
+from milepost.http.waiting import unless_stopped
+
+NDJSON: Final = "application/x-ndjson"
+
+B = TypeVar("B")
+
+
+class Line(NamedTuple, Generic[B]):
+    """A line of a body by its number, from 1, as what it decodes to, or why it does not."""
+
+    number: int
+    body: B | ServiceError
+
+
+class LineReader:
+    """Reads bodies of lines of one type, each of up to `limit` bytes, sent as one of some media types."""
+
+    def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT) -> None:
+        self._reader = BodyReader(shape, media_types)
+        self._media_types = tuple(media_types)
+        self._limit = limit
+
+    async def read(self, request: Request) -> "Lines[Any]":
+        """The lines, of which none has been read yet. Raises UnsupportedMediaType."""
+        if media_type(request) not in self._media_types:
+            wanted = " or ".join(self._media_types)
+            raise UnsupportedMediaType(f"The body must be sent as {wanted}.", self._media_types)
+        return Lines(request, self._reader, self._limit)
+
+
+class Lines(Generic[B]):
+    """The lines of a body, as they come. Empty ones are passed over, and counted."""
+
+    def __init__(self, request: Request, reader: BodyReader, limit: int) -> None:
+        self._request = request
+        self._reader = reader
+        self._limit = limit
+        self._rest = bytearray()
+        self._is_too_long = False
+        self.number = 0
+        """How many lines there have been."""
+        self.ended = False
+        """Whether that was all of the body."""
+
+    async def bunches(self, most: int, stopping: asyncio.Event) -> AsyncGenerator[list[Line[B]], None]:
+        """What has arrived, up to `most` lines at once, until all has, or `stopping` is set.
+
+        Raises ClientDisconnect when the client leaves before; what it left unfinished is no line.
+        """
+        while not self.ended and not stopping.is_set():
+            message = await unless_stopped(self._request.receive(), stopping)
+            if message is None:
+                return
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            bunch: list[Line[B]] = []
+            for text in self._split(message.get("body", b""), is_last=not message.get("more_body", False)):
+                self.number += 1
+                if text is None or text.strip():
+                    bunch.append(Line(self.number, self._decoded(text)))
+                if len(bunch) == most:
+                    yield bunch
+                    bunch = []
+            self.ended = not message.get("more_body", False)
+            if bunch:
+                yield bunch
+
+    def _split(self, piece: bytes, *, is_last: bool) -> Sequence[bytes | None]:
+        """The lines that this piece of the body ends; None for one that is too long, which is not kept."""
+        *ends, beginning = piece.split(b"\n")
+        lines: list[bytes | None] = []
+        for end in ends:
+            self._extend(end)
+            lines.append(self._taken())
+        self._extend(beginning)
+        if is_last and (self._rest or self._is_too_long):
+            lines.append(self._taken())
+        return lines
+
+    def _extend(self, piece: bytes) -> None:
+        self._is_too_long = self._is_too_long or len(self._rest) + len(piece) > self._limit
+        if self._is_too_long:
+            self._rest.clear()
+        else:
+            self._rest += piece
+
+    def _taken(self) -> bytes | None:
+        line = None if self._is_too_long else bytes(self._rest)
+        self._rest.clear()
+        self._is_too_long = False
+        return line
+
+    def _decoded(self, text: bytes | None) -> B | ServiceError:
+        if text is None:
+            return TooLarge(f"A line may have up to {self._limit} bytes.")
+        try:
+            body: B = self._reader.decode(text)
+        except ServiceError as error:
+            return error
+        return body
