@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from milepost import Context, Milepost, times
+from milepost import Context, Milepost, times, trigger
 from milepost.access.principal import LOCAL, Principal
 from milepost.errors import Invalid, NotOpen, Unavailable
 from milepost.http.dialect import Operation
@@ -443,3 +443,34 @@ async def test_opening_once_more_does_not_resume_a_paused_type(app: Milepost) ->
         await service.pause_type(LOCAL, "greet")
     async with app.opened() as service:
         assert [(info.name, info.paused) for info in await service.types()] == [("greet", True), ("spin", False)]
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ({"metadata": ["x"]}, "/metadata"),
+        ({"on_dependency_failure": "ignore"}, "/on_dependency_failure"),
+        ({"priority": 1.5}, "/priority"),
+        ({"run_at": 1.5}, "/run_at"),
+        ({"description": ["a"]}, "/description"),
+        ({"trigger": "daily"}, "/trigger"),
+        ({"keep_record": -5}, "/keep_record"),
+        ({"keep_result": "7d"}, "/keep_result"),
+        ({"parent": 7}, "/parent"),
+    ],
+)
+async def test_a_start_from_python_is_refused_by_name_for_what_no_record_can_keep(
+    tmp_path: Path, given: dict[str, Any], pointer: str
+) -> None:
+    app = Milepost(tmp_path / "tasks.db")
+
+    @app.task
+    async def work(ctx: Context) -> None:
+        await ctx.start("work", **given)
+
+    async with app.opened():
+        with pytest.raises(Invalid) as refused:
+            await app.start("work", **given)
+        assert [fault.pointer for fault in refused.value.faults] == [pointer]
+        task = await app.start("work", trigger=trigger.Trigger(every=times.HOUR), metadata={"a": [1]})
+        assert task.metadata == {"a": [1]}

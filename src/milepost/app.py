@@ -6,7 +6,9 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints, overload
+
+import msgspec
 
 from milepost import times
 from milepost.access.principal import LOCAL
@@ -236,7 +238,7 @@ class Milepost:
     async def _start_child(self, parent: Task, wish: ChildStart) -> Task:
         """See `milepost.engine.relatives.StartChild`."""
         try:
-            start = Start(type=wish.type, input=wish.input, **wish.options)
+            start = _checked(Start(type=wish.type, input=wish.input, **wish.options))
         except TypeError as error:  # an option that there is not
             raise Invalid(Fault(f"{error}.")) from None
         return await self.service.start_child(parent, start, wish.key)
@@ -312,11 +314,25 @@ class Milepost:
 
 
 def _wish(start: Mapping[str, Any]) -> Wish:
-    """A start as somebody wrote it in Python. Raises ValueError and TypeError."""
+    """A start as somebody wrote it in Python. Raises ValueError, TypeError, and Invalid for a value of a wrong type."""
     given = dict(start)
     key = given.pop("idempotency_key", None)
     timeout = given.pop("timeout", None)
-    return Wish(Start(**given, timeout=None if timeout is None else times.parse_duration(timeout)), key)
+    return Wish(_checked(Start(**given, timeout=None if timeout is None else times.parse_duration(timeout))), key)
+
+
+def _checked(start: Start) -> Start:
+    """The start, once its values are of the types that a record can keep. Raises Invalid, naming the field."""
+    for name, kind in _KINDS.items():
+        value = getattr(start, name)
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise Invalid(Fault(f"{str(error).split(' - at ')[0]}.", f"/{name}")) from None
+    return start
+
+
+_KINDS: Final = {name: kind for name, kind in get_type_hints(Start).items() if name != "input"}
 
 
 def _path(store: str | Path) -> Path:

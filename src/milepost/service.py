@@ -45,7 +45,7 @@ from milepost.store.protocol import Filter as Filter  # dialects take these from
 from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.task import FileResult, JsonResult, State, Task, parse_id
-from milepost.times import SECOND, Clock, never_back
+from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
 
@@ -235,11 +235,11 @@ class Service:
 
         `until_end`: only its end counts. Raises NotFound, also when it disappears.
         """
-        deadline = self.clock() + timeout
+        deadline = elapsed() + timeout  # no clock that somebody sets
         task = await self.get(principal, task_id)
         seen = task.version if version is None else version
         while not (task.state.terminal or (task.version > seen and not until_end)):
-            left = deadline - self.clock()
+            left = deadline - elapsed()
             if left <= 0:
                 break
             await self.store.wait(task.id, version=task.version if until_end else seen, timeout=left)

@@ -233,6 +233,8 @@ _RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
     ("unique_key", lambda s, _: s.unique_key == "", "Must not be empty."),
     ("priority", lambda s, _: abs(s.priority or 0) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way."),
     ("timeout", lambda s, _: s.timeout is not None and s.timeout <= 0, "Must be more than 0."),
+    ("keep_result", lambda s, _: (s.keep_result or 0) < 0, "Must not be negative."),
+    ("keep_record", lambda s, _: (s.keep_record or 0) < 0, "Must not be negative."),
     ("start_by", lambda s, now: s.start_by is not None and s.start_by <= now, "Must lie ahead."),
     (
         "max_attempts",

@@ -41,3 +41,9 @@ def test_stores_that_are_none(command: Command, tmp_path: Path) -> None:
     assert outcome.code == Exit.FAILED
     assert "is not a SQLite database" in outcome.err
     assert command("migrate", "--store", tmp_path / "no" / "x.db", "--create").code == Exit.FAILED
+
+
+def test_what_no_database_can_be_in_is_told_in_one_line(command: Command, tmp_path: Path) -> None:
+    outcome = command("migrate", "--store", str(tmp_path))
+    assert outcome.code == Exit.FAILED
+    assert outcome.err == f"milepost: --store: {tmp_path} can't be opened (it is no file that a database can be in).\n"

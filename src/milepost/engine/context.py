@@ -267,7 +267,7 @@ class Context(_Face):
         except LookupError as error:
             raise TaskError(str(error.args[0]), code="no_child", retry=False) from error
         if any(fate(child) is Fate.OPEN for child in found):
-            await self._channel.save(UNSET if state is UNSET else msgspec.json.encode(state))
+            await self._channel.save(UNSET if state is UNSET else _state(state))
             self._park_if_due()
             raise Parked(StopReason.CHILDREN, ids)
         failed = [child for child in found if fate(child) is Fate.FAILED]

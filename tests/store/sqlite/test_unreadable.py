@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from milepost.store.protocol import Wanted
+from milepost.store.protocol import Deleted, Wanted
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
 from tests.store.scene import Scene
@@ -45,3 +45,13 @@ async def test_others_are_listed_and_come_due_and_expire(path: Path, scene: Scen
     assert await scene.store.enqueue_due(now=scene.now, limit=10) == [good.id]
     assert (await scene.read(good)).state is State.QUEUED
     assert (await scene.store.expire(now=scene.now, limit=10)).ids == (older.id,)
+
+
+async def test_what_it_waits_for_can_end_and_others_hear_of_it(path: Path, scene: Scene) -> None:
+    root = await scene.run()
+    bad, good = await scene.start(depends_on=(root.id,)), await scene.start(depends_on=(root.id,))
+    damage(path, bad)
+    await scene.fail(root)
+    assert (await scene.read(good)).state is State.FAILED
+    assert isinstance(await scene.delete(good), Deleted)
+    assert isinstance(await scene.delete(root), Deleted)

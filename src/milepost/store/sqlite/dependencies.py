@@ -111,8 +111,8 @@ def settle(
 def bereave(transaction: Transaction, ids: Iterable[str], now: int) -> None:
     """Let those that still wait for tasks which are gone take note of that."""
     for task_id in ids:
-        for row in transaction.rows("waiting_dependents", (task_id,)):
-            _spread(transaction, _review(transaction, rows.record(row), now), now)
+        for dependent in rows.readable(transaction.rows("waiting_dependents", (task_id,))):
+            _spread(transaction, _review(transaction, dependent, now), now)
 
 
 def _write(transaction: Transaction, stored: Stored, step: Step) -> Task:
@@ -171,10 +171,10 @@ def _react(transaction: Transaction, task: Task, now: int, *, revives: bool) -> 
     its = fate(task)
     if its is Fate.MET:
         transaction.run("meet_edges", (task.id,))
-    for dependent in map(rows.record, waiting):
+    for dependent in rows.readable(waiting):
         yield dependent, _review(transaction, dependent, now)
     if its is Fate.OPEN and revives:
-        for dependent in map(rows.record, transaction.rows("failed_dependents", (task.id,))):
+        for dependent in rows.readable(transaction.rows("failed_dependents", (task.id,))):
             yield dependent, _revive(transaction, dependent, now)
 
 

@@ -4,6 +4,7 @@
 `application_id` tells a store from other programs' databases.
 """
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import resources
@@ -59,6 +60,8 @@ def _connected(path: Path, busy_timeout: int) -> Iterator[apsw.Connection]:
         raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
     except apsw.BusyError as error:
         raise StoreBusy(f"Another program has locked {path}.") from error
+    except apsw.CantOpenError as error:
+        raise OSError(errno.EINVAL, "it is no file that a database can be in") from error
     except (apsw.FullError, apsw.IOError) as error:
         # Readers and writers share memory through a file, for which there may be no room either.
         if getattr(error, "extendedresult", 0) not in (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE):
@@ -81,9 +84,14 @@ def _run(connection: apsw.Connection, scripts: Sequence[str], *, version: int) -
 
 
 def _version(connection: apsw.Connection, path: Path, newest: int) -> int:
-    application = connection.pragma("application_id")
-    version = int(connection.pragma("user_version"))
-    tables = connection.execute(SQL["count_tables"]).get
+    connection.execute(SQL["begin_reading"])  # of one moment: somebody else may be making the store just now
+    try:
+        application = connection.pragma("application_id")
+        version = int(connection.pragma("user_version"))
+        tables = connection.execute(SQL["count_tables"]).get
+    finally:
+        if connection.in_transaction:
+            connection.execute(SQL["rollback"])
     if application != APPLICATION_ID and (application or version or tables):
         raise ForeignDatabase(f"{path} is another program's database. Give the store another path.")
     if version > newest:

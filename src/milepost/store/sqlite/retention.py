@@ -47,7 +47,7 @@ def _delete(transaction: Transaction, item: Deletion, now: int) -> Deleted:
 
 def _dependents(transaction: Transaction, task_id: str, scope: Scope, now: int) -> list[Stored]:
     parameters = {"dependency": task_id, "now": now, **records.visibility(scope)}
-    return [rows.record(found) for found in transaction.rows("visible_dependents", parameters)]
+    return rows.readable(transaction.rows("visible_dependents", parameters))
 
 
 def expire(transaction: Transaction, *, now: int, limit: int) -> Deleted:
