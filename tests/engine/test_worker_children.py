@@ -193,6 +193,20 @@ async def test_every_runner_can_start_and_wait(bench: Bench, runner: str) -> Non
     assert child.timeout == 60_000_000
 
 
+async def test_a_child_is_kept_until_its_parent_has_ended(bench: Bench) -> None:
+    @bench.app.task
+    async def patient(ctx: Context) -> list[str]:
+        brief = await ctx.start("double", {"n": 1}, keep_record=0)
+        found = await ctx.wait(brief, await ctx.start("double", {"n": 2}))
+        return [str(child.state) for child in found]
+
+    async with bench.working(concurrency=1):
+        task = await bench.start("patient")
+        await bench.end(task)
+    assert await bench.result(task) == ["succeeded", "succeeded"]
+    assert len(await children(bench, task)) == 1
+
+
 async def test_a_circle_of_waits_fails_the_one_that_closes_it(bench: Bench) -> None:
     @bench.app.task
     async def parent(ctx: Context) -> None:

@@ -47,7 +47,7 @@ from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
 from milepost.service import Filter, LogPage
 from milepost.task import Task, parse_id
-from milepost.times import SECOND
+from milepost.times import SECOND, elapsed
 
 _JSON: Final = ((b"content-type", JSON.encode()), (b"x-content-type-options", b"nosniff"))
 _REVALIDATE: Final = (b"cache-control", b"private, no-cache")
@@ -175,11 +175,11 @@ class Native:
         return _json(LogBody([entry_body(entry) for entry in page.entries], following))
 
     async def _log_page(self, call: Call[LogQuery, None]) -> LogPage:
-        query, task_id, clock = call.query, call.path["id"], call.service.clock
-        deadline = clock() + round(query.wait * SECOND)
+        query, task_id = call.query, call.path["id"]
+        deadline = elapsed() + round(query.wait * SECOND)
         while True:
             page = await call.service.log(call.principal, task_id, after=query.after, limit=query.limit)
-            left = deadline - clock()
+            left = deadline - elapsed()
             if page.entries or page.task.state.terminal or left <= 0 or call.stopping.is_set():
                 return page
             await call.wait(task_id, timeout=left, version=page.task.version)

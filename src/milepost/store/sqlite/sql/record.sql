@@ -60,15 +60,17 @@ RETURNING number
  OR ((t.owner = :name OR t.assignee = :name) AND t.tenant IN (SELECT value FROM json_each(:own))))
 
 -- name: kept
--- Part: what has not expired. An unfinished dependent keeps a record from that.
+-- Part: what has not expired. An unfinished dependent, or parent, keeps a record from that.
 (t.expires_at IS NULL OR t.expires_at > :now OR {waited_for})
 
 -- name: waited_for
--- Part: whether an unfinished task depends on this one.
-EXISTS (
+-- Part: whether an unfinished task depends on this one, or has started it and may ask for it again.
+(EXISTS (
     SELECT 1 FROM edge JOIN task AS waiting ON waiting.row = edge.dependent
     WHERE edge.dependency = t.id AND waiting.finished_at IS NULL
-)
+) OR (t.parent IS NOT NULL AND EXISTS (
+    SELECT 1 FROM task AS parent WHERE parent.id = t.parent AND parent.finished_at IS NULL AND parent.runner <> 'external'
+)))
 
 -- name: get
 -- The record of an id, for who may see it.
