@@ -4,6 +4,7 @@ Of requests that are right by the document, a few are refused all the same: for 
 ahead. No JSON Schema can say that, so each such reason is listed here with its place, and no other is accepted.
 """
 
+import json
 import re
 from typing import Any
 
@@ -47,6 +48,13 @@ def problems_are_told(ctx: Any, response: Any, case: Any) -> None:
         assert problem["status"] == response.status_code
         assert problem["detail"]
         assert response.status_code != 422 or problem.get("errors") or problem["type"].endswith("-reused"), problem
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: Any, value: Any) -> bytes:
+    """What the document describes is one line; a few of the same are sent."""
+    line = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return b"".join(line + b"\n" for _ in range(3))
 
 
 @schemathesis.hook
