@@ -84,9 +84,8 @@ async def test_all_that_the_document_says_is_so(url: str, tmp_path: Path, caplog
     async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
         first, named = await client.get("/openapi.json"), await client.get("/openapi/native.json")
         assert first.json() == named.json(), "what holds of the one document holds of the other"
-        for kind in ("echo", "wait", "foreign"):
-            tasks = (await client.get("/v1/tasks", params={"type": kind})).json()["tasks"]
-            assert tasks, "the requests have come further than to a refusal"
+        tasks = (await client.get("/v1/tasks")).json()["tasks"]
+        assert tasks, "the requests have come further than to a refusal"
         started = await client.post("/v1/tasks", json={"type": "echo", "priority": 1_000_000})
         assert started.status_code == 202, "and it goes on as before"
 
