@@ -61,7 +61,7 @@ def _connected(path: Path, busy_timeout: int) -> Iterator[apsw.Connection]:
     except apsw.BusyError as error:
         raise StoreBusy(f"Another program has locked {path}.") from error
     except apsw.CantOpenError as error:
-        if path.is_file():
+        if not path.exists() or path.is_file():
             raise  # the disk failed
         raise OSError(errno.EINVAL, "it is no file that a database can be in") from error
     except (apsw.FullError, apsw.IOError) as error:
