@@ -237,6 +237,7 @@ def test_a_worker_that_is_stuck_is_followed_by_a_fresh_one(tmp_path: Path) -> No
     server = Server(tmp_path, "--concurrency", "1", "--grace", "0")
     try:
         stuck = server.start("cling")
+        server.wait(stuck, "running")  # types take turns: the other could come first
         neighbour = server.start("echo", text="hi")
         assert server.wait(stuck)["failure"]["code"] == "timeout"
         first = server.worker()
