@@ -37,7 +37,9 @@ class Uvicorn:
         self._reading.start()
         self._told: list[str] = []
         [port] = self.said(r"running on http://127\.0\.0\.1:(\d+)")
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE)
+        # With several processes it says that it runs before the first of them listens.
+        patient = httpx2.HTTPTransport(retries=8)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, transport=patient)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
