@@ -135,8 +135,12 @@ def _waiting(transaction: Transaction, stored: Stored, step: Step, now: int) -> 
 
 
 def _cancel_children(transaction: Transaction, task: Task, now: int) -> None:
-    """Cancel what a task has started, what that has started, and so on."""
+    """Cancel what a task has started, what that has started, and so on; then tell those that wait for any of these.
+
+    Not before, so that children that wait for each other are all cancelled.
+    """
     asked = deque([task.id])
+    moved: list[Task] = []
     while asked:
         for child in rows.readable(transaction.rows("unfinished_children", (asked.popleft(),))):
             step = lifecycle.cancel(child.task, now=now)
@@ -144,8 +148,10 @@ def _cancel_children(transaction: Transaction, task: Task, now: int) -> None:
                 continue  # it was asked before, and has passed it on
             after = _write(transaction, child, step)
             if fate(child.task) is not fate(after):
-                _spread(transaction, after, now)
+                moved.append(after)
             asked.append(after.id)
+    for after in moved:
+        _spread(transaction, after, now)
 
 
 def _spread(transaction: Transaction, task: Task, now: int, *, revives: bool = True) -> None:
