@@ -128,6 +128,9 @@ async def test_a_trigger_is_shown_as_it_was_said(trigger: Any, shown: Any, clien
         ({"type": "export", "trigger": {"cron": "* * * * *", "timezone": "Mars"}}, ["/trigger/timezone"]),
         ({"type": "export", "trigger": {"sometimes": 1}}, ["/trigger/sometimes"]),
         ({"type": "export", "runner": "loop", "lease_seconds": 5}, ["/lease_seconds"]),
+        ({"type": "export", "state": "running"}, ["/state"]),
+        ({"type": "export", "runner": "external", "state": "failed"}, ["/state"]),
+        ({"type": "export", "runner": "external", "input": {"row": 1}}, ["/input/row"]),
     ],
 )
 async def test_all_that_is_wrong_with_a_start_is_pointed_at(
@@ -532,6 +535,11 @@ async def test_a_client_drives_its_external_task(client: httpx2.AsyncClient) -> 
     done = await client.patch(url, json={"state": "succeeded", "result": {"found": [1, None]}})
     assert (done.json()["state"], done.json()["result"]) == ("succeeded", {"found": [1, None]})
     assert (await client.get(f"{url}/result")).json() == {"found": [1, None]}
+
+
+async def test_an_external_task_may_begin_as_running(client: httpx2.AsyncClient) -> None:
+    started = (await post(client, {"type": "agent-work", "runner": "external", "state": "running"})).json()
+    assert (started["state"], started["attempt"], started["started_at"]) == ("running", 1, started["created_at"])
 
 
 async def test_an_external_task_fails_as_its_client_says(client: httpx2.AsyncClient, tasks: Tasks) -> None:

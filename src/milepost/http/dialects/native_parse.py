@@ -7,7 +7,7 @@ from milepost.errors import Fault, Invalid
 from milepost.http.dialects.native_shapes import StartBody, TriggerBody, UpdateBody
 from milepost.http.faults import sentence
 from milepost.start import Start
-from milepost.task import Counts, Failure
+from milepost.task import Counts, Failure, State
 from milepost.trigger import Trigger
 from milepost.update import Update
 
@@ -15,6 +15,7 @@ from milepost.update import Update
 def wish(body: StartBody) -> Start:
     """What is to be started. Raises Invalid."""
     given = msgspec.structs.asdict(body)
+    given["state"] = None if body.state is None else State(body.state)
     given["trigger"] = None if body.trigger is None else _trigger(body.trigger)
     return Start(**given)
 

@@ -167,6 +167,10 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     runner: Annotated[
         Runner | None, Meta(description="`process` for a process of its own, `external` when the client drives it.")
     ] = None
+    state: Annotated[
+        Literal["running"] | None,
+        Meta(description="External tasks: to begin with; of a registered type it takes deliveries at once."),
+    ] = None
     lease_seconds: (
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None
