@@ -18,7 +18,7 @@ LAYERS = (
     ("task",),
     ("step",),
     ("lifecycle",),
-    ("dependency",),
+    ("dependency", "delivery"),
     ("store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
     ("start", "update", "told", "service"),
