@@ -3,10 +3,14 @@
 import asyncio
 
 from milepost import lifecycle
-from milepost.store.protocol import Created, Deleted, Wanted
-from milepost.task import Counts, State, Task
+from milepost.lifecycle import Step
+from milepost.store.protocol import EVERYTHING, Created, Creation, Deleted, IdempotencyKey, LeaseLost, Wanted
+from milepost.task import Counts, DeliveredFile, State, Task
+from milepost.times import DAY
 
 from .scene import BOB, Scene, draft
+
+ONE, TWO, THREE = [DeliveredFile(f"f/{n}", f"{n}.txt", "text/plain", n, str(n) * 64) for n in (1, 2, 3)]
 
 
 async def standing(scene: Scene, **fields: object) -> Task:
@@ -129,3 +133,38 @@ class Children:
         after = await scene.read(parent)
         assert (after.counts, after.progress) == (Counts(100, 100, 20), 1.0)
         assert after.version == parent.version + 200
+
+    async def test_a_task_has_the_files_that_were_delivered_with_it(self, scene: Scene, other: Scene) -> None:
+        made = await scene.try_start(draft(), files=(ONE, TWO))
+        assert isinstance(made, Created)
+        plain = await scene.start()
+        await other.enlist()
+        claimed = await other.claim()
+        assert [(one.task.id, one.files) for one in claimed] == [(made.task.id, (ONE, TWO)), (plain.id, ())]
+        cold = await other.store.cold([made.task.id, plain.id], EVERYTHING, now=scene.now)
+        assert [part and part.files for part in cold] == [(ONE, TWO), ()]
+        assert await other.store.known_files([ONE.key, "nobody's", TWO.key]) == {ONE.key, TWO.key}
+
+    async def test_what_was_not_made_has_no_files(self, scene: Scene) -> None:
+        key = IdempotencyKey("k", b"1", scene.now + DAY)
+        parent = await scene.failed()
+        made = await scene.try_start(draft(parent=parent.id), key=key, files=(ONE,))
+        again = await scene.try_start(draft(parent=parent.id), key=key, files=(TWO,))
+        assert isinstance(made, Created)
+        assert again == Created(made.task, replayed=True)
+        creation = Creation(draft(parent=parent.id), b"{}", Step, EVERYTHING, parent_epoch=1, files=(THREE,))
+        (refused,) = await scene.store.create([creation], now=scene.now)
+        assert isinstance(refused, LeaseLost)
+        assert await scene.store.known_files([ONE.key, TWO.key, THREE.key]) == {ONE.key}
+
+    async def test_delivered_files_go_with_the_record(self, scene: Scene) -> None:
+        tasks = []
+        for file in (ONE, TWO):
+            made = await scene.try_start(draft(keep_record=DAY), files=(file,))
+            assert isinstance(made, Created)
+            tasks.append(await scene.change(made.task, lifecycle.cancel))
+        assert await scene.delete(tasks[0]) == Deleted((tasks[0].id,), (ONE.key,))
+        assert await scene.store.known_files([ONE.key, TWO.key]) == {TWO.key}
+        scene.now += DAY
+        assert await scene.store.expire(now=scene.now, limit=10) == Deleted((tasks[1].id,), (TWO.key,))
+        assert await scene.store.known_files([TWO.key]) == set()

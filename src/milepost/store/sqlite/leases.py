@@ -56,13 +56,13 @@ def claim(
     seen: set[int] = set()
     while len(claimed) < limit and (chosen := _choose(transaction, wanted, limit - len(claimed), seen)):
         for row in chosen:
-            *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
+            *cells, given, checkpoint, files = transaction.rows("get_row_with_cold", (row,))[0]
             for stored in rows.readable([cells]):
                 if _missed_its_start(stored.task, now):
                     dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
                     continue
                 task = dependencies.save(transaction, stored, _claim(stored.task, worker, now), now)
-                claimed.append(Claimed(task, given, checkpoint))
+                claimed.append(Claimed(task, given, checkpoint, rows.files(files)))
         seen.update(chosen)
     return claimed
 
