@@ -8,11 +8,12 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 from jsonschema_rs import ValidationErrorKind
+from msgspec.structs import replace
 
 from milepost import trigger as triggers
 from milepost.errors import Fault, Invalid, pointer
 from milepost.store.protocol import TypeInfo
-from milepost.task import TYPE_NAME, DependencyFailure, Runner, State, Task, parse_id
+from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
 from milepost.times import DAY
 from milepost.trigger import Trigger
 
@@ -73,9 +74,16 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     blocked_reason: str | None = None
     lease_seconds: int | None = None
 
+    files: tuple[DeliveredFile, ...] = ()
+    """Stored already, and the task's from then on."""
+
     def fingerprint(self) -> bytes:
-        """A hash that is the same for the same request, whatever the order of its fields."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+        """A hash that is the same for the same request, whatever the order of its fields.
+
+        The same files sent again are the same, although they are stored anew.
+        """
+        known = replace(self, files=tuple(replace(file, key="") for file in self.files)) if self.files else self
+        return hashlib.sha256(msgspec.json.encode(known, order="deterministic")).digest()
 
 
 class Retention(msgspec.Struct, frozen=True):
