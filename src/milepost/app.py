@@ -21,6 +21,7 @@ from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.errors import Fault, Invalid, NotOpen
 from milepost.files.folder import FolderFiles
+from milepost.intake import Upload
 from milepost.service import Service
 from milepost.start import Start
 from milepost.task import Task
@@ -273,16 +274,46 @@ class Milepost:
         priority, depends_on … Raises ValueError for a timeout that is none, milepost.errors.Invalid and its kin,
         NotOpen, and RuntimeError on another event loop.
         """
+        service = self._here()
+        limit = None if timeout is None else times.parse_duration(timeout)
+        start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, timeout=limit, **options)
+        created = await service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
+        return created.task
+
+    async def deliver(
+        self,
+        standing: Task | str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        files: Iterable[Path | str] = (),
+        idempotency_key: str | None = None,
+    ) -> Task:
+        """Deliver to a standing task, given or named by its id: the task that this starts, of the same type.
+
+        Its input is the standing task's own with `input` over it; it finds copies of the `files` in `ctx.files`. Raises
+        milepost.errors.NotFound, Conflict (it takes none, or none now), Invalid, TooLarge, and OSError for a file that
+        can't be read; else as `start`.
+        """
+        service = self._here()
+        paths = [Path(file) for file in files]
+        created = await service.deliver(
+            LOCAL,
+            standing.id if isinstance(standing, Task) else standing,
+            input=input or {},
+            files=[Upload(path, path.name) for path in paths],
+            idempotency_key=idempotency_key,
+        )
+        return created.task
+
+    def _here(self) -> Service:
+        """The service, on the event loop that it belongs to. Raises NotOpen, RuntimeError."""
         service = self.service
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
                 "This Milepost is open on another event loop. From a plain function that Starlette or FastAPI runs in "
                 "a thread, call anyio.from_thread.run(app.start, TYPE, INPUT)."
             )
-        limit = None if timeout is None else times.parse_duration(timeout)
-        start = Start(type=type, input=input or {}, owner=owner, tenant=tenant, timeout=limit, **options)
-        created = await service.start(LOCAL, start, origin="python", idempotency_key=idempotency_key)
-        return created.task
+        return service
 
 
 def _path(store: str | Path) -> Path:
