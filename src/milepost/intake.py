@@ -102,7 +102,9 @@ async def _kept(files: FileStore, upload: Upload, room: int) -> DeliveredFile:
         try:
             stored = await files.put(_bounded(source, room))
         except OSError as error:
-            raise Unavailable(f"The file could not be stored ({error.strerror}); nothing was changed.") from error
+            raise Unavailable(
+                f"The file could not be stored ({error.strerror or error}); nothing was changed."
+            ) from error
     name = file_name(upload.name)
     media_type = upload.media_type or mimetypes.guess_type(name)[0] or UNKNOWN
     return DeliveredFile(stored.key, name, media_type[:MAX_MEDIA_TYPE], stored.size, stored.sha256)

@@ -121,6 +121,8 @@ class Operation:
     """The type that the body, JSON, is decoded to. None: the handler reads the request itself, if anything."""
     media_types: Sequence[str] = (JSON,)
     """Of the body."""
+    takes_files: bool = False
+    """Whether the body may be a file instead, which the handler gets as an `Upload`; see `milepost.http.upload`."""
     answers: Mapping[int, Answer] = field(default_factory=dict)
     changes: bool | None = None
     """Whether it changes something; by default, whether its method may."""

@@ -16,6 +16,7 @@ from milepost.http.body import BodyReader
 from milepost.http.dialect import Dialect, Operation
 from milepost.http.errors import MethodNotAllowed
 from milepost.http.query import QueryReader
+from milepost.http.upload import UploadReader
 
 
 class Route:
@@ -25,7 +26,8 @@ class Route:
         self.dialect = dialect
         self.operation = operation
         self.query = QueryReader(operation.query)
-        self.body = None if operation.body is None else BodyReader(operation.body, operation.media_types)
+        reader = UploadReader if operation.takes_files else BodyReader
+        self.body = None if operation.body is None else reader(operation.body, operation.media_types)
         self.parameters = [
             (segment[1:-1], index) for index, segment in enumerate(split(operation.path)) if _is_parameter(segment)
         ]

@@ -43,6 +43,13 @@ Key = Annotated[
         description="The same key with the same body is the same task, for 24 hours; with another body it is refused.",
     ),
 ]
+Disposition = Annotated[
+    str,
+    Meta(
+        description='The body is a file of this name: `attachment; filename="a.txt"` (RFC 6266).',
+        extra_json_schema={"pattern": "^[!-~]([ -~]*[!-~])?$"},
+    ),
+]
 Prefer = Annotated[str, Meta(description="`wait=N` waits up to N seconds, 60 at most, for the end (RFC 7240).")]
 _TAG: Final = '(W/)?"[!#-~]*"'
 IfMatch = Annotated[
@@ -175,6 +182,15 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None
     ) = None
+
+
+class DeliveryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is delivered to a standing task."""
+
+    input: Annotated[
+        dict[str, Any],
+        Meta(description="Goes over the task's own; both together are checked against the type's schema."),
+    ] = {}
 
 
 class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
