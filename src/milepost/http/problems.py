@@ -28,6 +28,8 @@ STATUSES: Final[dict[type[ServiceError], int]] = {
     errors.NotReady: 409,
     errors.UniqueKeyConflict: 409,
     errors.DependentsConflict: 409,
+    errors.ParentLost: 409,
+    errors.ParentStopping: 409,
     errors.Gone: 410,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
