@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,10 @@ async def test_a_file_is_delivered_as_it_is(client: httpx2.AsyncClient, url: str
     named = await client.post(url, content=b"some text", headers=FILE)
     assert named.status_code == 202
     assert await files(service, named.json()["id"]) == [("a.txt", "text/plain", 9)]
+    shown = await client.get(f"/v1/tasks/{named.json()['id']}?include=files")
+    assert shown.json()["files"] == [
+        {"name": "a.txt", "media_type": "text/plain", "size": 9, "sha256": sha256(b"some text").hexdigest()}
+    ]
     plain = await client.post(url, content=b"", headers={"content-type": "application/octet-stream"})
     assert await files(service, plain.json()["id"]) == [("file", "application/octet-stream", 0)]
 

@@ -16,7 +16,7 @@ from milepost.http.credentials import bearer
 from milepost.http.dialect import JSON, Call, NoQuery, Operation
 from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, wish
-from milepost.http.dialects.native_render import entry_body, task_body, type_body
+from milepost.http.dialects.native_render import entry_body, part_body, task_body, type_body
 from milepost.http.dialects.native_shapes import (
     LONGEST_KEY,
     DeletedBody,
@@ -141,8 +141,7 @@ class Native:
         cold = await call.service.cold(call.principal, task_id)
         body = _body(call, task)
         for part in query.include:
-            value = getattr(cold, part)
-            setattr(body, part, msgspec.Raw(value) if isinstance(value, bytes) else value)
+            setattr(body, part, part_body(getattr(cold, part)))
         canonical = "include=" + ",".join(sorted(set(query.include)))
         return self._answer(call, task, query=canonical, body=body)
 

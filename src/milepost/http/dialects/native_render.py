@@ -1,12 +1,13 @@
 """How do the record, an entry of its log and a task type look in the native API?"""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from milepost.http.dialects.native_shapes import EntryBody, ResultLink, TaskBody, TriggerText, TypeBody
+from milepost.http.dialects.native_shapes import EntryBody, FileBody, ResultLink, TaskBody, TriggerText, TypeBody
 from milepost.service import TypeInfo
-from milepost.task import Entry, FileResult, JsonResult, Task
+from milepost.task import DeliveredFile, Entry, FileResult, JsonResult, Task
 from milepost.times import SECOND, to_rfc3339
 from milepost.trigger import Trigger
 
@@ -98,6 +99,15 @@ def type_body(info: TypeInfo) -> TypeBody:
         keep_result=_seconds(info.keep_result),
         keep_record=_seconds(info.keep_record),
     )
+
+
+def part_body(part: bytes | str | Sequence[DeliveredFile] | None) -> msgspec.Raw | str | list[FileBody] | None:
+    """A cold part of the record: JSON as it is, text, or files."""
+    if isinstance(part, bytes):
+        return msgspec.Raw(part)
+    if part is None or isinstance(part, str):
+        return part
+    return [FileBody(file.name, file.media_type, file.size, file.sha256) for file in part]
 
 
 def _result(result: JsonResult | FileResult | None, url: str) -> msgspec.Raw | ResultLink | None:

@@ -34,7 +34,7 @@ Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at m
 Expression = Annotated[str, Meta(min_length=1, max_length=200)]
 QueryText = Annotated[str, Meta(extra_json_schema=_NO_NUL)]
 _ZERO: Final = cast("Whole", 0)
-Part = Literal["input", "checkpoint", "traceback"]
+Part = Literal["input", "checkpoint", "traceback", "files"]
 
 Key = Annotated[
     str,
@@ -243,6 +243,15 @@ class ResultLink(msgspec.Struct, frozen=True):
     url: Annotated[str, Meta(description="Where to fetch it.", extra_json_schema={"format": "uri-reference"})]
 
 
+class FileBody(msgspec.Struct, frozen=True):
+    """A file that was delivered with a task's input."""
+
+    name: str
+    media_type: str
+    size: Annotated[int, Meta(description="Bytes.")]
+    sha256: str
+
+
 class TaskBody(msgspec.Struct, kw_only=True, gc=False):
     """The record of a task. Every field is there, null where it has no value, but for those asked for by `include`."""
 
@@ -305,6 +314,9 @@ class TaskBody(msgspec.Struct, kw_only=True, gc=False):
     input: Annotated[Any, Meta(description="With `include=input`.")] = UNSET
     checkpoint: Annotated[Any, Meta(description="With `include=checkpoint`: what it saved last.")] = UNSET
     traceback: Annotated[str | None | UnsetType, Meta(description="With `include=traceback`, for admins.")] = UNSET
+    files: Annotated[
+        list[FileBody] | UnsetType, Meta(description="With `include=files`: what was delivered with its input.")
+    ] = UNSET
 
 
 class EntryBody(msgspec.Struct, gc=False):
