@@ -38,6 +38,7 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("next_run", {}),
     ("relabel", {"title": "Export", "metadata": {"a": 1}}),
     ("expire_result", {}),
+    ("count", {"counts": Counts(1, 2)}),
     *(("drive", {"state": state}) for state in State),
     ("drive", {"state": State.BLOCKED, "blocked_by": ("other",), "blocked_reason": "Waits for Ann."}),
     ("drive", {"state": State.RUNNING, "report": Report(2.0), "title": "Export"}),
@@ -110,6 +111,8 @@ def untimely(move: Move) -> bool:
             return task.runner == "external"
         case "drive":
             return task.runner != "external" or move.arguments["state"] not in LEGAL["drive"][task.state]
+        case "count":
+            return task.runner != "external"
         case "miss_start":
             return task.started_at is not None or task.start_by is None or task.start_by > now
         case "next_run":

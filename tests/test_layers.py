@@ -18,10 +18,10 @@ LAYERS = (
     ("task",),
     ("step",),
     ("lifecycle",),
-    ("dependency", "notice", "turns"),
+    ("dependency", "delivery", "notice", "turns"),
     ("store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "service"),
+    ("start", "update", "told", "intake", "service"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -37,7 +37,7 @@ class Apart(NamedTuple):
 APART = (
     # Stores can be exchanged because only their protocols are known.
     Apart(
-        ("start", "update", "told", "service", "engine", "http"),
+        ("start", "update", "told", "intake", "service", "engine", "http"),
         ("store", "files"),
         but=("store.protocol", "files.protocol"),
     ),
@@ -158,12 +158,12 @@ def tree(folder: Path, files: Mapping[str, str]) -> Path:
         (
             "service",
             "from milepost.files import folder",
-            "service, line 1: files.folder is not for start, update, told, service, engine, http",
+            "service, line 1: files.folder is not for start, update, told, intake, service, engine, http",
         ),
         (
             "engine/worker",
             "from milepost.store.sqlite.rows import record",
-            "engine.worker, line 1: store.sqlite.rows is not for start, update, told, service, engine, http",
+            "engine.worker, line 1: store.sqlite.rows is not for start, update, told, intake, service, engine, http",
         ),
         (
             "http/dialects/quant",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from milepost.errors import Invalid
 from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_METADATA, MAX_NAME, MAX_TEXT, Start, draft
 from milepost.store.protocol import TypeInfo
-from milepost.task import Task
+from milepost.task import State, Task
 from milepost.times import DAY, HOUR
 from milepost.trigger import Trigger
 
@@ -81,6 +81,13 @@ def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
     assert faults(Start(type="export", input={"index": "u"}, runner="thread")).keys() == {"/runner"}
 
 
+def test_of_a_task_that_takes_deliveries_arguments_may_lack_and_none_may_be_wrong() -> None:
+    task = drafted(Start(type="export", runner="external", state=State.RUNNING))
+    assert (task.runner, task.max_attempts, task.timeout, task.priority) == ("external", 4, HOUR, 3)
+    wrong = Start(type="export", runner="external", input={"index": 1, "more": 1})
+    assert faults(wrong).keys() == {"/input/index", "/input/more"}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -100,6 +107,7 @@ def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
         ("max_attempts", 0),
         ("max_attempts", MAX_ATTEMPTS + 1),
         ("lease_seconds", 5),
+        ("state", State.RUNNING),
     ],
 )
 def test_a_field_out_of_its_bounds_is_named(field: str, value: object) -> None:

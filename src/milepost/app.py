@@ -23,6 +23,7 @@ from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.errors import Fault, Invalid, NotOpen, ServiceError, Unavailable
 from milepost.files.folder import FolderFiles
+from milepost.intake import Upload
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
 from milepost.store.protocol import StoreBusy, StoreFull
@@ -301,6 +302,31 @@ class Milepost:
             except StoreBusy:
                 outcomes += [Unavailable("The store is busy; nothing was changed.")] * len(some)
         return [outcome.task if isinstance(outcome, Created) else outcome for outcome in outcomes]
+
+    async def deliver(
+        self,
+        standing: Task | str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        files: Iterable[Path | str] = (),
+        idempotency_key: str | None = None,
+    ) -> Task:
+        """Deliver to a standing task, given or named by its id: the task that this starts, of the same type.
+
+        Its input is the standing task's own with `input` over it; it finds copies of the `files` in `ctx.files`. Raises
+        milepost.errors.NotFound, Conflict (it takes none, or none now), Invalid, TooLarge, and OSError for a file that
+        can't be read; else as `start`.
+        """
+        service = self._service_here()
+        paths = [Path(file) for file in files]
+        created = await service.deliver(
+            LOCAL,
+            standing.id if isinstance(standing, Task) else standing,
+            input=input or {},
+            files=[Upload(path, path.name) for path in paths],
+            idempotency_key=idempotency_key,
+        )
+        return created.task
 
     def _service_here(self) -> Service:
         """The service, for a caller on its event loop."""

@@ -262,6 +262,13 @@ def relabel(task: Task, *, now: int, **labels: Any) -> Step:
     return step("relabel", task, now, **labels)
 
 
+def count(task: Task, *, now: int, counts: Counts) -> Step:
+    """What was delivered to an external task has added up to this. Its log does not speak of it: each has its own."""
+    if task.runner != "external":
+        raise IllegalChange("count", task, "The engine runs this task, which counts for itself.")
+    return step("count", task, now, counts=counts, progress=counts.done / counts.total if counts.total else 0.0)
+
+
 def drive(
     task: Task,
     *,

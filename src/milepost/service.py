@@ -4,14 +4,14 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import uuid_utils
 
-from milepost import lifecycle, times
+from milepost import intake, lifecycle, times
 from milepost.access.principal import Grant, Principal, Role
 from milepost.errors import (
     Conflict,
@@ -21,9 +21,12 @@ from milepost.errors import (
     Invalid,
     NotFound,
     NotReady,
+    ParentLost,
+    ParentStopping,
     ServiceError,
 )
 from milepost.files.protocol import FileMissing, FileStore
+from milepost.intake import Upload
 from milepost.lifecycle import IllegalChange, Step
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
 from milepost.store import protocol as stored
@@ -36,6 +39,7 @@ from milepost.store.protocol import (
     IdempotencyKey,
     Page,
     Refusal,
+    StoreBusy,
     Tally,
     TaskStore,
     WorkerInfo,
@@ -161,7 +165,9 @@ class Service:
         owner = start.owner or principal.name
         key = None
         if wish.idempotency_key is not None:
-            kept = self._retention.idempotency_key if wish.parent is None else self._retention.record
+            # What a function has started it has to find again for as long as it may run.
+            by_function = wish.parent is not None and wish.parent.runner != "external"
+            kept = self._retention.record if by_function else self._retention.idempotency_key
             key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), now + kept)
         info = await self._type(start.type)
         identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
@@ -180,6 +186,7 @@ class Service:
             principal.scope(),
             key,
             None if wish.parent is None else wish.parent.epoch,
+            start.files,
         )
 
     async def start_child(self, parent: Task, start: Start, key: str | None) -> Task:
@@ -190,15 +197,64 @@ class Service:
         """
         owner = Principal(parent.owner, parent.owner, (Grant(parent.tenant, Role.USER),))
         start = msgspec.structs.replace(start, tenant=parent.tenant, owner=parent.owner, parent=parent.id)
-        name = key if key is not None else start.fingerprint().hex()
-        # No caller can send a control character, so that none can mean these keys.
-        known = f"\x01{parent.id} {parent.run} {name}"
+        known = _own_key(parent, str(parent.run), key if key is not None else start.fingerprint().hex())
         created = await self.start(owner, start, origin=parent.origin, idempotency_key=known, parent=parent)
         child = created.task
         has_failed = child.state in (State.FAILED, State.CANCELLED) and child.next_run_at is None
         if has_failed and (child.finished_at or 0) < (parent.started_at or 0):
             return await self.retry(owner, child.id)
         return child
+
+    async def deliver(
+        self,
+        principal: Principal,
+        task_id: str,
+        *,
+        input: Mapping[str, Any] = {},
+        files: Sequence[Upload] = (),
+        idempotency_key: str | None = None,
+    ) -> Created:
+        """Have a standing task start a child: with its own input and, over that, this one, and with these files.
+
+        Raises NotFound, Conflict (it takes no deliveries, or none now), Invalid, TooLarge, KeyConflict, Gone,
+        Unavailable.
+        """
+        standing = await self.get(principal, task_id)
+        (cold,) = await self.store.cold([standing.id], principal.scope(), now=self.clock())
+        own, info = _found(cold).input, await self._type(standing.type)
+        start = intake.start_of(standing, own, input)
+        whose = {"tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
+        # What was delivered before under its key is found again, whatever has become of the task since.
+        intake.check(standing, info, running=idempotency_key is None)
+        if files and idempotency_key is None:
+            draft(start, info, self._retention, now=self.clock(), id="", **whose)  # refused before they are read
+        kept = await intake.keep(self.files, files)
+        start = msgspec.structs.replace(start, files=kept)
+        owner = Principal(standing.owner, standing.owner, (Grant(standing.tenant, Role.USER),))
+        key = None if idempotency_key is None else _own_key(standing, "delivery", idempotency_key)
+        try:
+            created = await self._delivered(owner, start, standing, key)
+        except (ServiceError, StoreBusy) as refused:  # in both cases it is certain that no task has taken them
+            await intake.discard(self.files, kept)
+            if isinstance(refused, ParentLost | ParentStopping):
+                intake.check(await self.get(principal, task_id), info)
+            raise
+        if created.replayed:
+            await intake.discard(self.files, kept)
+        return created
+
+    async def _delivered(self, owner: Principal, start: Start, standing: Task, key: str | None) -> Created:
+        try:
+            return await self.start(owner, start, origin=standing.origin, idempotency_key=key, parent=standing)
+        except (ParentLost, ParentStopping):
+            if key is None:
+                raise
+            now = self.clock()
+            known = IdempotencyKey(key, start.fingerprint(), now)
+            found = await self.store.recall(standing.tenant, standing.owner, standing.type, known, now=now)
+            if found is None:
+                raise
+            return _done([found])
 
     async def _type(self, name: str) -> TypeInfo | None:
         now = self.clock()
@@ -427,6 +483,11 @@ def _id(text: str) -> str:
     if parsed is None:
         raise NotFound("There is no such task.")
     return parsed
+
+
+def _own_key(parent: Task, kind: str, key: str) -> str:
+    """An Idempotency-Key of a child. No caller can send a control character, so that none can mean such a one."""
+    return f"\x01{parent.id} {kind} {key}"
 
 
 def _found(value: T | None) -> T:

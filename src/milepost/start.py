@@ -8,11 +8,12 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 from jsonschema_rs import ValidationErrorKind
+from msgspec.structs import replace
 
 from milepost import trigger as triggers
 from milepost.errors import Fault, Invalid, pointer
 from milepost.store.protocol import TypeInfo
-from milepost.task import TYPE_NAME, DependencyFailure, Runner, State, Task, parse_id
+from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
 from milepost.times import DAY
 from milepost.trigger import Trigger
 
@@ -73,9 +74,16 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     blocked_reason: str | None = None
     lease_seconds: int | None = None
 
+    files: tuple[DeliveredFile, ...] = ()
+    """Stored already, and the task's from then on."""
+
     def fingerprint(self) -> bytes:
-        """A hash that is the same for the same request, whatever the order of its fields."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+        """A hash that is the same for the same request, whatever the order of its fields.
+
+        The same files sent again are the same, although they are stored anew.
+        """
+        known = replace(self, files=tuple(replace(file, key="") for file in self.files)) if self.files else self
+        return hashlib.sha256(msgspec.json.encode(known, order="deterministic")).digest()
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -159,17 +167,19 @@ def _said(*values: Any) -> Any:
 
 def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
     if info is not None:
-        faults = _input_faults(start.input, info)
-        if start.runner not in (None, "process", info.runner):
-            faults.append(Fault(f"Tasks of this type run as {info.runner} or process.", "/runner"))
+        # What is delivered to a standing task brings what its own input lacks.
+        faults = _input_faults(start.input, info, may_lack=start.runner == "external")
+        if start.runner not in (None, "process", "external", info.runner):
+            faults.append(Fault(f"Tasks of this type run as {info.runner}, process or external.", "/runner"))
         return faults
     if start.runner == "external" and TYPE_NAME.fullmatch(start.type):
         return []
     return [Fault(f"There is no task type {start.type!r:.80} here.", "/type")]
 
 
-def _input_faults(value: Mapping[str, Any], info: TypeInfo) -> list[Fault]:
-    validator = _validator(msgspec.json.encode(info.schema))
+def _input_faults(value: Mapping[str, Any], info: TypeInfo, *, may_lack: bool) -> list[Fault]:
+    schema = info.schema | {"required": []} if may_lack else info.schema
+    validator = _validator(msgspec.json.encode(schema))
     try:
         validator.validate(value)
     except jsonschema_rs.ValidationError as error:
@@ -243,6 +253,11 @@ _RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
     ),
     ("metadata", lambda s, _: is_too_large(s.metadata), TOO_LARGE),
     ("depends_on", lambda s, _: len(s.depends_on) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks."),
+    (
+        "state",
+        lambda s, _: s.state is not None and s.runner != "external",
+        "For tasks with runner external only: where any other stands, the engine says.",
+    ),
     (
         "lease_seconds",
         lambda s, _: s.lease_seconds is not None and (s.lease_seconds <= 0 or s.runner != "external"),

@@ -43,6 +43,7 @@ LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
     "next_run": _to(_REPEATABLE, _S.QUEUED),
     "relabel": {s: frozenset({s}) for s in _S},
     "expire_result": {s: frozenset({s}) for s in TERMINAL},
+    "count": {s: frozenset({s}) for s in _LIVE},
     "drive": {**_to(_LIVE, *_S), **_to(TERMINAL, _S.QUEUED)},
 }
 """For each change: the states that it may start from, and where each may lead."""

@@ -83,6 +83,17 @@ class FileResult(msgspec.Struct, frozen=True, gc=False, tag="file"):
     sha256: str
 
 
+class DeliveredFile(msgspec.Struct, frozen=True, gc=False):
+    """A file that was delivered together with a task's input; `key` is its place in the file store, `size` in bytes."""
+
+    key: str
+    name: str
+    """What a file can be called in any folder: no path."""
+    media_type: str
+    size: int
+    sha256: str
+
+
 class Task(msgspec.Struct, frozen=True, gc=False):
     """The record of one task, without its cold parts (input, checkpoint, a large result, log)."""
 

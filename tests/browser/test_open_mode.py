@@ -68,6 +68,14 @@ SENT: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/tasks/{id}/retry", {}),
     ("POST", "/v1/tasks/{id}/cancel", {"body": "", "headers": {"content-type": "text/plain"}}),
     ("POST", "/v1/tasks/{id}/pause", {"headers": {"x-own": "1"}}),
+    ("POST", "/v1/tasks/{id}/deliveries", {"body": "x", "headers": {"content-type": "text/plain"}}),
+    (
+        "POST",
+        "/v1/tasks/{id}/deliveries",
+        {"body": "x", "headers": {"content-type": "text/plain", "content-disposition": "attachment; filename=a"}},
+    ),
+    ("POST", "/v1/tasks/{id}/deliveries", {"body": "x", "headers": {"content-type": "application/octet-stream"}}),
+    ("POST", "/v1/tasks/{id}/deliveries", {"body": "{}", "headers": {"content-type": "application/json"}}),
     ("PATCH", "/v1/tasks/{id}", {"body": '{"title": "x"}', "headers": {"content-type": "application/json"}}),
     ("PATCH", "/v1/tasks/{id}", {"body": '{"title": "x"}', "headers": {"content-type": "text/plain"}}),
     ("DELETE", "/v1/tasks/{id}", {}),
@@ -100,7 +108,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/tasks/{id}/retry", "/v1/tasks/{id}/cancel"])
+@pytest.mark.parametrize("path", [f"/v1/tasks{end}" for end in ("", "/{id}/retry", "/{id}/cancel", "/{id}/deliveries")])
 async def test_a_form_changes_nothing(form: str, path: str, page: Page, milepost: Open) -> None:
     action = milepost.url + path.format(id=milepost.task.id)
     async with site(FORMS[form].replace("ACTION", action)) as foreign:

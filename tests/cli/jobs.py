@@ -129,3 +129,9 @@ async def hog(ctx: Context) -> str:
     if ctx.task.losses == 0:
         time.sleep(3600)
     return "freed"
+
+
+@app.task
+async def intake(ctx: Context, *, label: str, number: int = 0) -> list[Any]:
+    """Says what was delivered."""
+    return [label, number] + [[file.name, (await ctx.fetch(file)).read_text()] for file in ctx.files]

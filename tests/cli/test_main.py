@@ -15,7 +15,7 @@ from tests.cli.processes import environment, milepost
 
 COMMANDS = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
 ALL = (
-    "serve worker start watch get list logs result types cancel pause resume retry rm migrate".split()  # noqa: SIM905
+    "serve worker start deliver watch get list logs result types cancel pause resume retry rm migrate".split()  # noqa: SIM905
 )
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -288,3 +289,31 @@ def start_one_in_process(
 ) -> Any:
     """The same, in a process of its own."""
     return _start_one(ctx, type, input, options, wait)
+
+
+@app.task
+async def read_files(ctx: Context, *, lines: int = 0) -> list[Any]:
+    """Say what is in the files that came with the input."""
+    paths = [await ctx.fetch(file) for file in ctx.files]
+    return _what_came(ctx, paths, lines)
+
+
+@app.task
+def read_files_in_thread(ctx: BlockingContext, *, lines: int = 0) -> list[Any]:
+    """The same, blocking."""
+    return _what_came(ctx, [ctx.fetch(file) for file in ctx.files], lines)
+
+
+@app.task(runner="process")
+def read_files_in_process(ctx: BlockingContext, *, lines: int = 0) -> list[Any]:
+    """The same, in a process of its own."""
+    return _what_came(ctx, [ctx.fetch(file) for file in ctx.files], lines)
+
+
+def _what_came(ctx: Context | BlockingContext, paths: list[Path], lines: int) -> list[Any]:
+    assert all(path.is_relative_to(ctx.folder) for path in paths)
+    read = [path.read_text().splitlines()[:lines] for path in paths]
+    return [
+        [file.name, path.name, file.media_type, file.size, file.sha256, text]
+        for file, path, text in zip(ctx.files, paths, read, strict=True)
+    ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from milepost.engine.relatives import ChildStart
 from milepost.engine.task_type import TaskType
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
-from milepost.task import Entry, State, Task
+from milepost.task import DeliveredFile, Entry, State, Task
 
 WITHIN: Final = 20.0
 """Seconds after which a wait has failed."""
@@ -60,7 +61,7 @@ class Book:
     ) -> Lease:
         """A lease that writes here."""
         claimed = Claimed(task or running(), input, saved)
-        return Lease(claimed, on_told=on_told, write=self._write, relatives=self)
+        return Lease(claimed, on_told=on_told, write=self._write, relatives=self, fetch=self.fetch)
 
     async def until(self, arrived: Callable[["Book"], object]) -> None:
         """Return once enough was written."""
@@ -93,6 +94,10 @@ class Book:
 
     async def children(self, task: Task, ids: Sequence[str]) -> list[Task]:
         """See Relatives."""
+        raise NotImplementedError
+
+    async def fetch(self, task: Task, number: int, file: DeliveredFile) -> Path:
+        """See Fetch."""
         raise NotImplementedError
 
     @property

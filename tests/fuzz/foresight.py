@@ -5,6 +5,7 @@ ahead. No JSON Schema can say that, so each such reason is listed here with its 
 """
 
 import json
+import os
 import re
 from typing import Any
 
@@ -17,7 +18,8 @@ REASONS = (
     (r"after", r"This cursor is not one that a list gave\."),
     # What it says together with the type's own schema and runner, which the document does not repeat.
     (r"/input(/.*)?", r".*"),
-    (r"/runner", r"Tasks of this type run as .* or process\."),
+    (r"/runner", r"Tasks of this type run as .*, process or external\."),
+    (r"/state", r"For tasks with runner external only: .*"),
     (r"/lease_seconds", r"A positive number, for tasks with runner external only\."),
     # Times that have passed, time zones and cron expressions, and durations in words that add up to too much.
     (r"/start_by", r"Must lie ahead\."),
@@ -64,8 +66,11 @@ def before_call(ctx: Any, case: Any, kwargs: Any) -> None:
         return
     if case.operation.label == "POST /v1/tasks":
         kind = "foreign" if case.body.get("runner") == "external" else "wait" if case.body.get("title") else "echo"
-        own = {"runner": None, "lease_seconds": None} if kind != "foreign" else {}
+        own = {"runner": None, "lease_seconds": None, "state": None} if kind != "foreign" else {}
         case.body = case.body | {"type": kind, "input": {"value": case.body.get("input")}} | own
+    if case.operation.label == "POST /v1/tasks/{id}/deliveries":
+        case.body = {"input": {"value": case.body.get("input")}}
+        case.path_parameters["id"] = os.environ["STANDING"]
     if len(str(case.body)) % 5:  # of the rest it is to be seen that it is refused
         case.body.pop("depends_on", None)
 

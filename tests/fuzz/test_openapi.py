@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from milepost import Context, Milepost
+from milepost.task import State
 from tests.http.conftest import served
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ SEED = [] if EXAMPLES else ["--seed", "20260417"]
 
 
 @pytest.fixture
-async def url(tmp_path: Path) -> AsyncIterator[str]:
+async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A server with a worker, and tasks that end at once or only when they are told to."""
     app = Milepost(tmp_path / "milepost.db", files=tmp_path / "files", files_root=tmp_path)
     ends = asyncio.Event()
@@ -45,6 +46,8 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         worker = app.worker(grace=1)
         working = asyncio.create_task(worker.run())
         try:
+            standing = await app.start("echo", runner="external", state=State.RUNNING)
+            monkeypatch.setenv("STANDING", standing.id)
             web = app.asgi()
             web.stopping.set()  # what would wait or follow for minutes answers with what there is
             async with served(web, web.stop, http="httptools") as url:
@@ -86,6 +89,8 @@ async def test_all_that_the_document_says_is_so(url: str, tmp_path: Path, caplog
         assert first.json() == named.json(), "what holds of the one document holds of the other"
         tasks = (await client.get("/v1/tasks")).json()["tasks"]
         assert tasks, "the requests have come further than to a refusal"
+        delivered = (await client.get(f"/v1/tasks/{os.environ['STANDING']}")).json()["counts"]
+        assert delivered["total"] > 0
         started = await client.post("/v1/tasks", json={"type": "echo", "priority": 1_000_000})
         assert started.status_code == 202, "and it goes on as before"
 

@@ -1,9 +1,26 @@
 """Conformance: tasks that another has started."""
 
-from milepost import lifecycle
-from milepost.task import State
+import asyncio
+from typing import Any
 
-from .scene import Scene
+from milepost import lifecycle
+from milepost.lifecycle import Step
+from milepost.store.protocol import EVERYTHING, Created, Creation, Deleted, IdempotencyKey, LeaseLost, Wanted
+from milepost.task import Counts, DeliveredFile, State, Task
+from milepost.times import DAY
+
+from .scene import BOB, Scene, draft
+
+ONE, TWO, THREE = [DeliveredFile(f"f/{n}", f"{n}.txt", "text/plain", n, str(n) * 64) for n in (1, 2, 3)]
+
+
+async def standing(scene: Scene, **fields: Any) -> Task:
+    return await scene.start(runner="external", state=State.RUNNING, **fields)
+
+
+async def counts(scene: Scene, parent: Task) -> tuple[int, int | None, int]:
+    found = (await scene.read(parent)).counts
+    return found.done, found.total, found.failed
 
 
 class Children:
@@ -19,3 +36,136 @@ class Children:
         assert {(await scene.read(child)).state for child in (first, second, third)} == {State.CANCELLED}
         outside = await scene.read(outside)
         assert (outside.state, outside.failure and outside.failure.code) == (State.FAILED, "dependency_failed")
+
+    async def test_dependents_out_of_sight_that_wait_for_each_other_hear_of_a_deletion(self, scene: Scene) -> None:
+        root = await scene.failed()
+        first = await scene.start(owner="ann", depends_on=(root.id,), on_dependency_failure="stay")
+        both = await scene.start(owner="ann", depends_on=(root.id, first.id), on_dependency_failure="stay")
+        assert await scene.delete(root, scope=BOB) == Deleted((root.id,))
+        assert {(await scene.read(task)).state for task in (first, both)} == {State.FAILED}
+
+    async def test_what_is_delivered_to_a_standing_task_adds_up(self, scene: Scene, other: Scene) -> None:
+        parent = await standing(scene)
+        good, bad, lost = [await scene.start(parent=parent.id) for _ in range(3)]
+        assert await counts(other, parent) == (0, 3, 0)
+        await scene.enlist()
+        claimed = {one.task.id: one.task for one in await scene.claim()}
+        await scene.succeed(claimed[good.id])
+        assert await counts(other, parent) == (1, 3, 0)
+        await scene.fail(claimed[bad.id])
+        await scene.settle(claimed[lost.id], lifecycle.park)
+        await scene.change(lost, lifecycle.cancel)
+        after = await other.read(parent)
+        assert (after.counts, after.progress) == (Counts(3, 3, 2), 1.0)
+        assert after.version == parent.version + 6
+        assert len(await scene.log(parent)) == 1, "its log does not speak of them"
+        assert (await scene.retry(bad)).state is State.QUEUED
+        after = await other.read(parent)
+        assert (after.counts, after.progress) == (Counts(2, 3, 1), 2 / 3)
+
+    async def test_it_counts_all_of_a_cancel_and_tells_so(self, scene: Scene) -> None:
+        parent = await standing(scene)
+        waiting = await scene.start(parent=parent.id)
+        await scene.start(parent=parent.id, depends_on=(waiting.id,))
+        cancelled = await scene.change(parent, lifecycle.cancel)
+        assert cancelled == await scene.read(parent), "and who asked is told the newest"
+        assert (cancelled.state, cancelled.cancel_requested) == (State.RUNNING, True)
+        assert cancelled.counts == Counts(2, 2, 2)
+
+    async def test_p3_it_counts_while_it_is_paused_and_no_more_once_it_has_ended(self, scene: Scene) -> None:
+        parent = await standing(scene)
+        first, second = [await scene.start(parent=parent.id) for _ in range(2)]
+        await scene.change(parent, lifecycle.drive, state=State.PAUSED)
+        await scene.change(first, lifecycle.cancel)
+        assert await counts(scene, parent) == (1, 2, 1)
+        ended = await scene.change(parent, lifecycle.drive, state=State.SUCCEEDED)
+        await scene.enlist()
+        (claimed,) = await scene.claim()
+        await scene.succeed(claimed.task)
+        assert claimed.task.id == second.id
+        assert await scene.read(parent) == ended
+
+    async def test_in_another_life_it_counts_anew_and_never_below_nothing(self, scene: Scene) -> None:
+        parent = await standing(scene)
+        old = await scene.start(parent=parent.id)
+        await scene.change(parent, lifecycle.drive, state=State.FAILED)
+        for state in (State.QUEUED, State.RUNNING):
+            await scene.change(parent, lifecycle.drive, state=state)
+        await scene.change(old, lifecycle.cancel)
+        assert await counts(scene, parent) == (0, 0, 0)
+        await scene.retry(old)
+        assert await counts(scene, parent) == (0, 0, 0)
+
+    async def test_other_parents_count_nothing(self, scene: Scene) -> None:
+        mine = await scene.run()
+        another_type = await standing(scene, type="mail")
+        external = await standing(scene)
+        await scene.start(parent=mine.id)
+        await scene.start(parent=another_type.id)
+        await scene.start(parent=external.id, runner="external")
+        for parent in (mine, another_type, external):
+            assert (await scene.read(parent)).version == parent.version
+
+    async def test_a_task_that_waits_together_with_its_children_hears_of_it(self, scene: Scene) -> None:
+        root = await scene.run()
+        parent = await scene.start(runner="external", depends_on=(root.id,))
+        child = await scene.start(parent=parent.id, depends_on=(root.id,))
+        first = await scene.start(parent=parent.id, depends_on=(root.id,))
+        await scene.fail(root)
+        for task in (parent, child, first):
+            assert (await scene.read(task)).state is State.FAILED
+
+    async def test_many_at_once_add_up_exactly(self, scene: Scene, other: Scene) -> None:
+        parent = await standing(scene)
+        starts = [hand.try_start(draft(parent=parent.id, owner="bob")) for _ in range(50) for hand in (scene, other)]
+        started = await asyncio.gather(*starts)
+        assert all(isinstance(one, Created) for one in started)
+        assert await counts(scene, parent) == (0, 100, 0)
+        hands = {"w1": scene, "w2": other}
+        for worker, hand in hands.items():
+            await hand.enlist(worker)
+        taken = {worker: await hand.claim(worker, Wanted("export"), limit=50) for worker, hand in hands.items()}
+        ends = [
+            (hands[worker].fail if number % 5 == 0 else hands[worker].succeed)(one.task)
+            for worker, claimed in taken.items()
+            for number, one in enumerate(claimed)
+        ]
+        await asyncio.gather(*ends)
+        after = await scene.read(parent)
+        assert (after.counts, after.progress) == (Counts(100, 100, 20), 1.0)
+        assert after.version == parent.version + 200
+
+    async def test_a_task_has_the_files_that_were_delivered_with_it(self, scene: Scene, other: Scene) -> None:
+        made = await scene.try_start(draft(), files=(ONE, TWO))
+        assert isinstance(made, Created)
+        plain = await scene.start()
+        await other.enlist()
+        claimed = await other.claim()
+        assert [(one.task.id, one.files) for one in claimed] == [(made.task.id, (ONE, TWO)), (plain.id, ())]
+        cold = await other.store.cold([made.task.id, plain.id], EVERYTHING, now=scene.now)
+        assert [part and part.files for part in cold] == [(ONE, TWO), ()]
+        assert await other.store.known_files([ONE.key, "nobody's", TWO.key]) == {ONE.key, TWO.key}
+
+    async def test_what_was_not_made_has_no_files(self, scene: Scene) -> None:
+        key = IdempotencyKey("k", b"1", scene.now + DAY)
+        parent = await scene.failed()
+        made = await scene.try_start(draft(parent=parent.id), key=key, files=(ONE,))
+        again = await scene.try_start(draft(parent=parent.id), key=key, files=(TWO,))
+        assert isinstance(made, Created)
+        assert again == Created(made.task, replayed=True)
+        creation = Creation(draft(parent=parent.id), b"{}", Step, EVERYTHING, parent_epoch=1, files=(THREE,))
+        (refused,) = await scene.store.create([creation], now=scene.now)
+        assert isinstance(refused, LeaseLost)
+        assert await scene.store.known_files([ONE.key, TWO.key, THREE.key]) == {ONE.key}
+
+    async def test_delivered_files_go_with_the_record(self, scene: Scene) -> None:
+        tasks = []
+        for file in (ONE, TWO):
+            made = await scene.try_start(draft(keep_record=DAY), files=(file,))
+            assert isinstance(made, Created)
+            tasks.append(await scene.change(made.task, lifecycle.cancel))
+        assert await scene.delete(tasks[0]) == Deleted((tasks[0].id,), (ONE.key,))
+        assert await scene.store.known_files([ONE.key, TWO.key]) == {TWO.key}
+        scene.now += DAY
+        assert await scene.store.expire(now=scene.now, limit=10) == Deleted((tasks[1].id,), (TWO.key,))
+        assert await scene.store.known_files([TWO.key]) == set()

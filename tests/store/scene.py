@@ -28,7 +28,7 @@ from milepost.store.protocol import (
     Wanted,
     WorkerInfo,
 )
-from milepost.task import Entry, Failure, FileResult, JsonResult, State, Task
+from milepost.task import DeliveredFile, Entry, Failure, FileResult, JsonResult, State, Task
 from milepost.times import DAY, SECOND
 
 START = 1_800_000_000 * SECOND
@@ -93,9 +93,10 @@ class Scene:
         scope: Scope = EVERYTHING,
         key: IdempotencyKey | None = None,
         state: State | None = None,
+        files: tuple[DeliveredFile, ...] = (),
     ) -> Created | Refusal:
         now = self.now
-        creation = Creation(task, input, lambda t: lifecycle.begin(t, now=now, state=state), scope, key)
+        creation = Creation(task, input, lambda t: lifecycle.begin(t, now=now, state=state), scope, key, files=files)
         (outcome,) = await self.store.create([creation], now=now)
         return outcome
 

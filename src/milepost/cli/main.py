@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from milepost import __version__
-from milepost.cli import acting, migrate, reading, result, serve, start, watch, worker
+from milepost.cli import acting, deliver, migrate, reading, result, serve, start, watch, worker
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import examples
 from milepost.cli.terminal import note, say
@@ -39,6 +39,7 @@ def milepost(
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=start.EXAMPLES)(start.start)
+app.command(epilog=deliver.EXAMPLES)(deliver.deliver)
 app.command(epilog=watch.EXAMPLES)(watch.watch)
 app.command(epilog=reading.GET_EXAMPLES)(reading.get)
 app.command(epilog=reading.LIST_EXAMPLES, name="list")(reading.list_tasks)

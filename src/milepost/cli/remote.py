@@ -2,10 +2,12 @@
 
 import contextlib
 import ipaddress
+import mimetypes
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ import msgspec
 
 from milepost import __version__
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.records import Problem
+from milepost.cli.records import Problem, TypeList
 from milepost.cli.terminal import on_one_line
 
 T = TypeVar("T")
@@ -44,6 +46,12 @@ _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 def task_path(task_id: str, part: str = "") -> str:
     """Where a task, or a part of it, is. Whatever stands in for the id can't lead anywhere else."""
     return f"/v1/tasks/{quote(task_id, safe='')}" + (f"/{part}" if part else "")
+
+
+def schema_of(remote: "Remote", type_name: str) -> Mapping[str, Any]:
+    """The JSON Schema of a type's input; of one that the server does not know, nothing is known."""
+    types = remote.get("/v1/types", TypeList).types
+    return next((one.schema for one in types if one.name == type_name), {})
 
 
 class Remote:
@@ -147,6 +155,21 @@ class Remote:
                 if pause is None:
                     return self._checked(response)
             self._sleep(pause)
+
+    def post_file(self, path: str, shape: type[T], file: Path, headers: Mapping[str, str]) -> T:
+        """Send a file as it is, under its name, once, and decode the answer."""
+        named = {
+            "content-type": mimetypes.guess_type(file.name)[0] or "application/octet-stream",
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+        }
+        try:
+            with file.open("rb") as content:
+                response = self._client.request("POST", path, content=content, headers={**headers, **named})
+        except httpx2.TransportError as error:
+            raise self.unreachable(error) from error
+        except OSError as error:
+            raise CommandError(f"{file} can't be read ({error.strerror}).", Exit.USAGE) from error
+        return self._decode(self._checked(response), shape)
 
     @contextlib.contextmanager
     def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:

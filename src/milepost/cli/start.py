@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -14,8 +14,8 @@ from milepost.cli.display import Silent, display
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.many import start_lines
 from milepost.cli.options import DEFAULT_URL, Json, Key, Url, examples
-from milepost.cli.records import Record, TypeList
-from milepost.cli.remote import Remote, task_path
+from milepost.cli.records import Record
+from milepost.cli.remote import Remote, schema_of, task_path
 from milepost.cli.result import Output
 from milepost.cli.terminal import is_terminal, note, say, say_json
 from milepost.cli.watch import end, to_end
@@ -63,6 +63,9 @@ def start(
         list[str] | None, typer.Option(metavar="ID", help="A task that must succeed first; may be repeated.")
     ] = None,
     unique_key: Annotated[Text, typer.Option(help="Refuse while an unfinished task has this key.")] = None,
+    standing: Annotated[
+        bool, typer.Option("--standing", help="It runs nothing itself, and takes what `deliver` brings.")
+    ] = False,
     idempotency_key: Annotated[
         Text, typer.Option(help="Starting again with the same key gives the same task; by default a fresh one.")
     ] = None,
@@ -86,7 +89,7 @@ def start(
         raise CommandError("--input-lines: goes neither with --input nor with --wait or --watch.", Exit.USAGE)
     trigger = _trigger({"every": every, "cron": cron, "repeat": repeat}, timezone)
     with Remote(url, key) as remote:
-        values = read_input(words or (), given, _schema(remote, type_name) if words else {})
+        values = read_input(words or (), given, schema_of(remote, type_name) if words else {})
         said = {
             "type": type_name,
             "title": title,
@@ -98,6 +101,8 @@ def start(
             "max_attempts": max_attempts,
             "depends_on": depends_on or None,
             "unique_key": unique_key,
+            "runner": "external" if standing else None,
+            "state": "running" if standing else None,
         }
         body = {name: value for name, value in said.items() if value is not None}
         start_key = idempotency_key or str(uuid.uuid4())
@@ -113,12 +118,6 @@ def start(
             if json and not watch:
                 say_json(remote.get(task_path(record.id), msgspec.Raw))
             end(remote, ended, output)
-
-
-def _schema(remote: Remote, type_name: str) -> Mapping[str, Any]:
-    """The JSON Schema of a type's input; of one that the server does not know, nothing is known."""
-    types = remote.get("/v1/types", TypeList).types
-    return next((one.schema for one in types if one.name == type_name), {})
 
 
 def _time(text: str) -> str:

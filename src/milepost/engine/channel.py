@@ -7,6 +7,7 @@ to stop shows in `stopping`. `Lease` is the worker's end; a function in a proces
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -15,7 +16,7 @@ from milepost.engine.outcome import Parked, StopReason
 from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
-from milepost.task import Counts, Entry, Task
+from milepost.task import Counts, DeliveredFile, Entry, Task
 
 
 class Channel(Protocol):
@@ -25,6 +26,8 @@ class Channel(Protocol):
     """The record at the claim."""
     saved: bytes | None
     """What the last checkpoint saved, as JSON."""
+    files: tuple[DeliveredFile, ...]
+    """What was delivered with its input."""
     stopping: StopReason | None
     """Why the function is to stop, once it is."""
 
@@ -55,6 +58,10 @@ class Channel(Protocol):
         """See Relatives."""
         ...
 
+    async def fetch(self, number: int) -> Path:
+        """The path of one of `files`. Raises TaskError."""
+        ...
+
 
 class Lease:
     """A claimed task while this worker runs it: buffers what the function tells until it is flushed."""
@@ -66,10 +73,12 @@ class Lease:
         on_told: Callable[["Lease"], None],
         write: Callable[["Lease", Report], Awaitable[None]],
         relatives: Relatives,
+        fetch: Callable[[Task, int, DeliveredFile], Awaitable[Path]],
     ) -> None:
         self.task = claimed.task
         self.input = claimed.input
         self.saved = claimed.checkpoint
+        self.files = claimed.files
         self.stopping: StopReason | None = None
         self.forced = False
         """Force was used: what the function does from now on is no failure of its own."""
@@ -78,6 +87,7 @@ class Lease:
         self._on_told = on_told
         self._write = write
         self._relatives = relatives
+        self._fetch = fetch
         self._lock = threading.Lock()
         self._told = Report()
         self._entries: list[Entry] = []
@@ -154,6 +164,10 @@ class Lease:
     async def children(self, ids: Sequence[str]) -> list[Task]:
         """See Relatives."""
         return await self._relatives.children(self.task, ids)
+
+    async def fetch(self, number: int) -> Path:
+        """See Channel."""
+        return await self._fetch(self.task, number, self.files[number])
 
     def stop(self, reason: StopReason) -> bool:
         """Ask the function to stop; True if that is news. A stronger reason replaces a weaker one."""

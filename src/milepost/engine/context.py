@@ -16,7 +16,7 @@ from milepost.engine.channel import Channel
 from milepost.engine.outcome import Parked, StopReason, TaskError
 from milepost.engine.relatives import ChildStart
 from milepost.engine.text import keepable
-from milepost.task import Counts, Entry, Level, Task, parse_id
+from milepost.task import Counts, DeliveredFile, Entry, Level, Task, parse_id
 from milepost.times import parse_duration
 
 T = TypeVar("T")
@@ -66,6 +66,11 @@ class _Face:
     def id(self) -> str:
         """The task's id."""
         return self.task.id
+
+    @property
+    def files(self) -> tuple[DeliveredFile, ...]:
+        """What was delivered with the input: `name`, `media_type`, `size` in bytes, `sha256`; for `fetch`."""
+        return self._channel.files
 
     @property
     def stopping(self) -> bool:
@@ -234,6 +239,16 @@ class Context(_Face):
         except LookupError as error:
             raise _no_result(error) from error
 
+    async def fetch(self, file: DeliveredFile) -> Path:
+        """One of `files` as a file in the private folder, to be read: copied there at the first call.
+
+        Raises TaskError: code `no_file` for any other (no retry), `file_missing` where the file store has it no more
+        (no retry), `not_fetched` where it could not be copied.
+        """
+        if file not in self.files:
+            raise TaskError(f"The file {file.name} was not delivered with this task.", code="no_file", retry=False)
+        return await self._channel.fetch(self.files.index(file))
+
     async def start(
         self,
         type: str,
@@ -308,6 +323,10 @@ class BlockingContext(_Face):
             return msgspec.json.decode(self._wait(self._channel.result_of(parse_id(id) or id)))
         except LookupError as error:
             raise _no_result(error) from error
+
+    def fetch(self, file: DeliveredFile) -> Path:
+        """See Context.fetch."""
+        return self._wait(self._unblocking.fetch(file))
 
     def start(self, type: str, input: Mapping[str, Any] | None = None, **options: Any) -> Task:
         """See Context.start."""

@@ -21,7 +21,7 @@ class Expire(BackgroundLoop):
 
 
 class Sweep(BackgroundLoop):
-    """Files that were written for a result but never became one: their worker died before it could say so."""
+    """Files that were written for a result, or delivered, and that no task has: who wrote them died before that."""
 
     every: ClassVar[int] = HOUR
 

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import uuid_utils
@@ -18,6 +19,7 @@ from milepost.engine.capture import capture_logging
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
 from milepost.engine.edits import Edits
+from milepost.engine.fetch import fetch
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
@@ -72,6 +74,7 @@ class Worker:
     ) -> None:
         self._types = types
         self._store = store
+        self._files = files
         self._place = place
         self._concurrency = concurrency
         self._grace = grace
@@ -218,7 +221,13 @@ class Worker:
         return True
 
     def _begin(self, claimed: Claimed) -> None:
-        lease = Lease(claimed, on_told=self._flusher.note, write=self._write, relatives=self._relatives)
+        lease = Lease(
+            claimed,
+            on_told=self._flusher.note,
+            write=self._write,
+            relatives=self._relatives,
+            fetch=partial(fetch, self._files, self._place),
+        )
         if self._stopping.is_set():
             lease.stop(StopReason.SHUTDOWN)
         self._leases[claimed.task.id] = lease

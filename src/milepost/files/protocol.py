@@ -1,9 +1,10 @@
 """What must a file store be able to do?
 
 A result can be a file. The worker puts it into a file store and then settles the task with the key that it was given;
-if the worker dies in between, nobody knows the file and it is swept later. A file store knows keys and bytes, nothing
-else: a file's name, media type, size and hash are on the record. What every file store promises, and the suite in
-`tests/files/conformance.py` checks:
+if the worker dies in between, nobody knows the file and it is swept later. So it is with files that are delivered: they
+are there before the task that is to have them. A file store knows keys and bytes, nothing else: a file's name, media
+type, size and hash are on the record. What every file store promises, and the suite in `tests/files/conformance.py`
+checks:
 
 - A file whose `put` returned is durable: it survives `kill -9` and power loss.
 - A file appears whole or not at all. One that is still being written, or whose writer died, can't be read.

@@ -123,6 +123,8 @@ class Operation:
     """Of the body."""
     lines: bool = False
     """Whether the body is many lines, each of that type: the handler gets `milepost.http.lines.Lines`."""
+    takes_files: bool = False
+    """Whether the body may be a file instead, which the handler gets as an `Upload`; see `milepost.http.upload`."""
     answers: Mapping[int, Answer] = field(default_factory=dict)
     changes: bool | None = None
     """Whether it changes something; by default, whether its method may."""

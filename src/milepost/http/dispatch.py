@@ -17,6 +17,7 @@ from milepost.http.dialect import Dialect, Operation
 from milepost.http.errors import MethodNotAllowed
 from milepost.http.lines import LineReader
 from milepost.http.query import QueryReader
+from milepost.http.upload import UploadReader
 
 
 class Route:
@@ -26,7 +27,7 @@ class Route:
         self.dialect = dialect
         self.operation = operation
         self.query = QueryReader(operation.query)
-        reader = LineReader if operation.lines else BodyReader
+        reader = UploadReader if operation.takes_files else LineReader if operation.lines else BodyReader
         self.body = None if operation.body is None else reader(operation.body, operation.media_types)
         self.parameters = [
             (segment[1:-1], index) for index, segment in enumerate(split(operation.path)) if _is_parameter(segment)

@@ -14,6 +14,7 @@ import msgspec
 from milepost import __version__
 from milepost.http import fields
 from milepost.http.dialect import Answer, Dialect, Operation
+from milepost.http.upload import OCTET_STREAM
 
 OPENAPI: Final = "3.1.1"
 
@@ -72,7 +73,10 @@ def _operation(operation: Operation, schemas: Schemas, used: Counter[str]) -> Js
     }
     if operation.body is not None:
         content = {"schema": schemas.of(operation.body)}
-        written["requestBody"] = {"required": True, "content": dict.fromkeys(operation.media_types, content)}
+        bodies: Json = dict.fromkeys(operation.media_types, content)
+        if operation.takes_files:
+            bodies[OCTET_STREAM] = {}
+        written["requestBody"] = {"required": True, "content": bodies}
     return {name: value for name, value in written.items() if value}
 
 

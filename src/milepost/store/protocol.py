@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
-from milepost.task import Entry, Runner, State, Task
+from milepost.task import DeliveredFile, Entry, Runner, State, Task
 from milepost.times import SECOND
 
 
@@ -125,7 +125,7 @@ class Creation(msgspec.Struct, frozen=True):
     """A task to be made. `begin` turns the drafted record, with number and unmet dependencies filled in, into a step.
 
     `scope` decides which dependencies the caller may name; `input` is JSON. `parent_epoch`: it is made by its parent as
-    that runs in this epoch, and not if it does no more.
+    that runs in this epoch, and not if it does no more. `files` are the task's from then on, and go with its record.
     """
 
     draft: Task
@@ -134,6 +134,7 @@ class Creation(msgspec.Struct, frozen=True):
     scope: Scope
     idempotency: IdempotencyKey | None = None
     parent_epoch: int | None = None
+    files: tuple[DeliveredFile, ...] = ()
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -192,6 +193,7 @@ class Claimed(msgspec.Struct, frozen=True):
     task: Task
     input: bytes
     checkpoint: bytes | None
+    files: tuple[DeliveredFile, ...] = ()
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -216,6 +218,7 @@ class Cold(msgspec.Struct, frozen=True):
     input: bytes
     checkpoint: bytes | None
     traceback: str | None
+    files: tuple[DeliveredFile, ...] = ()
 
 
 class Filter(msgspec.Struct, frozen=True):

@@ -121,6 +121,11 @@ async def test_a_change_is_refused_when_the_record_has_changed_since(client: htt
     assert unknown.status_code == 404
 
 
+async def test_an_external_task_may_begin_as_running(client: httpx2.AsyncClient) -> None:
+    started = (await post(client, {"type": "agent-work", "runner": "external", "state": "running"})).json()
+    assert (started["state"], started["attempt"], started["started_at"]) == ("running", 1, started["created_at"])
+
+
 async def test_a_client_drives_its_external_task(client: httpx2.AsyncClient) -> None:
     started = await post(client, {"type": "agent-work", "runner": "external", "lease_seconds": 60})
     url = started.headers["location"]

@@ -102,6 +102,9 @@ async def test_a_trigger_is_shown_as_it_was_said(trigger: Any, shown: Any, clien
         ({"type": "export", "trigger": {"cron": "* * * * *", "timezone": "Mars"}}, ["/trigger/timezone"]),
         ({"type": "export", "trigger": {"sometimes": 1}}, ["/trigger/sometimes"]),
         ({"type": "export", "runner": "loop", "lease_seconds": 5}, ["/lease_seconds"]),
+        ({"type": "export", "state": "running"}, ["/state"]),
+        ({"type": "export", "runner": "external", "state": "failed"}, ["/state"]),
+        ({"type": "export", "runner": "external", "input": {"row": 1}}, ["/input/row"]),
     ],
 )
 async def test_all_that_is_wrong_with_a_start_is_pointed_at(

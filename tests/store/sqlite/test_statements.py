@@ -10,7 +10,7 @@ from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.rows import FIELDS
 from milepost.store.sqlite.statements import SQL, expand, parse
 
-PARTS = {"unleased", "columns", "visible", "kept", "waited_for", "waits_for_a_worker", "matching"}
+PARTS = {"delivered", "unleased", "columns", "visible", "kept", "waited_for", "waits_for_a_worker", "matching"}
 PYTHON = "\n".join(file.read_text() for file in Path(milepost.store.sqlite.__path__[0]).glob("*.py"))
 
 
@@ -73,7 +73,9 @@ def test_every_statement_finds_its_rows_by_an_index(connection: apsw.Connection,
     named = dict.fromkeys(re.findall(r":(\w+)", statement))
     with closing(connection):
         plan = [row[3] for row in connection.execute(statement, named or (None,) * _places(statement))]
-    scans = [step for step in plan if re.match(r"SCAN (t|task|log|edge|idempotency|input|result)\b", step)]
+    scans = [
+        step for step in plan if re.match(r"SCAN (t|task|log|edge|idempotency|input|result|delivered_file|d)\b", step)
+    ]
     assert scans == (["SCAN t"] if name == "tally" else [])
     sorted_by_hand = [step for step in plan if "ORDER BY" in step]
     assert not sorted_by_hand or name in {"visible_dependents", "find_live"}

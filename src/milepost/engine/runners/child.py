@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -28,6 +29,7 @@ from milepost.engine.runners.wire import (
     Answer,
     Begin,
     ChildrenOf,
+    FileOf,
     FromWorker,
     Over,
     Question,
@@ -42,7 +44,7 @@ from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
-from milepost.task import Failure, Task
+from milepost.task import DeliveredFile, Failure, Task
 
 
 class _Worker:
@@ -76,6 +78,10 @@ class _Worker:
         body = await self._answer_to(ChildrenOf(next(self._numbers), tuple(ids)))
         return msgspec.json.decode(body, type=list[Task])
 
+    async def fetch(self, task: Task, number: int, file: DeliveredFile) -> Path:  # noqa: ARG002
+        """See Fetch."""
+        return Path(os.fsdecode(await self._answer_to(FileOf(next(self._numbers), number))))
+
     async def _answer_to(self, question: Question) -> bytes:
         answer = await self._ask(question)
         if answer.body is not None:
@@ -83,7 +89,7 @@ class _Worker:
         if answer.parked is not None:
             raise Parked(answer.parked)
         if answer.code is not None:
-            raise TaskError(answer.error or "", code=answer.code, retry=False)
+            raise TaskError(answer.error or "", code=answer.code, retry=answer.retry)
         raise LookupError(answer.error)
 
     async def listen(self, lease: Lease) -> None:
@@ -109,10 +115,11 @@ async def _run(sock: socket.socket) -> None:
     worker = _Worker(wire)
     flusher = Flusher()
     lease = Lease(
-        Claimed(begin.task, begin.input, begin.saved),
+        Claimed(begin.task, begin.input, begin.saved, begin.files),
         on_told=flusher.note,
         write=worker.write,
         relatives=worker,
+        fetch=worker.fetch,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lease.stop, StopReason.CANCEL)
     background = [asyncio.create_task(worker.listen(lease)), asyncio.create_task(flusher.run())]

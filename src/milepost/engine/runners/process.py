@@ -19,6 +19,7 @@ from milepost.engine.runners.wire import (
     Answer,
     Begin,
     ChildrenOf,
+    FileOf,
     FromProcess,
     Over,
     Question,
@@ -69,7 +70,7 @@ async def _accompany(
         on_stop=lambda reason: _ask_to_stop(process, wire, lease, reason),
         on_force=lambda _: _signal(process, signal.SIGKILL),
     )
-    wire.send(Begin(source, sys.path, lease.task, lease.input, lease.saved, place))
+    wire.send(Begin(source, sys.path, lease.task, lease.input, lease.saved, place, lease.files))
     if lease.stopping is not None:  # since it was claimed
         _ask_to_stop(process, wire, lease, lease.stopping)
     outcome = await _converse(wire, lease)
@@ -111,7 +112,7 @@ async def _answer(lease: Lease, asked: Question) -> Answer:
     except Parked as parked:
         return Answer(asked.number, parked=parked.reason)
     except TaskError as error:
-        return Answer(asked.number, error=error.message, code=error.code)
+        return Answer(asked.number, error=error.message, code=error.code, retry=error.retry)
     except Exception as error:
         return Answer(asked.number, error=str(error.args[0]) if error.args else type(error).__name__)
 
@@ -124,6 +125,8 @@ async def _found(lease: Lease, asked: Question) -> bytes:
             return msgspec.json.encode(await lease.start(wish))
         case ChildrenOf(ids=ids):
             return msgspec.json.encode(await lease.children(ids))
+        case FileOf(file=number):
+            return os.fsencode(await lease.fetch(number))
 
 
 def _death(code: int) -> Died:

@@ -15,7 +15,7 @@ from milepost.engine.outcome import Outcome, StopReason
 from milepost.engine.relatives import ChildStart
 from milepost.engine.source import Source
 from milepost.lifecycle import Report
-from milepost.task import Task
+from milepost.task import DeliveredFile, Task
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
@@ -27,6 +27,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
     input: bytes
     saved: bytes | None
     place: Place
+    files: tuple[DeliveredFile, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
@@ -43,6 +44,8 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     error: str | None = None
     code: str | None = None
     """Of the TaskError that `error` is the message of, if it is one."""
+    retry: bool = False
+    """Of that too."""
     parked: StopReason | None = None
 
 
@@ -74,6 +77,13 @@ class ChildrenOf(msgspec.Struct, frozen=True, tag="children_of"):
     ids: tuple[str, ...]
 
 
+class FileOf(msgspec.Struct, frozen=True, tag="file_of"):
+    """A wish for a file that was delivered, the so manyth of them; the answer is the path of its copy."""
+
+    number: int
+    file: int
+
+
 class Over(msgspec.Struct, frozen=True, tag="over"):
     """The process's last message."""
 
@@ -81,7 +91,7 @@ class Over(msgspec.Struct, frozen=True, tag="over"):
 
 
 FromWorker = Begin | Stop | Answer
-Question = ResultOf | StartOf | ChildrenOf
+Question = ResultOf | StartOf | ChildrenOf | FileOf
 FromProcess = Told | Question | Over
 M = TypeVar("M")
 _LENGTH = struct.Struct(">I")

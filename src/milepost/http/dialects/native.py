@@ -18,11 +18,12 @@ from milepost.http.credentials import bearer
 from milepost.http.dialect import JSON, Call, NoQuery, Operation
 from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, line_wish, wish
-from milepost.http.dialects.native_render import entry_body, outcome_body, task_body, type_body
+from milepost.http.dialects.native_render import entry_body, outcome_body, part_body, task_body, type_body
 from milepost.http.dialects.native_shapes import (
     LONGEST_KEY,
     DeletedBody,
     DeleteQuery,
+    DeliveryBody,
     FollowQuery,
     ListQuery,
     LogBody,
@@ -45,6 +46,7 @@ from milepost.http.lines import NDJSON, Lines
 from milepost.http.prefer import preferred_wait
 from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
+from milepost.intake import Upload
 from milepost.service import Filter, LogPage
 from milepost.task import Task, parse_id
 from milepost.times import SECOND, elapsed
@@ -92,7 +94,22 @@ class Native:
         """Start a task."""
         key = _idempotency_key(call.request)
         created = await call.service.start(call.principal, wish(call.body), origin=self.name, idempotency_key=key)
-        task = created.task
+        return await self._started(call, created.task)
+
+    async def deliver(self, call: Call[NoQuery, DeliveryBody | Upload]) -> Response:
+        """Deliver to a standing task."""
+        files = (call.body,) if isinstance(call.body, Upload) else ()
+        created = await call.service.deliver(
+            call.principal,
+            call.path["id"],
+            input={} if isinstance(call.body, Upload) else call.body.input,
+            files=files,
+            idempotency_key=_idempotency_key(call.request),
+        )
+        return await self._started(call, created.task)
+
+    async def _started(self, call: Call[Any, Any], task: Task) -> Response:
+        """The record of a task that was started, or its end if it is to be waited for."""
         headers = [(b"location", call.url(f"{TASKS}/{task.id}").encode())]
         seconds = preferred_wait(call.request)
         if seconds is not None:
@@ -141,8 +158,7 @@ class Native:
         cold = await call.service.cold(call.principal, task_id)
         body = _body(call, task)
         for part in query.include:
-            value = getattr(cold, part)
-            setattr(body, part, msgspec.Raw(value) if isinstance(value, bytes) else value)
+            setattr(body, part, part_body(getattr(cold, part)))
         canonical = "include=" + ",".join(sorted(set(query.include)))
         return self._answer(call, task, query=canonical, body=body)
 

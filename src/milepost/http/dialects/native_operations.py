@@ -7,6 +7,8 @@ from milepost.http.dialect import JSON, Answer, Handler, NoQuery, Operation
 from milepost.http.dialects.native_shapes import (
     DeletedBody,
     DeleteQuery,
+    DeliveryBody,
+    Disposition,
     FollowQuery,
     IfMatch,
     IfNoneMatch,
@@ -45,12 +47,16 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 _ETAG: Final = {"ETag": "Version, dialect and query of this record."}
 _RETRY: Final = {"Retry-After": "Seconds after which asking again makes sense; on records that are not finished."}
+_STARTED: Final = {"Location": "Where the record is."} | _ETAG | _RETRY | {"Preference-Applied": "The wait, if any."}
 _NO_TASK: Final = "There is no such task, or none that the caller may see."
 
 
 _LEADS_TO: Final = {
     name: {"id": "$response.body#/id"}
-    for name in ("read", "update", "delete", "follow", "logs", "result", "cancel", "pause", "resume", "retry")
+    for name in (
+        *("read", "update", "delete", "follow", "logs", "result", "cancel", "pause", "resume", "retry"),
+        "deliver",
+    )
 }
 
 
@@ -70,11 +76,17 @@ _BODY: Final = _problems(
 
 def operations(native: "Native") -> list[Operation]:
     """All of them, in the order in which they are read about."""
-    return [*_collection(native), *_record(native), *_following(native), *_actions(native), *_types(native)]
+    return [
+        *_collection(native),
+        *_record(native),
+        *_standing(native),
+        *_following(native),
+        *_actions(native),
+        *_types(native),
+    ]
 
 
 def _collection(native: "Native") -> list[Operation]:
-    started = {"Location": "Where the record is."} | _ETAG | _RETRY | {"Preference-Applied": "The wait, if any."}
     return [
         Operation(
             "POST",
@@ -86,8 +98,8 @@ def _collection(native: "Native") -> list[Operation]:
             headers={"Idempotency-Key": Key, "Prefer": Prefer},
             body=StartBody,
             answers={
-                202: Answer("It is started.", TaskBody, headers=started, links=_LEADS_TO),
-                200: Answer("It is finished already.", TaskBody, headers=started, links=_LEADS_TO),
+                202: Answer("It is started.", TaskBody, headers=_STARTED, links=_LEADS_TO),
+                200: Answer("It is finished already.", TaskBody, headers=_STARTED, links=_LEADS_TO),
             }
             | _BODY
             | _problems(
@@ -198,6 +210,40 @@ def _record(native: "Native") -> list[Operation]:
                 }
             ),
         ),
+    ]
+
+
+def _standing(native: "Native") -> list[Operation]:
+    return [
+        Operation(
+            "POST",
+            TASK + "/deliveries",
+            native.deliver,
+            summary="Deliver to a standing task",
+            description=(
+                "An external task of a registered type takes deliveries while it is running. Each starts a child, "
+                "which a worker runs; the answer is its record. The body is JSON, or a file: any bytes, sent as "
+                "`application/octet-stream`, or as whatever they are with a `Content-Disposition` that names them."
+            ),
+            group="Tasks",
+            parameters={"id": TaskId},
+            headers={"Idempotency-Key": Key, "Prefer": Prefer, "Content-Disposition": Disposition},
+            body=DeliveryBody,
+            takes_files=True,
+            answers={
+                202: Answer("A child is started.", TaskBody, headers=_STARTED, links=_LEADS_TO),
+                200: Answer("It is finished already.", TaskBody, headers=_STARTED, links=_LEADS_TO),
+            }
+            | _BODY
+            | _problems(
+                {
+                    404: _NO_TASK,
+                    409: "It is no standing task, or takes nothing now.",
+                    410: "The child that this Idempotency-Key stands for has been deleted.",
+                    422: "Something in the body is wrong, or the Idempotency-Key stands for another body.",
+                }
+            ),
+        )
     ]
 
 

@@ -8,7 +8,7 @@ from milepost.http.dialects.native_shapes import StartBody, StartLine, TriggerBo
 from milepost.http.faults import sentence
 from milepost.service import Wish
 from milepost.start import Start
-from milepost.task import Counts, Failure
+from milepost.task import Counts, Failure, State
 from milepost.trigger import Trigger
 from milepost.update import Update
 
@@ -16,6 +16,7 @@ from milepost.update import Update
 def wish(body: StartBody) -> Start:
     """What is to be started. Raises Invalid."""
     given = {name: getattr(body, name) for name in StartBody.__struct_fields__}  # a line of many has more
+    given["state"] = None if body.state is None else State(body.state)
     given["trigger"] = None if body.trigger is None else _trigger(body.trigger)
     return Start(**given)
 

@@ -1,5 +1,6 @@
 """How do the record, an entry of its log, the outcome of a start and a task type look in the native API?"""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from milepost.errors import ServiceError
 from milepost.http.dialects.native_shapes import (
     EntryBody,
+    FileBody,
     OutcomeBody,
     ResultLink,
     StartedBody,
@@ -16,7 +18,7 @@ from milepost.http.dialects.native_shapes import (
 )
 from milepost.http.problems import Problem, problem_body, status_of
 from milepost.service import Created, TypeInfo
-from milepost.task import Entry, FileResult, JsonResult, Task
+from milepost.task import DeliveredFile, Entry, FileResult, JsonResult, Task
 from milepost.times import SECOND, to_rfc3339
 from milepost.trigger import Trigger
 
@@ -118,6 +120,15 @@ def type_body(info: TypeInfo) -> TypeBody:
         keep_record=_seconds(info.keep_record),
         paused=info.paused,
     )
+
+
+def part_body(part: bytes | str | Sequence[DeliveredFile] | None) -> msgspec.Raw | str | list[FileBody] | None:
+    """A cold part of the record: JSON as it is, text, or files."""
+    if isinstance(part, bytes):
+        return msgspec.Raw(part)
+    if part is None or isinstance(part, str):
+        return part
+    return [FileBody(file.name, file.media_type, file.size, file.sha256) for file in part]
 
 
 def _result(result: JsonResult | FileResult | None, url: str) -> msgspec.Raw | ResultLink | None:

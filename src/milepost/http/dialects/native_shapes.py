@@ -37,7 +37,7 @@ Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at m
 Expression = Annotated[str, Meta(min_length=1, max_length=200)]
 QueryText = Annotated[str, Meta(extra_json_schema=_NO_NUL)]
 _ZERO: Final = cast("Whole", 0)
-Part = Literal["input", "checkpoint", "traceback"]
+Part = Literal["input", "checkpoint", "traceback", "files"]
 
 Key = Annotated[
     str,
@@ -47,6 +47,13 @@ Key = Annotated[
     ),
 ]
 LineKey = Annotated[str, Meta(max_length=LONGEST_KEY, pattern="^[ -~]+$")]
+Disposition = Annotated[
+    str,
+    Meta(
+        description='The body is a file of this name: `attachment; filename="a.txt"` (RFC 6266).',
+        extra_json_schema={"pattern": "^[!-~]([ -~]*[!-~])?$"},
+    ),
+]
 Prefer = Annotated[str, Meta(description="`wait=N` waits up to N seconds, 60 at most, for the end (RFC 7240).")]
 _TAG: Final = '(W/)?"[!#-~]*"'
 IfMatch = Annotated[
@@ -171,6 +178,10 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     runner: Annotated[
         Runner | None, Meta(description="`process` for a process of its own, `external` when the client drives it.")
     ] = None
+    state: Annotated[
+        Literal["running"] | None,
+        Meta(description="External tasks: to begin with; of a registered type it takes deliveries at once."),
+    ] = None
     lease_seconds: (
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None
@@ -201,6 +212,15 @@ class OutcomeBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     status: Annotated[int, Meta(description="As a single start would have been answered.")]
     task: StartedBody | UnsetType = UNSET
     problem: Problem | UnsetType = UNSET
+
+
+class DeliveryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is delivered to a standing task."""
+
+    input: Annotated[
+        dict[str, Any],
+        Meta(description="Goes over the task's own; both together are checked against the type's schema."),
+    ] = {}
 
 
 class CountsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -251,6 +271,15 @@ class ResultLink(msgspec.Struct, frozen=True):
     size: Annotated[int, Meta(description="Bytes.")]
     sha256: str | None
     url: Annotated[str, Meta(description="Where to fetch it.", extra_json_schema={"format": "uri-reference"})]
+
+
+class FileBody(msgspec.Struct, frozen=True):
+    """A file that was delivered with a task's input."""
+
+    name: str
+    media_type: str
+    size: Annotated[int, Meta(description="Bytes.")]
+    sha256: str
 
 
 class TaskBody(msgspec.Struct, kw_only=True, gc=False):
@@ -315,6 +344,9 @@ class TaskBody(msgspec.Struct, kw_only=True, gc=False):
     input: Annotated[Any, Meta(description="With `include=input`.")] = UNSET
     checkpoint: Annotated[Any, Meta(description="With `include=checkpoint`: what it saved last.")] = UNSET
     traceback: Annotated[str | None | UnsetType, Meta(description="With `include=traceback`, for admins.")] = UNSET
+    files: Annotated[
+        list[FileBody] | UnsetType, Meta(description="With `include=files`: what was delivered with its input.")
+    ] = UNSET
 
 
 class EntryBody(msgspec.Struct, gc=False):

@@ -68,7 +68,7 @@ def _create(transaction: Transaction, item: Creation, now: int) -> Created:
     found = dependencies.find(transaction, draft.tenant, draft.depends_on, item.scope, now)
     draft = replace(draft, number=_next_number(transaction, draft.tenant), blocked_by=dependency.awaited(draft, found))
     step = item.begin(draft)
-    stored = records.insert(transaction, dependency.reasoned(step), item.input)
+    stored = records.insert(transaction, dependency.reasoned(step), item.input, item.files)
     dependencies.link(transaction, stored.row, found)
     if item.idempotency is not None:
         _remember(transaction, draft, item.idempotency)

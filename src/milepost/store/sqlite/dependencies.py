@@ -2,13 +2,14 @@
 
 Edges lead from a dependent to its dependency, which they name by id: one that was never met is remembered when its
 record is gone. What the fate of a dependency means is `milepost.dependency`'s to say; all of it happens in the
-transaction of the change that causes it. So is what a cancel does to the tasks that a task has started.
+transaction of the change that causes it. So does what a cancel means to the tasks that a task has started, and what
+these add to its counts.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from milepost import dependency, lifecycle
+from milepost import delivery, dependency, lifecycle
 from milepost.dependency import Dependency, Fate, fate
 from milepost.lifecycle import Step
 from milepost.store.protocol import DependencyCycle, DependencyMissing, Scope, UniqueKeyTaken
@@ -98,6 +99,8 @@ def settle(
 ) -> Task:
     """Settle what hangs on a record that was just written; `before` is None for a new one."""
     after = stored.task
+    if before is None:
+        _count(transaction, None, after)
     if after.state is State.BLOCKED and (relinked or before is None or before.state is not State.BLOCKED):
         after = _review(transaction, stored, now)
     if before is not None:
@@ -105,14 +108,16 @@ def settle(
             _spread(transaction, after, now, revives=revives)
         if lifecycle.reaches_children(before, after):
             _cancel_children(transaction, after, now)
+            after = _current(transaction, Stored(stored.row, after)).task
     return after
 
 
 def bereave(transaction: Transaction, ids: Iterable[str], now: int) -> None:
     """Let those that still wait for tasks which are gone take note of that."""
     for task_id in ids:
-        for dependent in rows.readable(transaction.rows("waiting_dependents", (task_id,))):
-            _spread(transaction, _review(transaction, dependent, now), now)
+        waiting = rows.readable(transaction.rows("waiting_dependents", (task_id,)))
+        for after in [_review(transaction, _current(transaction, stored), now) for stored in waiting]:
+            _spread(transaction, after, now)
 
 
 def _write(transaction: Transaction, stored: Stored, step: Step) -> Task:
@@ -122,7 +127,26 @@ def _write(transaction: Transaction, stored: Stored, step: Step) -> Task:
         transaction.run("forgive_edges", (stored.row,))
     if dependency.ends_waits(before, after):
         transaction.run("drop_waits", (stored.row,))
+    _count(transaction, before, after)
     return after
+
+
+def _count(transaction: Transaction, before: Task | None, child: Task) -> None:
+    """Let a child's change add up on the task that has started it."""
+    more = delivery.counted(before, child)
+    if child.parent is None or more == delivery.NOTHING_MORE:
+        return
+    for row, parent in rows.readable(transaction.rows("external_parent", (child.parent,))):
+        step = delivery.count(parent, child, more, now=child.updated_at)
+        if step is not None:
+            records.write(transaction, Stored(row, parent), step)
+
+
+def _current(transaction: Transaction, stored: Stored) -> Stored:
+    """The record as it stands, should this transaction have changed it since it was read."""
+    if transaction.changed.get(stored.task.id, stored.task.version) == stored.task.version:
+        return stored
+    return rows.record(transaction.rows("get_row", (stored.row,))[0])
 
 
 def _waiting(transaction: Transaction, stored: Stored, step: Step, now: int) -> Step:
@@ -172,7 +196,8 @@ def _react(transaction: Transaction, task: Task, now: int, *, revives: bool) -> 
     if its is Fate.MET:
         transaction.run("meet_edges", (task.id,))
     for dependent in rows.readable(waiting):
-        yield dependent, _review(transaction, dependent, now)
+        current = _current(transaction, dependent)  # it counts those before it, should they be its children
+        yield current, _review(transaction, current, now)
     if its is Fate.OPEN and revives:
         for dependent in rows.readable(transaction.rows("failed_dependents", (task.id,))):
             yield dependent, _revive(transaction, dependent, now)

@@ -130,11 +130,11 @@ def _lane(transaction: Transaction, name: str, oldest: Waiting) -> Iterator[Wait
 
 def _take(transaction: Transaction, row: int, worker: str, now: int) -> Claimed | None:
     """Put a queued task under the lease; None where it missed its start, or can't be read."""
-    *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
+    *cells, given, checkpoint, files = transaction.rows("get_row_with_cold", (row,))[0]
     for stored in rows.readable([cells]):
         if stored.task.start_by is not None and stored.task.start_by <= now and stored.task.started_at is None:
             dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
             return None
         step = lifecycle.claim(notice.taken_down(stored.task), now=now, worker=worker)
-        return Claimed(dependencies.save(transaction, stored, step, now), given, checkpoint)
+        return Claimed(dependencies.save(transaction, stored, step, now), given, checkpoint, rows.files(files))
     return None

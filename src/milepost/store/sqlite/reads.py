@@ -35,6 +35,10 @@ from milepost.task import State, Task
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
 
+def _cold(given: bytes, checkpoint: bytes | None, traceback: str | None, files: str | None) -> Cold:
+    return Cold(given, checkpoint, traceback, rows.files(files))
+
+
 class Reads:
     """Reads through one connection. Methods are those of TaskStore, without the waiting."""
 
@@ -59,7 +63,7 @@ class Reads:
         """See TaskStore.cold."""
         parameters = {"now": now, **visibility(scope)}
         found = [self._row("cold", {"id": task_id, **parameters}) for task_id in ids]
-        return [None if row is None else Cold(*row) for row in found]
+        return [None if row is None else _cold(*row) for row in found]
 
     def result(self, id: str, scope: Scope, now: int) -> bytes | None:
         """See TaskStore.result."""
@@ -145,7 +149,7 @@ class Reads:
 
     def known_files(self, keys: Sequence[str]) -> set[str]:
         """See TaskStore.known_files."""
-        return {key for (key,) in self._rows("known_files", (msgspec.json.encode(keys).decode(),))}
+        return {key for (key,) in self._rows("known_files", {"keys": msgspec.json.encode(keys).decode()})}
 
     def versions(self, ids: Sequence[str]) -> dict[str, int]:
         """The versions of those of these records that there are."""

@@ -1,17 +1,19 @@
 """How is one record read, made and changed, its cold parts and its log with it?"""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import astuple
 
 from milepost.lifecycle import Step
 from milepost.store.protocol import Scope, UniqueKeyTaken
 from milepost.store.sqlite import log, rows
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
-from milepost.task import FileResult, JsonResult, Task
+from milepost.task import DeliveredFile, FileResult, JsonResult, Task
 
 
 @lru_cache(maxsize=1024)
@@ -37,13 +39,15 @@ def find_leased(transaction: Transaction, id: str, epoch: int) -> Stored | None:
     return None if row is None else rows.record(row)
 
 
-def insert(transaction: Transaction, step: Step, input: bytes) -> Stored:
+def insert(transaction: Transaction, step: Step, input: bytes, files: Sequence[DeliveredFile] = ()) -> Stored:
     """Make the record of a task that begins. Raises UniqueKeyTaken."""
     _check_unique_key(transaction, None, step.task)
     task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
     transaction.run("insert_task", rows.values(task))
     row = transaction.last_row()
     transaction.run("put_input", (row, input))
+    for number, file in enumerate(files):
+        transaction.run("insert_file", (row, number, *astuple(file)))
     _write_apart(transaction, row, told, step)
     _write_result(transaction, row, None, task.result)
     transaction.changed[task.id] = task.version

@@ -17,7 +17,7 @@ WORKERS_KEPT: Final = DAY
 """How long a worker is remembered whose lease has ended."""
 
 # What a record consists of; its row in `task` goes last.
-_PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "logs", "edges", "tasks")
+_PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "delivered", "logs", "edges", "tasks")
 
 
 def delete(transaction: Transaction, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:
@@ -64,11 +64,12 @@ def expire(transaction: Transaction, *, now: int, limit: int) -> Deleted:
 
 def _remove(transaction: Transaction, doomed: dict[int, Task]) -> Deleted:
     parameter = (msgspec.json.encode(list(doomed)).decode(),)
+    files = [*_file_keys(doomed.values()), *(key for (key,) in transaction.rows("files_of", parameter))]
     for part in _PARTS:
         transaction.run(f"delete_{part}", parameter)
     ids = tuple(task.id for task in doomed.values())
     transaction.changed.update(dict.fromkeys(ids))
-    return Deleted(ids, _forgotten(transaction, _file_keys(doomed.values())))
+    return Deleted(ids, _forgotten(transaction, files))
 
 
 def _file_keys(tasks: Iterable[Task]) -> list[str]:
@@ -79,5 +80,5 @@ def _forgotten(transaction: Transaction, keys: Sequence[str]) -> tuple[str, ...]
     """Those of these files that no record points to any more."""
     if not keys:
         return ()
-    known = {key for (key,) in transaction.rows("known_files", (msgspec.json.encode(keys).decode(),))}
+    known = {key for (key,) in transaction.rows("known_files", {"keys": msgspec.json.encode(keys).decode()})}
     return tuple(key for key in keys if key not in known)

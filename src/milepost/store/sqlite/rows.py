@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import astuple, replace
 
 from milepost.store.sqlite.statements import SQL
-from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task
+from milepost.task import Counts, DeliveredFile, Failure, FileResult, JsonResult, State, Task
 from milepost.trigger import Trigger
 
 _log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "result": msgspec.json.Decoder(JsonResult | FileResult).decode,
     "failure": msgspec.json.Decoder(Failure).decode,
 }
+_files: Final = msgspec.json.Decoder(tuple[DeliveredFile, ...]).decode
 _DEFAULTS: Final[Mapping[str, Any]] = {"counts": _NO_COUNTS, "depends_on": (), "blocked_by": ()}
 _STATES: Final = {str(state): state for state in State}
 
@@ -107,6 +108,11 @@ def values(task: Task) -> list[Any]:
         if cells[index] is not None:
             cells[index] = encode(cells[index])
     return cells
+
+
+def files(delivered: str | None) -> tuple[DeliveredFile, ...]:
+    """The files of what the statement part `delivered` selected."""
+    return () if delivered is None else _files(delivered)
 
 
 def inlined(task: Task) -> Task:

@@ -18,6 +18,10 @@ DELETE FROM edge WHERE dependent = ? AND any_end
 -- The tasks that another has started and that will run on, or once more.
 SELECT {columns} FROM task AS t WHERE t.parent = ? AND (t.finished_at IS NULL OR t.next_run_at IS NOT NULL)
 
+-- name: external_parent
+-- The task that another was started by, if its client runs it.
+SELECT {columns} FROM task AS t WHERE t.id = ? AND t.runner = 'external'
+
 -- name: drop_edges
 -- Lets a task wait for nothing any more.
 DELETE FROM edge WHERE dependent = ?

@@ -82,7 +82,8 @@ ORDER BY row LIMIT ?
 -- The record of a row, with what it needs to run.
 SELECT {columns},
     (SELECT body FROM input WHERE task = t.row),
-    (SELECT body FROM checkpoint WHERE task = t.row)
+    (SELECT body FROM checkpoint WHERE task = t.row),
+    {delivered}
 FROM task AS t WHERE t.row = ?
 
 -- name: requests

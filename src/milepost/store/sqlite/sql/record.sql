@@ -80,6 +80,16 @@ SELECT {columns} FROM task AS t WHERE t.id = :id AND {visible} AND {kept}
 -- The record of a task whose lease a worker holds.
 SELECT {columns} FROM task AS t WHERE t.id = ? AND t.state = 'running' AND t.epoch = ?
 
+-- name: insert_file
+-- Gives a task a file that was delivered with it.
+INSERT INTO delivered_file (task, number, key, name, media_type, size, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: delivered
+-- Part: the files that were delivered with a task, as JSON; NULL for none.
+(SELECT nullif(json_group_array(json_object(
+    'key', f.key, 'name', f.name, 'media_type', f.media_type, 'size', f.size, 'sha256', f.sha256
+)), '[]') FROM (SELECT * FROM delivered_file AS d WHERE d.task = t.row ORDER BY d.number) AS f)
+
 -- name: get_row
 -- The record of a row that another row or an index led to.
 SELECT {columns} FROM task AS t WHERE t.row = ?

@@ -16,6 +16,14 @@ DELETE FROM idempotency WHERE (tenant, owner, type, key) IN (
     SELECT tenant, owner, type, key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
 )
 
+-- name: files_of
+-- The files that were delivered with tasks, by their rows.
+SELECT key FROM delivered_file WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_delivered
+-- Drops what is known of files that were delivered with tasks.
+DELETE FROM delivered_file WHERE task IN (SELECT value FROM json_each(?))
+
 -- name: delete_tasks
 -- Drops records, by their rows.
 DELETE FROM task WHERE row IN (SELECT value FROM json_each(?))
@@ -45,6 +53,7 @@ DELETE FROM log WHERE task IN (SELECT value FROM json_each(?))
 DELETE FROM edge WHERE dependent IN (SELECT value FROM json_each(?))
 
 -- name: known_files
--- Those of some files that a record points to.
-SELECT DISTINCT result ->> '$.key' FROM task
-WHERE result ->> '$.key' IS NOT NULL AND result ->> '$.key' IN (SELECT value FROM json_each(?))
+-- Those of some files that a record points to, or that were delivered with a task.
+SELECT result ->> '$.key' FROM task
+WHERE result ->> '$.key' IS NOT NULL AND result ->> '$.key' IN (SELECT value FROM json_each(:keys))
+UNION SELECT key FROM delivered_file WHERE key IN (SELECT value FROM json_each(:keys))

@@ -1,0 +1,61 @@
+"""How does a request bring a file?
+
+Its body is the file. A Content-Disposition names it (RFC 6266, and RFC 8187 for names beyond ASCII), whatever its media
+type; without one the body has to be sent as `application/octet-stream`. No web page can send either elsewhere without
+asking first, as a form or as plain text could be.
+"""
+
+from collections.abc import Sequence
+from email.message import Message
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from milepost.errors import TooLarge
+from milepost.http.body import BodyReader, media_type
+from milepost.http.errors import UnsupportedMediaType
+from milepost.http.headers import header
+from milepost.intake import MAX_BYTES, Upload
+
+_DIGITS: Final = 18
+"""Of a Content-Length; with more it is too large for anything."""
+OCTET_STREAM: Final = "application/octet-stream"
+
+
+class UploadReader:
+    """Reads what is delivered: a file, as an `Upload`, or a JSON body of one type."""
+
+    def __init__(self, shape: Any, media_types: Sequence[str]) -> None:
+        self._body = BodyReader(shape, media_types)
+        self._media_types = tuple(media_types)
+
+    async def read(self, request: Request) -> Any:
+        """The upload, its bytes still to come, or the body. Raises as BodyReader does."""
+        kind, disposition = media_type(request), header(request, b"content-disposition")
+        if kind.startswith("multipart/"):
+            raise UnsupportedMediaType("Send each file in a request of its own, as its body.", self._media_types)
+        if disposition is None and kind in self._media_types:
+            return await self._body.read(request)
+        if disposition is None and kind != OCTET_STREAM:
+            wanted = f"{' or '.join(self._media_types)}, or with a Content-Disposition that names the file"
+            raise UnsupportedMediaType(f"The body must be sent as {wanted}.", (*self._media_types, OCTET_STREAM))
+        if (header(request, b"content-encoding") or "identity").strip().lower() != "identity":
+            raise UnsupportedMediaType("The file must be sent as it is, without a Content-Encoding.")
+        declared = header(request, b"content-length") or "0"
+        if not declared.isdecimal() or len(declared) > _DIGITS or int(declared) > MAX_BYTES:
+            raise TooLarge(f"A file may have up to {MAX_BYTES} bytes.")
+        return Upload(request.stream(), _name(disposition), header(request, b"content-type"))
+
+
+def _name(disposition: str | None) -> str | None:
+    """The name that a Content-Disposition gives, the exact one where there are two."""
+    message = Message()
+    message["content-disposition"] = disposition or ""
+    given: Sequence[tuple[str, Any]] = message.get_params([], "content-disposition")
+    said = [value for name, value in given if name == "filename"]
+    exact = [value[-1] for value in said if isinstance(value, tuple)]  # it comes with its charset and language
+    name: str | None = next(iter((*exact, *said)), None)
+    try:  # as UTF-8, which RFC 8187 asks for, and most programs send where it is not encoded at all
+        return name and name.encode("latin-1").decode()
+    except UnicodeError:
+        return name
