@@ -19,7 +19,7 @@ LAYERS = (
     ("step",),
     ("lifecycle",),
     ("dependency", "delivery", "notice", "turns"),
-    ("store.protocol", "files.protocol"),
+    ("store.refusals", "store.workers", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
     ("start", "update", "told", "intake", "service"),
     ("http", "cli", "client", "app", "milepost", "__main__"),

@@ -21,8 +21,31 @@ from typing import Any, Protocol
 import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
+
+# Whoever asks a store takes these from here.
+from milepost.store.refusals import BadCursor as BadCursor
+from milepost.store.refusals import DependencyCycle as DependencyCycle
+from milepost.store.refusals import DependencyMissing as DependencyMissing
+from milepost.store.refusals import HasDependents as HasDependents
+from milepost.store.refusals import KeyOutlived as KeyOutlived
+from milepost.store.refusals import KeyReused as KeyReused
+from milepost.store.refusals import LeaseLost as LeaseLost
+from milepost.store.refusals import Missing as Missing
+from milepost.store.refusals import NotFinished as NotFinished
+from milepost.store.refusals import ParentStops as ParentStops
+from milepost.store.refusals import Refusal as Refusal
+from milepost.store.refusals import SchemaTooNew as SchemaTooNew
+from milepost.store.refusals import StoreBusy as StoreBusy
+from milepost.store.refusals import StoreFull as StoreFull
+from milepost.store.refusals import UniqueKeyTaken as UniqueKeyTaken
+from milepost.store.refusals import VersionMismatch as VersionMismatch
+from milepost.store.workers import Claimed as Claimed
+from milepost.store.workers import Heart as Heart
+from milepost.store.workers import Pulse as Pulse
+from milepost.store.workers import Request as Request
+from milepost.store.workers import Wanted as Wanted
+from milepost.store.workers import WorkerInfo as WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
-from milepost.times import SECOND
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -38,79 +61,6 @@ class Scope(msgspec.Struct, frozen=True):
 
 EVERYTHING = Scope("", whole=None)
 """What the engine itself sees."""
-
-
-class Refusal(Exception):
-    """Why a store did not do what an item of a batch asked. Returned in the item's place, not raised."""
-
-
-class Missing(Refusal):
-    """No such task, or none that the caller may see."""
-
-
-class UniqueKeyTaken(Refusal):
-    """An unfinished task of the same owner, tenant and type has the same unique key."""
-
-    def __init__(self, task_id: str) -> None:
-        self.task_id = task_id
-        super().__init__(f"Task {task_id} has this unique key and is not finished.")
-
-
-class DependencyMissing(Refusal):
-    """A task named in `depends_on` does not exist in the tenant, or not for the caller."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        super().__init__("No such task.")
-
-
-class BadCursor(ValueError):
-    """A list is to go on from a place that no list gave. Raised."""
-
-
-class DependencyCycle(Refusal):
-    """An edge would make a task wait for itself."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        super().__init__("The task would wait for itself.")
-
-
-class ParentStops(Refusal):
-    """A task is to be cancelled, and so starts no further ones."""
-
-
-class KeyReused(Refusal):
-    """The Idempotency-Key stands for a start with another body."""
-
-
-class KeyOutlived(Refusal):
-    """The Idempotency-Key stands for a task that has been deleted since."""
-
-
-class VersionMismatch(Refusal):
-    """The record is not at the version that the caller expects any more."""
-
-
-class LeaseLost(Refusal):
-    """The worker's epoch of the task is over: what it sends changes nothing."""
-
-
-class NotFinished(Refusal):
-    """A task that is not finished can't be deleted."""
-
-    def __init__(self, task_id: str) -> None:
-        self.task_id = task_id
-        super().__init__(f"Task {task_id} is not finished.")
-
-
-class HasDependents(Refusal):
-    """Tasks that the caller can see depend on this one."""
-
-    def __init__(self, dependents: tuple[str, ...]) -> None:
-        self.dependents = dependents
-        count = "Another task depends" if len(dependents) == 1 else f"{len(dependents)} other tasks depend"
-        super().__init__(f"{count} on this one.")
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -187,31 +137,6 @@ class Deleted(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-class Claimed(msgspec.Struct, frozen=True):
-    """A task under a fresh lease (see its `epoch`), with the cold parts that running it needs."""
-
-    task: Task
-    input: bytes
-    checkpoint: bytes | None
-    files: tuple[DeliveredFile, ...] = ()
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """A type that a worker takes tasks of; `concurrency` limits how many run at once in the whole store."""
-
-    type: str
-    concurrency: int | None = None
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A cancel or pause that waits for a running task's worker."""
-
-    id: str
-    epoch: int
-    cancel: bool
-    pause: bool
-
-
 class Cold(msgspec.Struct, frozen=True):
     """The parts of a record that are read only when asked for."""
 
@@ -268,46 +193,12 @@ class TypeInfo(msgspec.Struct, frozen=True):
     paused: bool = False
 
 
-class WorkerInfo(msgspec.Struct, frozen=True):
-    """A worker that asks for a lease. `pid` and `host` are for operators."""
-
-    id: str
-    host: str
-    pid: int
-    concurrency: int
-    types: tuple[str, ...]
-    lease: int = 6 * SECOND
-    """How long it may be silent before its tasks are taken from it, in µs."""
-
-
-class Pulse(msgspec.Struct, frozen=True):
-    """A worker whose lease nobody has ended, and how often its heart has beaten.
-
-    Whether it still does, whoever watches sees for itself: no two clocks have to agree on that.
-    """
-
-    worker: WorkerInfo
-    beats: int
-
-
 class Tally(msgspec.Struct, frozen=True):
     """How many tasks of a type stand in a state."""
 
     type: str
     state: State
     tasks: int
-
-
-class Heart(Protocol):
-    """Keeps one worker's lease alive. Used from a thread of its own, with a connection of its own."""
-
-    def beat(self, worker: str) -> bool:
-        """Count one more beat; False when the lease is over already, and nothing can bring it back."""
-        ...
-
-    def close(self) -> None:
-        """Give the connection back."""
-        ...
 
 
 class TaskStore(Protocol):
@@ -481,15 +372,3 @@ class TaskStore(Protocol):
     def changes(self) -> AsyncGenerator[None, None]:
         """Yields soon after every commit of any process; several commits may yield once. Closing it ends it."""
         ...
-
-
-class SchemaTooNew(Exception):
-    """The store was written by a newer Milepost than this one."""
-
-
-class StoreBusy(Exception):
-    """A write could not get its turn in reasonable time; nothing was changed."""
-
-
-class StoreFull(Exception):
-    """There is no room for what was to be written; nothing was changed."""
