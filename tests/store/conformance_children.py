@@ -3,13 +3,15 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from milepost import lifecycle
 from milepost.lifecycle import Step
 from milepost.store.protocol import EVERYTHING, Created, Creation, Deleted, IdempotencyKey, LeaseLost, Wanted
 from milepost.task import Counts, DeliveredFile, State, Task
 from milepost.times import DAY
 
-from .scene import BOB, Scene, draft
+from .scene import BOB, Scene, draft, new_id
 
 ONE, TWO, THREE = [DeliveredFile(f"f/{n}", f"{n}.txt", "text/plain", n, str(n) * 64) for n in (1, 2, 3)]
 
@@ -114,6 +116,22 @@ class Children:
         await scene.fail(root)
         for task in (parent, child, first):
             assert (await scene.read(task)).state is State.FAILED
+
+    @pytest.mark.parametrize("how", ["failed", "deleted"])
+    async def test_a_task_that_hears_of_it_after_its_child_has_counted_that(self, scene: Scene, how: str) -> None:
+        root = await (scene.run() if how == "failed" else scene.failed())
+        waits: dict[str, Any] = {"owner": "ann", "depends_on": (root.id,)}
+        if how == "deleted":
+            waits["on_dependency_failure"] = "stay"
+        parent_id = new_id()
+        child = await scene.start(parent=parent_id, **waits)
+        parent = await scene.start(id=parent_id, runner="external", **waits)
+        if how == "failed":
+            await scene.fail(root)
+        else:
+            assert await scene.delete(root, scope=BOB) == Deleted((root.id,))
+        assert {(await scene.read(task)).state for task in (child, parent)} == {State.FAILED}
+        assert (await scene.read(parent)).version == parent.version + 2
 
     async def test_many_at_once_add_up_exactly(self, scene: Scene, other: Scene) -> None:
         parent = await standing(scene)

@@ -108,15 +108,18 @@ def settle(
             _spread(transaction, after, now, revives=revives)
         if lifecycle.reaches_children(before, after):
             _cancel_children(transaction, after, now)
-            after = _current(transaction, Stored(stored.row, after)).task
+            after = records.current(transaction, Stored(stored.row, after)).task  # it may count them
     return after
 
 
 def bereave(transaction: Transaction, ids: Iterable[str], now: int) -> None:
-    """Let those that still wait for tasks which are gone take note of that."""
+    """Let those that still wait for tasks which are gone take note of that; then tell those that wait for these.
+
+    Not before, so that those that wait for each other all note by themselves what they waited for.
+    """
     for task_id in ids:
-        waiting = rows.readable(transaction.rows("waiting_dependents", (task_id,)))
-        for after in [_review(transaction, _current(transaction, stored), now) for stored in waiting]:
+        waiting = transaction.rows("waiting_dependents", (task_id,))
+        for after in [_review(transaction, dependent, now) for dependent in records.each(transaction, waiting)]:
             _spread(transaction, after, now)
 
 
@@ -142,13 +145,6 @@ def _count(transaction: Transaction, before: Task | None, child: Task) -> None:
             records.write(transaction, Stored(row, parent), step)
 
 
-def _current(transaction: Transaction, stored: Stored) -> Stored:
-    """The record as it stands, should this transaction have changed it since it was read."""
-    if transaction.changed.get(stored.task.id, stored.task.version) == stored.task.version:
-        return stored
-    return rows.record(transaction.rows("get_row", (stored.row,))[0])
-
-
 def _waiting(transaction: Transaction, stored: Stored, step: Step, now: int) -> Step:
     """The step, once what it lets a running task wait for is written; where that closes a circle, one that says so."""
     for task_id in dependency.begun_waits(stored.task, step.task):
@@ -166,7 +162,7 @@ def _cancel_children(transaction: Transaction, task: Task, now: int) -> None:
     asked = deque([task.id])
     moved: list[Task] = []
     while asked:
-        for child in rows.readable(transaction.rows("unfinished_children", (asked.popleft(),))):
+        for child in records.each(transaction, transaction.rows("unfinished_children", (asked.popleft(),))):
             step = lifecycle.cancel(child.task, now=now)
             if step.task.version == child.task.version:
                 continue  # it was asked before, and has passed it on
@@ -195,11 +191,10 @@ def _react(transaction: Transaction, task: Task, now: int, *, revives: bool) -> 
     its = fate(task)
     if its is Fate.MET:
         transaction.run("meet_edges", (task.id,))
-    for dependent in rows.readable(waiting):
-        current = _current(transaction, dependent)  # it counts those before it, should they be its children
-        yield current, _review(transaction, current, now)
+    for dependent in records.each(transaction, waiting):
+        yield dependent, _review(transaction, dependent, now)
     if its is Fate.OPEN and revives:
-        for dependent in rows.readable(transaction.rows("failed_dependents", (task.id,))):
+        for dependent in records.each(transaction, transaction.rows("failed_dependents", (task.id,))):
             yield dependent, _revive(transaction, dependent, now)
 
 
