@@ -72,6 +72,15 @@ class Time:
         assert failed.failure is not None
         assert failed.failure.code == "start_by_passed"
 
+    async def test_one_that_misses_its_start_together_with_what_it_waits_for_fails_once(self, scene: Scene) -> None:
+        first = await scene.start(start_by=START + HOUR)
+        then = await scene.start(start_by=START + HOUR, depends_on=(first.id,))
+        assert first.id in await scene.store.enqueue_due(now=START + HOUR, limit=10)
+        assert await scene.store.enqueue_due(now=START + HOUR, limit=10) == []
+        failures = [(await scene.read(task)).failure for task in (first, then)]
+        assert [failure and failure.code for failure in failures] == ["start_by_passed", "dependency_failed"]
+        assert (await scene.read(then)).version == then.version + 1
+
     async def test_one_that_is_due_and_missed_its_start_fails(self, scene: Scene) -> None:
         task = await scene.start(run_at=START + SECOND, start_by=START + HOUR)
         assert await scene.store.enqueue_due(now=START + DAY, limit=10) == [task.id]

@@ -7,7 +7,7 @@ import msgspec
 
 from milepost import lifecycle, notice
 from milepost.store.protocol import Claimed, LeaseLost, Pulse, Wanted, WorkerInfo
-from milepost.store.sqlite import dependencies, rows
+from milepost.store.sqlite import dependencies, records, rows
 from milepost.store.sqlite.transaction import Transaction
 from milepost.turns import Line, Turns, Waiting, between_tenants
 
@@ -35,10 +35,11 @@ def rescue(transaction: Transaction, silent: Iterable[Pulse], *, now: int) -> li
 
 
 def _lose_all(transaction: Transaction, found: Iterable[Sequence[Any]], now: int) -> list[str]:
-    lost = rows.readable(found)
-    for stored in lost:
+    lost: list[str] = []
+    for stored in records.each(transaction, found):
         dependencies.save(transaction, stored, lifecycle.lose(stored.task, now=now), now)
-    return [stored.task.id for stored in lost]
+        lost.append(stored.task.id)
+    return lost
 
 
 def claim(

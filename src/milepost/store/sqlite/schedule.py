@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from milepost import lifecycle
 from milepost import notice as notices
-from milepost.lifecycle import Step
-from milepost.store.sqlite import dependencies, rows
+from milepost.lifecycle import IllegalChange, Step
+from milepost.store.sqlite import dependencies, records, rows
 from milepost.store.sqlite.transaction import Transaction
 
 NOTED_AT_ONCE: Final = 1000
@@ -31,10 +31,15 @@ def enqueue_due(transaction: Transaction, *, now: int, limit: int) -> list[str]:
 def _change_all(
     transaction: Transaction, found: Iterable[Sequence[Any]], change: Callable[..., Step], now: int
 ) -> list[str]:
-    due = rows.readable(found)
-    for stored in due:
-        dependencies.save(transaction, stored, change(stored.task, now=now), now)
-    return [stored.task.id for stored in due]
+    changed: list[str] = []
+    for stored in records.each(transaction, found):
+        try:
+            step = change(stored.task, now=now)
+        except IllegalChange:
+            continue  # It waited for one of those before it, and has failed with that.
+        dependencies.save(transaction, stored, step, now)
+        changed.append(stored.task.id)
+    return changed
 
 
 def note_obstacles(transaction: Transaction, found: Iterable[tuple[int, str | None]], *, now: int) -> list[str]:
