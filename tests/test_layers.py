@@ -21,7 +21,7 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "intake", "service"),
+    ("start", "update", "told", "results", "service", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -37,7 +37,7 @@ class Apart(NamedTuple):
 APART = (
     # Stores can be exchanged because only their protocols are known.
     Apart(
-        ("start", "update", "told", "intake", "service", "engine", "http"),
+        ("start", "update", "told", "results", "service", "children", "intake", "engine", "http"),
         ("store", "files"),
         but=("store.protocol", "files.protocol"),
     ),
@@ -158,12 +158,12 @@ def tree(folder: Path, files: Mapping[str, str]) -> Path:
         (
             "service",
             "from milepost.files import folder",
-            "service, line 1: files.folder is not for start, update, told, intake, service, engine, http",
+            f"service, line 1: files.folder is not for {', '.join(APART[0].who)}",
         ),
         (
             "engine/worker",
             "from milepost.store.sqlite.rows import record",
-            "engine.worker, line 1: store.sqlite.rows is not for start, update, told, intake, service, engine, http",
+            f"engine.worker, line 1: store.sqlite.rows is not for {', '.join(APART[0].who)}",
         ),
         (
             "http/dialects/quant",

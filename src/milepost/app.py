@@ -12,6 +12,7 @@ import msgspec
 
 from milepost import times
 from milepost.access.principal import LOCAL
+from milepost.children import start_child
 from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
 from milepost.engine.due import Due
@@ -23,7 +24,7 @@ from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.errors import Fault, Invalid, NotOpen, ServiceError, Unavailable
 from milepost.files.folder import FolderFiles
-from milepost.intake import Upload
+from milepost.intake import Upload, deliver
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
 from milepost.store.protocol import StoreBusy, StoreFull
@@ -242,7 +243,7 @@ class Milepost:
             start = _checked(Start(type=wish.type, input=wish.input, **wish.options))
         except TypeError as error:  # an option that there is not
             raise Invalid(Fault(f"{error}.")) from None
-        return await self.service.start_child(parent, start, wish.key)
+        return await start_child(self.service, parent, start, wish.key)
 
     def _worker_lock(self) -> Path:
         """A file beside the store, for these types: another application on the same store may bring others."""
@@ -319,7 +320,8 @@ class Milepost:
         """
         service = self._service_here()
         paths = [Path(file) for file in files]
-        created = await service.deliver(
+        created = await deliver(
+            service,
             LOCAL,
             standing.id if isinstance(standing, Task) else standing,
             input=input or {},

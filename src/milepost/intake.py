@@ -1,4 +1,4 @@
-"""What does a caller deliver to a standing task, and which start does that make?
+"""What does a caller deliver to a standing task, and what does that start?
 
 An input that goes over the task's own, and files. These are in the file store before anything is started: what no task
 has taken by then is deleted, or swept.
@@ -7,16 +7,21 @@ has taken by then is deleted, or swept.
 import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from milepost.errors import Conflict, TooLarge, Unavailable
+from milepost.access.principal import Principal
+from milepost.children import owner_of
+from milepost.errors import Conflict, ParentLost, ParentStopping, ServiceError, TooLarge, Unavailable
 from milepost.files.protocol import FileStore
-from milepost.start import Start
-from milepost.store.protocol import TypeInfo
+from milepost.service import Service
+from milepost.start import Start, draft
+from milepost.store.protocol import Created, IdempotencyKey, StoreBusy, StoreFull, TypeInfo
 from milepost.task import DeliveredFile, State, Task
 
 MAX_FILES: Final = 100
@@ -71,6 +76,51 @@ def start_of(standing: Task, own: bytes, more: Mapping[str, Any]) -> Start:
         keep_result=standing.keep_result,
         keep_record=standing.keep_record,
     )
+
+
+async def deliver(
+    service: Service,
+    principal: Principal,
+    task_id: str,
+    *,
+    input: Mapping[str, Any] = {},
+    files: Sequence[Upload] = (),
+    idempotency_key: str | None = None,
+) -> Created:
+    """Have a standing task start a child: with its own input and, over that, this one, and with these files.
+
+    Raises NotFound, Conflict (it takes no deliveries, or none now), Invalid, TooLarge, KeyConflict, Gone, Unavailable.
+    """
+    standing = await service.get(principal, task_id)
+    info = await service.type_info(standing.type)
+    # What was delivered before under its key is found again, whatever has become of the task since.
+    check(standing, info, running=idempotency_key is None)
+    start = start_of(standing, (await service.cold(principal, standing.id)).input, input)
+    if files and idempotency_key is None:
+        whose = {"tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
+        draft(start, info, service.retention, now=service.clock(), id="", **whose)  # refused before they are read
+    kept = await keep(service.files, files)
+    key = None
+    if idempotency_key is not None:
+        expires_at = service.clock() + service.retention.idempotency_key
+        key = IdempotencyKey(idempotency_key, fingerprint(input, kept), expires_at, standing.id)
+    start = replace(start, files=kept)
+    try:
+        created = await service.start(owner_of(standing), start, origin=standing.origin, parent=standing, known_by=key)
+    except (ServiceError, StoreBusy, StoreFull) as refused:  # it is certain that no task has taken them
+        await discard(service.files, kept)
+        if isinstance(refused, ParentLost | ParentStopping):
+            check(await service.get(principal, task_id), info)
+        raise
+    if created.replayed:
+        await discard(service.files, kept)
+    return created
+
+
+def fingerprint(input: Mapping[str, Any], files: Iterable[DeliveredFile]) -> bytes:
+    """A hash that is the same for the same delivery, although its files are stored anew each time."""
+    brought = [(file.name, file.media_type, file.size, file.sha256) for file in files]
+    return sha256(msgspec.json.encode([input, brought], order="deterministic")).digest()
 
 
 async def keep(files: FileStore, uploads: Iterable[Upload]) -> tuple[DeliveredFile, ...]:

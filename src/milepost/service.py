@@ -4,30 +4,24 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import uuid_utils
 
-from milepost import intake, lifecycle, times
-from milepost.access.principal import Grant, Principal, Role
+from milepost import lifecycle, times
+from milepost.access.principal import Principal, Role
 from milepost.errors import (
-    Conflict,
     Fault,
     Forbidden,
-    Gone,
     Invalid,
     NotFound,
-    NotReady,
-    ParentLost,
-    ParentStopping,
     ServiceError,
 )
-from milepost.files.protocol import FileMissing, FileStore
-from milepost.intake import Upload
+from milepost.files.protocol import FileStore
 from milepost.lifecycle import IllegalChange, Step
+from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
 from milepost.store import protocol as stored
 from milepost.store.protocol import (
@@ -39,7 +33,7 @@ from milepost.store.protocol import (
     IdempotencyKey,
     Page,
     Refusal,
-    StoreBusy,
+    StartKey,
     Tally,
     TaskStore,
     WorkerInfo,
@@ -48,7 +42,7 @@ from milepost.store.protocol import Created as Created
 from milepost.store.protocol import Filter as Filter  # dialects take these from here: they know no store
 from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
-from milepost.task import FileResult, JsonResult, State, Task, parse_id
+from milepost.task import Task, parse_id
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
@@ -71,21 +65,14 @@ class News(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """A task to start, one of many, its Idempotency-Key, and the running task that starts it."""
+    """A task to start, one of many, and its Idempotency-Key."""
 
     start: Start
     idempotency_key: str | None = None
     parent: Task | None = None
-
-
-class ResultBody(NamedTuple):
-    """A result as bytes: its size, and a reader of a half-open range of them."""
-
-    name: str | None
-    media_type: str
-    size: int
-    sha256: str | None
-    read: Callable[[int, int | None], AsyncGenerator[bytes, None]]
+    """The running task that starts it."""
+    known_by: StartKey | None = None
+    """What makes it known again in place of an Idempotency-Key."""
 
 
 class Service:
@@ -108,7 +95,7 @@ class Service:
         # Nobody is to see what had expired come back because a clock was set.
         self.clock = never_back(clock)
         self._new_id = new_id
-        self._retention = retention
+        self.retention = retention
         self._types: dict[str, TypeInfo] = {}
         self._types_read_at = 0
 
@@ -122,13 +109,14 @@ class Service:
         origin: str,
         idempotency_key: str | None = None,
         parent: Task | None = None,
+        known_by: StartKey | None = None,
     ) -> Created:
         """Make a task; it is durable when this returns. With a key that was used before: the task of then.
 
-        `parent` starts it while it runs. Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone; of children
-        also ParentLost, ParentStopping.
+        `parent` and `known_by` are as in `Wish`. Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone; of
+        children also ParentLost, ParentStopping.
         """
-        (outcome,) = await self.start_many(principal, [Wish(start, idempotency_key, parent)], origin=origin)
+        (outcome,) = await self.start_many(principal, [Wish(start, idempotency_key, parent, known_by)], origin=origin)
         if isinstance(outcome, ServiceError):
             raise outcome
         return outcome
@@ -163,16 +151,14 @@ class Service:
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name
-        key = None
+        key = wish.known_by
         if wish.idempotency_key is not None:
-            # What a function has started it has to find again for as long as it may run.
-            by_function = wish.parent is not None and wish.parent.runner != "external"
-            kept = self._retention.record if by_function else self._retention.idempotency_key
-            key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), now + kept)
-        info = await self._type(start.type)
+            expires_at = now + self.retention.idempotency_key
+            key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), expires_at)
+        info = await self.type_info(start.type)
         identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
-            task = draft(start, info, self._retention, now=now, **identity)
+            task = draft(start, info, self.retention, now=now, **identity)
         except Invalid:
             # It may have been right when it was made first: its time has passed since, or its type has changed.
             known = None if key is None else await self.store.recall(tenant, owner, start.type, key, now=now)
@@ -189,74 +175,8 @@ class Service:
             start.files,
         )
 
-    async def start_child(self, parent: Task, start: Start, key: str | None) -> Task:
-        """Start a task for one that runs: with its owner's rights, in its tenant.
-
-        The same `key`, by default the same start, is the same child for all tries of a run; one that has failed or was
-        cancelled before the parent was retried begins again. Raises as `start` does.
-        """
-        owner = Principal(parent.owner, parent.owner, (Grant(parent.tenant, Role.USER),))
-        start = msgspec.structs.replace(start, tenant=parent.tenant, owner=parent.owner, parent=parent.id)
-        known = _own_key(parent, str(parent.run), key if key is not None else start.fingerprint().hex())
-        created = await self.start(owner, start, origin=parent.origin, idempotency_key=known, parent=parent)
-        child = created.task
-        has_failed = child.state in (State.FAILED, State.CANCELLED) and child.next_run_at is None
-        if has_failed and (child.finished_at or 0) < (parent.started_at or 0):
-            return await self.retry(owner, child.id)
-        return child
-
-    async def deliver(
-        self,
-        principal: Principal,
-        task_id: str,
-        *,
-        input: Mapping[str, Any] = {},
-        files: Sequence[Upload] = (),
-        idempotency_key: str | None = None,
-    ) -> Created:
-        """Have a standing task start a child: with its own input and, over that, this one, and with these files.
-
-        Raises NotFound, Conflict (it takes no deliveries, or none now), Invalid, TooLarge, KeyConflict, Gone,
-        Unavailable.
-        """
-        standing = await self.get(principal, task_id)
-        (cold,) = await self.store.cold([standing.id], principal.scope(), now=self.clock())
-        own, info = _found(cold).input, await self._type(standing.type)
-        start = intake.start_of(standing, own, input)
-        whose = {"tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
-        # What was delivered before under its key is found again, whatever has become of the task since.
-        intake.check(standing, info, running=idempotency_key is None)
-        if files and idempotency_key is None:
-            draft(start, info, self._retention, now=self.clock(), id="", **whose)  # refused before they are read
-        kept = await intake.keep(self.files, files)
-        start = msgspec.structs.replace(start, files=kept)
-        owner = Principal(standing.owner, standing.owner, (Grant(standing.tenant, Role.USER),))
-        key = None if idempotency_key is None else _own_key(standing, "delivery", idempotency_key)
-        try:
-            created = await self._delivered(owner, start, standing, key)
-        except (ServiceError, StoreBusy) as refused:  # in both cases it is certain that no task has taken them
-            await intake.discard(self.files, kept)
-            if isinstance(refused, ParentLost | ParentStopping):
-                intake.check(await self.get(principal, task_id), info)
-            raise
-        if created.replayed:
-            await intake.discard(self.files, kept)
-        return created
-
-    async def _delivered(self, owner: Principal, start: Start, standing: Task, key: str | None) -> Created:
-        try:
-            return await self.start(owner, start, origin=standing.origin, idempotency_key=key, parent=standing)
-        except (ParentLost, ParentStopping):
-            if key is None:
-                raise
-            now = self.clock()
-            known = IdempotencyKey(key, start.fingerprint(), now)
-            found = await self.store.recall(standing.tenant, standing.owner, standing.type, known, now=now)
-            if found is None:
-                raise
-            return _done([found])
-
-    async def _type(self, name: str) -> TypeInfo | None:
+    async def type_info(self, name: str) -> TypeInfo | None:
+        """What is known of a task type, as of the last second; None where nobody has made it known."""
         now = self.clock()
         if not 0 <= now - self._types_read_at < SECOND or name not in self._types:
             self._types = {info.name: info for info in await self.store.types()}
@@ -348,37 +268,7 @@ class Service:
     async def result(self, principal: Principal, task_id: str) -> ResultBody:
         """The result as bytes. Raises NotFound, NotReady, Conflict (ended without one), Gone (past its retention)."""
         task = await self.get(principal, task_id)
-        match task.result:
-            case FileResult() as file:
-                return ResultBody(
-                    file.name,
-                    file.media_type,
-                    file.size,
-                    file.sha256,
-                    lambda start, stop: self._read_file(file.key, start, stop),
-                )
-            case JsonResult():
-                body = await self.store.result(task.id, principal.scope(), now=self.clock())
-                if body is None:
-                    raise Gone("The result is past its retention.")
-                return ResultBody(
-                    None, "application/json", len(body), None, lambda start, stop: _slice(body, start, stop)
-                )
-        if not task.state.terminal:
-            raise NotReady(f"The task is {task.state}; there is no result yet.")
-        if task.state is not State.SUCCEEDED:
-            raise Conflict(f"The task was {task.state}, it has no result.")
-        if task.result_expires_at is not None:
-            raise Gone("The result is past its retention.")
-        raise NotFound("The task ended without a result.")
-
-    async def _read_file(self, key: str, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
-        try:
-            async with aclosing(self.files.read(key, start, stop)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except FileMissing as error:
-            raise Gone("The result is past its retention.") from error
+        return await result_body(task, self.store, self.files, principal.scope(), now=self.clock())
 
     # Acting.
 
@@ -474,20 +364,11 @@ class Service:
         return await self.store.tally(principal.scope(), now=self.clock())
 
 
-async def _slice(body: bytes, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
-    yield body[start:stop]
-
-
 def _id(text: str) -> str:
     parsed = parse_id(text)
     if parsed is None:
         raise NotFound("There is no such task.")
     return parsed
-
-
-def _own_key(parent: Task, kind: str, key: str) -> str:
-    """An Idempotency-Key of a child. No caller can send a control character, so that none can mean such a one."""
-    return f"\x01{parent.id} {kind} {key}"
 
 
 def _found(value: T | None) -> T:

@@ -8,7 +8,6 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 from jsonschema_rs import ValidationErrorKind
-from msgspec.structs import replace
 
 from milepost import trigger as triggers
 from milepost.errors import Fault, Invalid, pointer
@@ -38,7 +37,7 @@ NUL: Final = "The character NUL can't be kept."
 """Not every store takes it in a text. Within free JSON it is written as an escape, and may be there."""
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A wish to start a task, as every dialect hands it on. Times in µs; None where the caller said nothing.
 
     The last group is for dialects whose clients drive their tasks themselves.
@@ -78,12 +77,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Stored already, and the task's from then on."""
 
     def fingerprint(self) -> bytes:
-        """A hash that is the same for the same request, whatever the order of its fields.
-
-        The same files sent again are the same, although they are stored anew.
-        """
-        known = replace(self, files=tuple(replace(file, key="") for file in self.files)) if self.files else self
-        return hashlib.sha256(msgspec.json.encode(known, order="deterministic")).digest()
+        """A hash that is the same for the same request, whatever the order of its fields, and those to come."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
 
 
 class Retention(msgspec.Struct, frozen=True):

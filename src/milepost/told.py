@@ -29,6 +29,7 @@ _SAID: Final[dict[type[Refusal], Callable[[Any], errors.ServiceError]]] = {
     stored.ParentStops: lambda _: errors.ParentStopping("The task that is to start this one is to be cancelled."),
     stored.KeyReused: lambda _: errors.KeyConflict("This Idempotency-Key was used for a request with another body."),
     stored.KeyOutlived: lambda _: errors.Gone("The task that this Idempotency-Key stands for has been deleted."),
+    stored.ChildDiffers: lambda _: errors.KeyConflict("The task has started another one with this key."),
     stored.VersionMismatch: lambda _: errors.PreconditionFailed(
         "The task has changed since the version that If-Match names."
     ),

@@ -163,6 +163,52 @@ async def test_a_retry_of_the_parent_begins_again_with_the_children_that_failed(
     assert len(await children(bench, task)) == 1
 
 
+async def test_a_retried_parent_starts_again_the_children_that_were_deleted(bench: Bench) -> None:
+    @bench.app.task
+    async def parent(ctx: Context) -> list[str]:
+        children = [await ctx.start("double", {"n": n}, key=str(n)) for n in range(2)]
+        await ctx.wait(*children)
+        if not ctx.saved:
+            await ctx.checkpoint({"began": True})
+            raise TaskError("Not yet.", retry=False)
+        return [child.id for child in children]
+
+    async with bench.working():
+        task = await bench.start("parent")
+        assert (await bench.end(task)).state is State.FAILED
+        kept, deleted = await children(bench, task)
+        await bench.service.delete(LOCAL, deleted.id)
+        await bench.service.retry(LOCAL, task.id)
+        await bench.reach(task, State.SUCCEEDED)
+    again = await children(bench, task)
+    assert await bench.result(task) == [child.id for child in again]
+    assert [child.id == before.id for child, before in zip(again, (kept, deleted), strict=True)] == [True, False]
+
+
+async def test_a_parent_whose_child_is_deleted_as_it_waits_starts_it_again(bench: Bench) -> None:
+    @bench.app.task
+    async def parent(ctx: Context) -> str:
+        (child,) = await ctx.wait(await ctx.start("hang"), check=False)
+        return child.id
+
+    async with bench.working():
+        task = await bench.start("parent")
+        await bench.reach(task, State.BLOCKED)
+        (first,) = await children(bench, task)
+        await bench.service.pause_type(LOCAL, "parent")
+        await bench.service.cancel(LOCAL, first.id)
+        await bench.end(first)
+        await bench.service.delete(LOCAL, first.id)
+        await bench.service.resume_type(LOCAL, "parent")
+        waiting = await bench.until(
+            task, lambda found: found.state is State.BLOCKED and first.id not in found.blocked_by
+        )
+        (second,) = waiting.blocked_by
+        await bench.service.cancel(LOCAL, second)
+        assert (await bench.end(task)).state is State.SUCCEEDED
+        assert await bench.result(task) == second
+
+
 @pytest.mark.parametrize(
     ("input", "code"),
     [

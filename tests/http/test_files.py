@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from milepost.errors import Gone
 from milepost.http.files import content_disposition, result_response
-from milepost.service import ResultBody
+from milepost.results import ResultBody
 from milepost.task import FileResult, JsonResult
 
 from .conftest import Tasks

@@ -4,10 +4,19 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from milepost import lifecycle
-from milepost.lifecycle import Step
-from milepost.store.protocol import EVERYTHING, Created, Creation, Deleted, IdempotencyKey, LeaseLost, Wanted
+from milepost.store.protocol import (
+    EVERYTHING,
+    ChildDiffers,
+    ChildKey,
+    Created,
+    Deleted,
+    IdempotencyKey,
+    LeaseLost,
+    Wanted,
+)
 from milepost.task import Counts, DeliveredFile, State, Task
 from milepost.times import DAY
 
@@ -18,6 +27,12 @@ ONE, TWO, THREE = [DeliveredFile(f"f/{n}", f"{n}.txt", "text/plain", n, str(n) *
 
 async def standing(scene: Scene, **fields: Any) -> Task:
     return await scene.start(runner="external", state=State.RUNNING, **fields)
+
+
+async def start_child(scene: Scene, parent: Task, key: ChildKey, **fields: Any) -> Created:
+    outcome = await scene.try_start(draft(parent=parent.id, **fields), key=key, epoch=parent.epoch)
+    assert isinstance(outcome, Created), outcome
+    return outcome
 
 
 async def counts(scene: Scene, parent: Task) -> tuple[int, int | None, int]:
@@ -45,6 +60,94 @@ class Children:
         both = await scene.start(owner="ann", depends_on=(root.id, first.id), on_dependency_failure="stay")
         assert await scene.delete(root, scope=BOB) == Deleted((root.id,))
         assert {(await scene.read(task)).state for task in (first, both)} == {State.FAILED}
+
+    # What they are found by again.
+
+    async def test_a_task_finds_again_what_it_has_started(self, scene: Scene, other: Scene) -> None:
+        parent = await scene.run()
+        key = ChildKey(parent.id, parent.run, "k", b"1")
+        made = await start_child(scene, parent, key)
+        assert not made.replayed
+        await scene.change(made.task, lifecycle.relabel, title="changed since")
+        scene.now = other.now = scene.now + 90 * DAY
+        again = await start_child(other, parent, key)
+        assert again == Created(await scene.read(made.task), replayed=True)
+        recalled = await scene.store.recall(parent.tenant, parent.owner, made.task.type, key, now=scene.now)
+        assert recalled == again
+
+    @pytest.mark.parametrize("another", [{"run": 2}, {"key": "l"}, {"type": "mail"}, {"parent": None}])
+    async def test_a_child_is_of_one_run_type_and_key_of_a_parent(self, scene: Scene, another: dict[str, Any]) -> None:
+        parent = await scene.run()
+        key = ChildKey(parent.id, 1, "k", b"1")
+        await start_child(scene, parent, key)
+        if "parent" in another:
+            parent = await scene.run("w2")
+            another = {"parent": parent.id}
+        fields = {"type": another.pop("type")} if "type" in another else {}
+        assert not (await start_child(scene, parent, replace(key, **another), **fields)).replayed
+
+    async def test_under_the_same_key_another_start_is_refused(self, scene: Scene) -> None:
+        parent = await scene.run()
+        key = ChildKey(parent.id, 1, "k", b"1")
+        made = await start_child(scene, parent, key)
+        differs = replace(key, fingerprint=b"2")
+        creation = draft(parent=parent.id)
+        assert isinstance(await scene.try_start(creation, key=differs, epoch=parent.epoch), ChildDiffers)
+        recalled = await scene.store.recall(parent.tenant, parent.owner, creation.type, differs, now=scene.now)
+        assert isinstance(recalled, ChildDiffers)
+        await scene.change(made.task, lifecycle.cancel)
+        await scene.delete(made.task)
+        assert not (await start_child(scene, parent, differs)).replayed, "of a child that is gone nothing is left"
+
+    @pytest.mark.parametrize("how", ["deleted", "expired", "past its retention"])
+    async def test_a_child_that_is_gone_is_started_again(self, scene: Scene, how: str) -> None:
+        parent = await scene.run()
+        key = ChildKey(parent.id, 1, "k", b"1")
+        gone = (await start_child(scene, parent, key, keep_record=DAY)).task
+        await scene.change(gone, lifecycle.cancel)
+        if how == "deleted":
+            assert await scene.delete(gone) == Deleted((gone.id,))
+        else:
+            await scene.fail(parent)
+            scene.now += DAY
+            if how == "expired":
+                assert await scene.store.expire(now=scene.now, limit=10) == Deleted((gone.id,))
+            await scene.retry(parent)
+            (claimed,) = await scene.claim("w1", Wanted(parent.type))
+            parent = claimed.task
+        made = await start_child(scene, parent, key)
+        assert (made.replayed, made.task.id == gone.id) == (how == "past its retention", how == "past its retention")
+        assert await start_child(scene, parent, key) == replace(made, replayed=True)
+
+    async def test_p2_who_has_lost_its_lease_is_not_told_of_its_children(self, scene: Scene) -> None:
+        parent = await scene.run()
+        key = ChildKey(parent.id, 1, "k", b"1")
+        await start_child(scene, parent, key)
+        await scene.store.dismiss("w1", now=scene.now)
+        refused = await scene.try_start(draft(parent=parent.id), key=key, epoch=parent.epoch)
+        assert isinstance(refused, LeaseLost)
+
+    async def test_p9_each_standing_task_has_keys_of_its_own(self, scene: Scene) -> None:
+        first, second = await standing(scene), await standing(scene)
+        plain = IdempotencyKey("k", b"1", scene.now + DAY)
+        made = [await scene.try_start(draft(), key=plain)]
+        for parent in (first, second):
+            key = replace(plain, parent=parent.id)
+            made.append(await scene.try_start(draft(parent=parent.id), key=key, epoch=parent.epoch))
+        assert [isinstance(one, Created) and one.replayed for one in made] == [False] * 3
+
+    async def test_p9_a_delivery_is_known_whatever_has_become_of_the_standing_task(self, scene: Scene) -> None:
+        parent = await standing(scene)
+        key = IdempotencyKey("k", b"1", scene.now + DAY, parent.id)
+        made = await scene.try_start(draft(parent=parent.id), key=key, epoch=parent.epoch)
+        assert isinstance(made, Created)
+        await scene.change(parent, lifecycle.drive, state=State.SUCCEEDED)
+        again = await scene.try_start(draft(parent=parent.id), key=key, epoch=parent.epoch)
+        assert again == Created(made.task, replayed=True)
+        new = await scene.try_start(draft(parent=parent.id), key=replace(key, key="l"), epoch=parent.epoch)
+        assert isinstance(new, LeaseLost)
+
+    # What standing tasks count.
 
     async def test_what_is_delivered_to_a_standing_task_adds_up(self, scene: Scene, other: Scene) -> None:
         parent = await standing(scene)
@@ -171,8 +274,7 @@ class Children:
         again = await scene.try_start(draft(parent=parent.id), key=key, files=(TWO,))
         assert isinstance(made, Created)
         assert again == Created(made.task, replayed=True)
-        creation = Creation(draft(parent=parent.id), b"{}", Step, EVERYTHING, parent_epoch=1, files=(THREE,))
-        (refused,) = await scene.store.create([creation], now=scene.now)
+        refused = await scene.try_start(draft(parent=parent.id), epoch=parent.epoch, files=(THREE,))
         assert isinstance(refused, LeaseLost)
         assert await scene.store.known_files([ONE.key, TWO.key, THREE.key]) == {ONE.key}
 

@@ -19,11 +19,11 @@ from milepost.store.protocol import (
     Deletion,
     Edit,
     Filter,
-    IdempotencyKey,
     LeasedEdit,
     LeaseLost,
     Refusal,
     Scope,
+    StartKey,
     TaskStore,
     Wanted,
     WorkerInfo,
@@ -91,12 +91,15 @@ class Scene:
         *,
         input: bytes = b"{}",
         scope: Scope = EVERYTHING,
-        key: IdempotencyKey | None = None,
+        key: StartKey | None = None,
         state: State | None = None,
         files: tuple[DeliveredFile, ...] = (),
+        epoch: int | None = None,
     ) -> Created | Refusal:
         now = self.now
-        creation = Creation(task, input, lambda t: lifecycle.begin(t, now=now, state=state), scope, key, files=files)
+        creation = Creation(
+            task, input, lambda t: lifecycle.begin(t, now=now, state=state), scope, key, parent_epoch=epoch, files=files
+        )
         (outcome,) = await self.store.create([creation], now=now)
         return outcome
 

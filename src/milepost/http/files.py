@@ -14,7 +14,7 @@ from starlette.responses import Response
 from milepost.http.errors import RangeNotSatisfiable
 from milepost.http.etag import is_unchanged
 from milepost.http.stream import Stream
-from milepost.service import ResultBody
+from milepost.results import ResultBody
 
 _RANGE: Final = re.compile(r"bytes\s*=\s*(?:([0-9]{1,18})\s*-\s*([0-9]{0,18})|-\s*([0-9]{1,18}))", re.IGNORECASE)
 _WORD: Final = r"[\w!#$&^.+-]+"

@@ -16,7 +16,7 @@ promises, and the suite in `tests/store/conformance.py` checks:
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,7 @@ from milepost.lifecycle import IllegalChange, Step
 
 # Whoever asks a store takes these from here.
 from milepost.store.refusals import BadCursor as BadCursor
+from milepost.store.refusals import ChildDiffers as ChildDiffers
 from milepost.store.refusals import DependencyCycle as DependencyCycle
 from milepost.store.refusals import DependencyMissing as DependencyMissing
 from milepost.store.refusals import HasDependents as HasDependents
@@ -64,11 +65,32 @@ EVERYTHING = Scope("", whole=None)
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
-    """A caller's key for one start. `fingerprint` is a hash of the request, `expires_at` when the key is forgotten."""
+    """A caller's key for one start. `fingerprint` is a hash of the request, `expires_at` when the key is forgotten.
+
+    Its owner's, for each type; what is delivered to standing tasks has keys of its own with each of them (`parent`).
+    """
 
     key: str
     fingerprint: bytes
     expires_at: int
+    parent: str | None = None
+
+
+class ChildKey(msgspec.Struct, frozen=True):
+    """By what a task finds a child of its type again in all tries of one `run`, for as long as both are there.
+
+    `fingerprint` is a hash of the child's start. When the child is gone, the key stands for nothing, and it is started
+    again.
+    """
+
+    parent: str
+    run: int
+    key: str
+    fingerprint: bytes
+
+
+StartKey: TypeAlias = IdempotencyKey | ChildKey
+"""What makes a start known again."""
 
 
 class Creation(msgspec.Struct, frozen=True):
@@ -82,13 +104,13 @@ class Creation(msgspec.Struct, frozen=True):
     input: bytes
     begin: Callable[[Task], Step]
     scope: Scope
-    idempotency: IdempotencyKey | None = None
+    key: StartKey | None = None
     parent_epoch: int | None = None
     files: tuple[DeliveredFile, ...] = ()
 
 
 class Created(msgspec.Struct, frozen=True):
-    """The task, and whether it was there before (same Idempotency-Key)."""
+    """The task, and whether it was there before (same key)."""
 
     task: Task
     replayed: bool = False
@@ -217,14 +239,13 @@ class TaskStore(Protocol):
     async def create(self, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
         """Make tasks.
 
-        Refusals: UniqueKeyTaken, DependencyMissing, KeyReused, KeyOutlived; of children also LeaseLost, ParentStops.
+        Refusals: UniqueKeyTaken, DependencyMissing, KeyReused, KeyOutlived; of children also LeaseLost, ParentStops and
+        ChildDiffers. A caller's key is looked up first: it stands for its task, whatever has become of the parent.
         """
         ...
 
-    async def recall(
-        self, tenant: str, owner: str, type: str, key: IdempotencyKey, *, now: int
-    ) -> Created | Refusal | None:
-        """The task that a key stands for, or why it is refused (KeyReused, KeyOutlived); None: for none.
+    async def recall(self, tenant: str, owner: str, type: str, key: StartKey, *, now: int) -> Created | Refusal | None:
+        """The task that a key stands for, or why it is refused (KeyReused, KeyOutlived, ChildDiffers); None: for none.
 
         For a request that was right when it was made first and would be refused by now.
         """

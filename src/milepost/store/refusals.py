@@ -49,6 +49,10 @@ class KeyOutlived(Refusal):
     """The Idempotency-Key stands for a task that has been deleted since."""
 
 
+class ChildDiffers(Refusal):
+    """A task has started another child under this key, with another start."""
+
+
 class VersionMismatch(Refusal):
     """The record is not at the version that the caller expects any more."""
 

@@ -91,6 +91,14 @@ async def test_version_1_knew_edges_by_row_and_leases_by_the_clock(path: Path, m
     assert (await scene.read(task)).state is State.QUEUED
 
 
+def test_version_4_kept_keys_of_children_among_those_of_callers(path: Path) -> None:
+    bring_up(path, migrations()[:4])
+    for key in ("k", "\x01parent 1 k"):
+        ask(path, f"INSERT INTO idempotency VALUES ('acme', 'bob', 'export', '{key}', x'00', 'task', 1)")
+    bring_up(path)
+    assert ask(path, "SELECT group_concat(key || parent || fingerprint) FROM idempotency") == "k\x00"
+
+
 def test_a_migration_that_fails_leaves_the_older_file(path: Path) -> None:
     bring_up(path)
     with pytest.raises(apsw.SQLError):

@@ -46,7 +46,7 @@ from milepost.http.lines import NDJSON, Lines
 from milepost.http.prefer import preferred_wait
 from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
-from milepost.intake import Upload
+from milepost.intake import Upload, deliver
 from milepost.service import Filter, LogPage
 from milepost.task import Task, parse_id
 from milepost.times import SECOND, elapsed
@@ -99,7 +99,8 @@ class Native:
     async def deliver(self, call: Call[NoQuery, DeliveryBody | Upload]) -> Response:
         """Deliver to a standing task."""
         files = (call.body,) if isinstance(call.body, Upload) else ()
-        created = await call.service.deliver(
+        created = await deliver(
+            call.service,
             call.principal,
             call.path["id"],
             input={} if isinstance(call.body, Upload) else call.body.input,

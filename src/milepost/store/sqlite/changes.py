@@ -1,36 +1,32 @@
 """How are tasks made, and changed by callers and workers?"""
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec.structs import replace
 
 from milepost import dependency, lifecycle
 from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import (
-    EVERYTHING,
+    ChildKey,
     Created,
     Creation,
     Edit,
-    IdempotencyKey,
-    KeyOutlived,
-    KeyReused,
     LeasedEdit,
     LeaseLost,
     Missing,
     ParentStops,
     Refusal,
+    StartKey,
     VersionMismatch,
 )
-from milepost.store.sqlite import dependencies, records
+from milepost.store.sqlite import dependencies, keys, records
+from milepost.store.sqlite.keys import Whose
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import Task
 
 _REFUSALS: Final[tuple[type[Refusal | IllegalChange], ...]] = (Refusal, IllegalChange)
-
-Whose: TypeAlias = tuple[str, str, str]
-"""The tenant, owner and type that an Idempotency-Key belongs to."""
 
 
 def create(transaction: Transaction, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
@@ -38,10 +34,10 @@ def create(transaction: Transaction, items: Sequence[Creation], *, now: int) -> 
     return transaction.each(items, lambda item: _create(transaction, item, now), Refusal)
 
 
-def recall(transaction: Transaction, *, whose: Whose, key: IdempotencyKey, now: int) -> Created | Refusal | None:
+def recall(transaction: Transaction, *, whose: Whose, key: StartKey, now: int) -> Created | Refusal | None:
     """See TaskStore.recall."""
     try:
-        known = _replayed(transaction, whose, key, now)
+        known = keys.find(transaction, whose, key, now)
     except Refusal as refusal:
         return refusal.with_traceback(None)
     return None if known is None else Created(known, replayed=True)
@@ -58,20 +54,20 @@ def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now:
 
 
 def _create(transaction: Transaction, item: Creation, now: int) -> Created:
-    draft = item.draft
-    if item.parent_epoch is not None:
+    draft, key = item.draft, item.key
+    known = None if key is None else keys.find(transaction, (draft.tenant, draft.owner, draft.type), key, now)
+    # What is known already a caller is told in any case, but not a function whose lease is over.
+    if item.parent_epoch is not None and (known is None or isinstance(key, ChildKey)):
         _check_parent(transaction, draft.parent or "", item.parent_epoch)
-    if item.idempotency is not None:
-        known = _replayed(transaction, (draft.tenant, draft.owner, draft.type), item.idempotency, now)
-        if known is not None:
-            return Created(known, replayed=True)
+    if known is not None:
+        return Created(known, replayed=True)
     found = dependencies.find(transaction, draft.tenant, draft.depends_on, item.scope, now)
     draft = replace(draft, number=_next_number(transaction, draft.tenant), blocked_by=dependency.awaited(draft, found))
     step = item.begin(draft)
     stored = records.insert(transaction, dependency.reasoned(step), item.input, item.files)
     dependencies.link(transaction, stored.row, found)
-    if item.idempotency is not None:
-        _remember(transaction, draft, item.idempotency)
+    if key is not None:
+        keys.remember(transaction, stored, key)
     return Created(dependencies.settle(transaction, None, stored, now))
 
 
@@ -87,29 +83,6 @@ def _check_parent(transaction: Transaction, parent: str, epoch: int) -> None:
 def _next_number(transaction: Transaction, tenant: str) -> int:
     (number,) = transaction.rows("next_number", (tenant,))[0]
     return int(number)
-
-
-def _replayed(transaction: Transaction, whose: Whose, key: IdempotencyKey, now: int) -> Task | None:
-    """The task that a key stands for; None when it stands for none yet."""
-    row = transaction.row("find_idempotency_key", (*whose, key.key))
-    if row is None:
-        return None
-    fingerprint, task_id, expires_at = row
-    if expires_at <= now:
-        return None
-    if fingerprint != key.fingerprint:
-        raise KeyReused
-    stored = records.find(transaction, task_id, EVERYTHING, now)
-    if stored is None:
-        raise KeyOutlived
-    return lifecycle.as_of(stored.task, now)
-
-
-def _remember(transaction: Transaction, draft: Task, key: IdempotencyKey) -> None:
-    transaction.run(
-        "put_idempotency_key",
-        (draft.tenant, draft.owner, draft.type, key.key, key.fingerprint, draft.id, key.expires_at),
-    )
 
 
 def _change(transaction: Transaction, item: Edit, now: int) -> Task:

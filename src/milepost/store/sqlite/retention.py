@@ -17,7 +17,7 @@ WORKERS_KEPT: Final = DAY
 """How long a worker is remembered whose lease has ended."""
 
 # What a record consists of; its row in `task` goes last.
-_PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "delivered", "logs", "edges", "tasks")
+_PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "delivered", "children", "logs", "edges", "tasks")
 
 
 def delete(transaction: Transaction, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:

@@ -20,7 +20,6 @@ from milepost.store.protocol import (
     Edit,
     Filter,
     Heart,
-    IdempotencyKey,
     LeasedEdit,
     LeaseLost,
     LogPage,
@@ -30,6 +29,7 @@ from milepost.store.protocol import (
     Refusal,
     Request,
     Scope,
+    StartKey,
     Tally,
     TypeInfo,
     Wanted,
@@ -161,9 +161,7 @@ class SqliteStore:
         """See TaskStore."""
         return await self._write(partial(changes.create, items=items, now=now))
 
-    async def recall(
-        self, tenant: str, owner: str, type: str, key: IdempotencyKey, *, now: int
-    ) -> Created | Refusal | None:
+    async def recall(self, tenant: str, owner: str, type: str, key: StartKey, *, now: int) -> Created | Refusal | None:
         """See TaskStore."""
         return await self._write(partial(changes.recall, whose=(tenant, owner, type), key=key, now=now))
 

@@ -134,9 +134,19 @@ DELETE FROM traceback WHERE task = ?
 
 -- name: find_idempotency_key
 -- What a caller's key for a start stands for.
-SELECT fingerprint, task, expires_at FROM idempotency WHERE tenant = ? AND owner = ? AND type = ? AND key = ?
+SELECT fingerprint, task, expires_at FROM idempotency
+WHERE tenant = ? AND owner = ? AND type = ? AND parent = ? AND key = ?
 
 -- name: put_idempotency_key
 -- Lets a key stand for a start, in place of an older one that has expired.
-INSERT OR REPLACE INTO idempotency (tenant, owner, type, key, fingerprint, task, expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO idempotency (tenant, owner, type, parent, key, fingerprint, task, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: find_child
+-- What a task has started under a key.
+SELECT child.fingerprint, task.id FROM child JOIN task ON task.row = child.task
+WHERE child.parent = ? AND child.run = ? AND child.type = ? AND child.key = ?
+
+-- name: put_child
+-- Lets a task find again what it has started, in place of what it started before and is past its retention.
+INSERT OR REPLACE INTO child (task, parent, run, type, key, fingerprint) VALUES (?, ?, ?, ?, ?, ?)

@@ -12,8 +12,8 @@ ORDER BY t.result_expires_at LIMIT ?
 
 -- name: forget_idempotency_keys
 -- Drops the keys past their retention.
-DELETE FROM idempotency WHERE (tenant, owner, type, key) IN (
-    SELECT tenant, owner, type, key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
+DELETE FROM idempotency WHERE (tenant, owner, type, parent, key) IN (
+    SELECT tenant, owner, type, parent, key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
 )
 
 -- name: files_of
@@ -23,6 +23,10 @@ SELECT key FROM delivered_file WHERE task IN (SELECT value FROM json_each(?))
 -- name: delete_delivered
 -- Drops what is known of files that were delivered with tasks.
 DELETE FROM delivered_file WHERE task IN (SELECT value FROM json_each(?))
+
+-- name: delete_children
+-- Drops by what children are found again.
+DELETE FROM child WHERE task IN (SELECT value FROM json_each(?))
 
 -- name: delete_tasks
 -- Drops records, by their rows.

@@ -1,4 +1,4 @@
-"""What is delivered to a standing task, as the service takes it."""
+"""What is delivered to a standing task, from its arrival to the child."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import pytest
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.files.folder import FolderFiles
-from milepost.intake import Upload
+from milepost.intake import Upload, deliver
 from milepost.lifecycle import drive
 from milepost.service import Service
 from milepost.start import Start
@@ -19,6 +19,7 @@ from milepost.store.protocol import EVERYTHING, Created, Edit, Filter, TypeInfo,
 from milepost.store.sqlite.store import SqliteStore
 from milepost.task import Counts, State, Task
 from milepost.times import DAY
+from milepost.update import Update
 
 NOW = 1_767_225_600_000_000
 SCHEMA = {
@@ -43,6 +44,9 @@ class Hands:
         given: dict[str, Any] = {"type": "job", "runner": "external", "state": State.RUNNING, "tenant": "acme"}
         given |= {"input": {"folder": "in"}, "owner": owner, **fields}
         return (await self.service.start(LOCAL, Start(**given), origin="python")).task
+
+    async def deliver(self, who: Principal, standing: str, **brought: Any) -> Created:
+        return await deliver(self.service, who, standing, **brought)
 
     async def drive(self, task: Task, state: State) -> None:
         (after,) = await self.store.change(
@@ -88,7 +92,7 @@ ADA, BOB, MIA = someone("ada"), someone("bob"), someone("mia", Role.MEMBER)
 
 async def test_a_delivery_starts_a_child_with_the_input_of_both(hands: Hands) -> None:
     standing = await hands.stand(priority=4, assignee="bob")
-    created = await hands.service.deliver(ADA, standing.id, input={"n": 1}, files=[upload()])
+    created = await hands.deliver(ADA, standing.id, input={"n": 1}, files=[upload()])
     child = created.task
     assert not created.replayed
     assert (child.type, child.owner, child.tenant, child.parent) == ("job", "ada", "acme", standing.id)
@@ -97,15 +101,15 @@ async def test_a_delivery_starts_a_child_with_the_input_of_both(hands: Hands) ->
     (file,) = (await hands.service.cold(LOCAL, child.id)).files
     assert (file.name, file.media_type, file.size) == ("a.txt", "text/plain", 6)
     assert (await hands.service.get(ADA, standing.id)).counts == Counts(0, 1)
-    over = (await hands.service.deliver(BOB, standing.id, input={"n": 2, "folder": "else"})).task
+    over = (await hands.deliver(BOB, standing.id, input={"n": 2, "folder": "else"})).task
     assert await hands.input(over) == {"folder": "else", "n": 2}
     assert await hands.service.get(BOB, over.id) == over, "whoever may deliver sees what became of it"
-    assert (await hands.service.deliver(MIA, standing.id, input={"n": 3})).task.owner == "ada"
+    assert (await hands.deliver(MIA, standing.id, input={"n": 3})).task.owner == "ada"
 
 
 async def test_a_worker_gets_it_with_its_files_and_the_counts_follow(hands: Hands) -> None:
     standing = await hands.stand()
-    child = (await hands.service.deliver(ADA, standing.id, input={"n": 1}, files=[upload()])).task
+    child = (await hands.deliver(ADA, standing.id, input={"n": 1}, files=[upload()])).task
     claimed = await hands.store.claim("w", [Wanted("job")], limit=9, now=hands.now)
     assert isinstance(claimed, list)
     assert [(one.task.id, [file.name for file in one.files]) for one in claimed] == [(child.id, ["a.txt"])]
@@ -117,7 +121,7 @@ async def test_p6_what_one_may_not_see_takes_nothing(hands: Hands) -> None:
     standing = await hands.stand()
     for who, where in ((BOB, standing.id), (someone("ada", tenant="else"), standing.id), (ADA, "0" * 32), (ADA, "x")):
         with pytest.raises(errors.NotFound, match="no such task"):
-            await hands.service.deliver(who, where, input={"n": 1}, files=[upload()])
+            await hands.deliver(who, where, input={"n": 1}, files=[upload()])
     assert hands.stored == 0
 
 
@@ -127,7 +131,7 @@ async def test_one_that_does_not_stand_takes_nothing(hands: Hands, state: State)
     await hands.drive(standing, state)
     for key in (None, "k"):
         with pytest.raises(errors.Conflict, match=f"The task is {state}, and takes"):
-            await hands.service.deliver(ADA, standing.id, input={"n": 1}, files=[upload()], idempotency_key=key)
+            await hands.deliver(ADA, standing.id, input={"n": 1}, files=[upload()], idempotency_key=key)
     assert hands.stored == 0
 
 
@@ -138,7 +142,7 @@ async def test_other_tasks_take_nothing_and_say_why(hands: Hands) -> None:
     assert (await hands.service.cancel(ADA, asked.id)).cancel_requested
     for task, why in ((started.task, "a worker runs this"), (strange, "no task type"), (asked, "to be cancelled")):
         with pytest.raises(errors.Conflict, match=why):
-            await hands.service.deliver(ADA, task.id, input={"n": 1})
+            await hands.deliver(ADA, task.id, input={"n": 1})
 
 
 @pytest.mark.parametrize("key", [None, "k"])
@@ -146,7 +150,7 @@ async def test_an_input_that_is_wrong_is_pointed_into_and_leaves_no_file(hands: 
     standing = await hands.stand()
     for given, places in (({}, {"/input/n"}), ({"n": "1", "more": 1}, {"/input/n", "/input/more"})):
         with pytest.raises(errors.Invalid) as refused:
-            await hands.service.deliver(ADA, standing.id, input=given, files=[upload()], idempotency_key=key)
+            await hands.deliver(ADA, standing.id, input=given, files=[upload()], idempotency_key=key)
         assert {fault.pointer for fault in refused.value.faults} == places
     assert hands.stored == 0
 
@@ -158,32 +162,34 @@ async def test_without_a_key_a_wrong_input_is_refused_before_its_files_are_read(
 
     standing = await hands.stand()
     with pytest.raises(errors.Invalid):
-        await hands.service.deliver(ADA, standing.id, files=[Upload(nobody_asks())])
+        await hands.deliver(ADA, standing.id, files=[Upload(nobody_asks())])
 
 
 async def test_p9_the_same_delivery_under_the_same_key_is_the_same_child(hands: Hands) -> None:
     standing, another = await hands.stand(), await hands.stand()
 
-    async def deliver(where: Task = standing, who: Principal = ADA, content: bytes = b"1", n: int = 1) -> Created:
+    async def again(where: Task = standing, who: Principal = ADA, content: bytes = b"1", n: int = 1) -> Created:
         files = [upload(content)]
-        return await hands.service.deliver(who, where.id, input={"n": n}, files=files, idempotency_key="k")
+        return await hands.deliver(who, where.id, input={"n": n}, files=files, idempotency_key="k")
 
-    first = await deliver()
-    assert await deliver() == Created(first.task, replayed=True)
+    first = await again()
+    assert await again() == Created(first.task, replayed=True)
     assert hands.stored == 1, "what was sent again is not kept again"
     with pytest.raises(errors.KeyConflict):
-        await deliver(content=b"2")
+        await again(content=b"2")
     with pytest.raises(errors.KeyConflict):
-        await deliver(n=2)
+        await again(n=2)
     assert hands.stored == 1
-    assert not (await deliver(another)).replayed, "a key is one task's"
+    assert not (await again(another)).replayed, "a key is one task's"
+    await hands.service.update(ADA, standing.id, Update(assignee="bob"))
+    assert (await again()).replayed, "what is said of the task meanwhile is not what was delivered"
     await hands.drive(standing, State.SUCCEEDED)
-    assert await deliver() == Created(first.task, replayed=True), "although it has ended since"
+    assert await again() == Created(first.task, replayed=True), "although it has ended since"
     with pytest.raises(errors.KeyConflict):
-        await deliver(content=b"2")
+        await again(content=b"2")
     hands.now += DAY
     with pytest.raises(errors.Conflict, match="takes deliveries only while"):
-        await deliver()
+        await again()
     assert hands.stored == 2
 
 
@@ -195,7 +201,7 @@ async def test_a_delivery_whose_task_ended_while_it_was_read_leaves_nothing(hand
         await hands.drive(standing, State.SUCCEEDED)
 
     with pytest.raises(errors.Conflict, match="The task is succeeded"):
-        await hands.service.deliver(ADA, standing.id, input={"n": 1}, files=[Upload(meanwhile())])
+        await hands.deliver(ADA, standing.id, input={"n": 1}, files=[Upload(meanwhile())])
     assert hands.stored == 0
     assert (await hands.service.find(LOCAL, Filter(parent=standing.id))).tasks == []
 
@@ -209,13 +215,13 @@ async def test_a_delivery_whose_task_was_deleted_while_it_was_read_is_told_so(ha
         await hands.service.delete(LOCAL, standing.id)
 
     with pytest.raises(errors.NotFound):
-        await hands.service.deliver(ADA, standing.id, input={"n": 1}, files=[Upload(meanwhile())])
+        await hands.deliver(ADA, standing.id, input={"n": 1}, files=[Upload(meanwhile())])
     assert hands.stored == 0
 
 
 async def test_p5_a_cancel_ends_what_was_delivered_at_once_and_itself_when_its_client_says_so(hands: Hands) -> None:
     standing = await hands.stand()
-    children = [(await hands.service.deliver(ADA, standing.id, input={"n": n})).task for n in range(2)]
+    children = [(await hands.deliver(ADA, standing.id, input={"n": n})).task for n in range(2)]
     asked = await hands.service.cancel(ADA, standing.id)
     assert (asked.state, asked.cancel_requested, asked.counts) == (State.RUNNING, True, Counts(2, 2, 2))
     assert {(await hands.service.get(ADA, child.id)).state for child in children} == {State.CANCELLED}
@@ -226,7 +232,7 @@ async def test_p5_a_cancel_ends_what_was_delivered_at_once_and_itself_when_its_c
 async def test_what_ends_well_lets_what_was_delivered_go_on_and_what_is_cancelled_does_not(hands: Hands) -> None:
     for state, after in ((State.SUCCEEDED, State.QUEUED), (State.CANCELLED, State.CANCELLED)):
         standing = await hands.stand()
-        child = (await hands.service.deliver(ADA, standing.id, input={"n": 1})).task
+        child = (await hands.deliver(ADA, standing.id, input={"n": 1})).task
         await hands.drive(standing, state)
         assert (await hands.service.get(ADA, child.id)).state is after
 
@@ -234,7 +240,7 @@ async def test_what_ends_well_lets_what_was_delivered_go_on_and_what_is_cancelle
 async def test_many_at_once_add_up_exactly(hands: Hands) -> None:
     standing = await hands.stand()
     made = await asyncio.gather(
-        *(hands.service.deliver(ADA, standing.id, input={"n": n}, files=[upload(b"%d" % n)]) for n in range(60))
+        *(hands.deliver(ADA, standing.id, input={"n": n}, files=[upload(b"%d" % n)]) for n in range(60))
     )
     assert len({created.task.id for created in made}) == hands.stored == 60
     await asyncio.gather(*(hands.service.cancel(ADA, created.task.id) for created in made[:25]))
@@ -247,7 +253,7 @@ async def test_many_at_once_add_up_exactly(hands: Hands) -> None:
 
 async def test_files_go_with_the_child(hands: Hands) -> None:
     standing = await hands.stand()
-    child = (await hands.service.deliver(ADA, standing.id, input={"n": 1}, files=[upload(), upload(b"")])).task
+    child = (await hands.deliver(ADA, standing.id, input={"n": 1}, files=[upload(), upload(b"")])).task
     assert hands.stored == 2
     await hands.service.cancel(ADA, child.id)
     await hands.files.sweep(older_than=-DAY, now=hands.now * 2, known=hands.store.known_files)

@@ -1,0 +1,31 @@
+"""What does a running task start, and in whose name?"""
+
+from msgspec.structs import replace
+
+from milepost.access.principal import Grant, Principal, Role
+from milepost.dependency import Fate, fate
+from milepost.service import Service
+from milepost.start import Start
+from milepost.store.protocol import ChildKey
+from milepost.task import Task
+
+
+def owner_of(task: Task) -> Principal:
+    """A task's owner, with the rights that it has there for sure: what a task starts is its owner's as well."""
+    return Principal(task.owner, task.owner, (Grant(task.tenant, Role.USER),))
+
+
+async def start_child(service: Service, parent: Task, start: Start, key: str | None) -> Task:
+    """Start a task for one that runs: with its owner's rights, in its tenant.
+
+    The same `key`, by default the same start, is the same child for all tries of a run, as long as that is there. One
+    that has failed or was cancelled before the parent was retried begins again. Raises as `Service.start` does.
+    """
+    owner = owner_of(parent)
+    start = replace(start, tenant=parent.tenant, owner=parent.owner, parent=parent.id)
+    fingerprint = start.fingerprint()
+    known_by = ChildKey(parent.id, parent.run, fingerprint.hex() if key is None else key, fingerprint)
+    child = (await service.start(owner, start, origin=parent.origin, parent=parent, known_by=known_by)).task
+    if fate(child) is Fate.FAILED and (child.finished_at or 0) < (parent.started_at or 0):
+        return await service.retry(owner, child.id)
+    return child
