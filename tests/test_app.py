@@ -474,3 +474,12 @@ async def test_a_start_from_python_is_refused_by_name_for_what_no_record_can_kee
         assert [fault.pointer for fault in refused.value.faults] == [pointer]
         task = await app.start("work", trigger=trigger.Trigger(every=times.HOUR), metadata={"a": [1]})
         assert task.metadata == {"a": [1]}
+
+
+async def test_a_start_from_python_may_say_in_text_what_the_record_has_a_type_for(tmp_path: Path) -> None:
+    app = application(tmp_path)
+    async with app.opened():
+        first = await app.start("greet", runner="external", state="running")
+        task = await app.start("spin", depends_on=[first.id])
+    assert (first.state, first.attempt, first.started_at) == (State.RUNNING, 1, first.created_at)
+    assert task.depends_on == (first.id,)

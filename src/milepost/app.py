@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints, overload
 
 import msgspec
+from msgspec.structs import replace
 
 from milepost import times
 from milepost.access.principal import LOCAL
@@ -350,14 +351,14 @@ def _wish(start: Mapping[str, Any]) -> Wish:
 
 
 def _checked(start: Start) -> Start:
-    """The start, once its values are of the types that a record can keep. Raises Invalid, naming the field."""
+    """The start, with its values of the types that a record can keep. Raises Invalid, naming the field."""
+    kept: dict[str, Any] = {}
     for name, kind in _KINDS.items():
-        value = getattr(start, name)
         try:
-            msgspec.convert(value, kind)
+            kept[name] = msgspec.convert(getattr(start, name), kind)
         except msgspec.ValidationError as error:
             raise Invalid(Fault(f"{str(error).split(' - at ')[0]}.", f"/{name}")) from None
-    return start
+    return replace(start, **kept)
 
 
 _KINDS: Final = {name: kind for name, kind in get_type_hints(Start).items() if name != "input"}
