@@ -70,7 +70,7 @@ async def start_in_process(folder: Path, count: int) -> AsyncIterator[Pair]:
         return count / await bare_store("starts", folder / f"bare-{next(numbers)}.db", count, folder=folder)
 
     async def ours() -> float:
-        return count / await _queue(folder / f"tasks-{next(numbers)}.db", count)
+        return count / await queue(folder / f"tasks-{next(numbers)}.db", count)
 
     yield Pair(ours, bare)
 
@@ -103,7 +103,7 @@ async def start_batch(folder: Path, count: int) -> AsyncIterator[Pair]:
 async def drain(folder: Path, count: int) -> AsyncIterator[Pair]:
     """One worker process, from its first claim to its last success; bare: a loop that commits the same rows."""
     queued = folder / "queued.db"
-    await _queue(queued, count)
+    await queue(queued, count)
 
     async def bare() -> float:
         store = _copy(queued, "bare")
@@ -124,7 +124,7 @@ async def start_and_drain(folder: Path, count: int) -> AsyncIterator[Pair]:
     starts = _starts(count)
     ended = itertools.count(count + 1, count)
     store, queued = folder / "tasks.db", folder / "queued.db"
-    await _queue(queued, count)
+    await queue(queued, count)
     async with serving(store, "--no-worker") as (server, port), working(store, TOGETHER) as worker:
         answer = (await ask(port, starts[:1])).last
         await all_ended(store, 1, server, worker)
@@ -225,7 +225,7 @@ async def _rested(folder: Path, count: int) -> AsyncIterator[list[int]]:
         yield family(server.pid)
 
 
-async def _queue(store: Path, count: int) -> float:
+async def queue(store: Path, count: int) -> float:
     """Start so many tasks that nobody runs; the seconds that it took."""
     app = Milepost(store)
     app.include(jobs.app)
