@@ -5,18 +5,15 @@ their ratio: it hardly depends on the machine, and a busy one disturbs both alik
 the loopback interface, in folders that are removed. Callers and servers share its processors, for both alike.
 """
 
-import argparse
 import asyncio
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import apsw
-import msgspec
 import uvloop
-from figures import Figure, table
+from command import parser, tell
+from figures import Figure
 from measures import MEASURES, Measure
 
 EXAMPLES = """
@@ -31,15 +28,11 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; the exit code."""
-    wanted = _parser().parse_args(arguments)
+    wanted = parser(__doc__, EXAMPLES, [measure.name for measure in MEASURES]).parse_args(arguments)
     chosen = [measure for measure in MEASURES if not wanted.only or measure.name in wanted.only]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = [runner.run(_measured(measure, wanted.rounds, wanted.scale, wanted.folder)) for measure in chosen]
-    if wanted.json:
-        print(msgspec.json.format(msgspec.json.encode(_report(figures, wanted.rounds))).decode())
-    else:
-        print(f"\nmedians of {wanted.rounds} rounds; {_about()}\n\n{table(figures)}")
-    return 0 if not wanted.check or all(figure.is_enough for figure in figures) else 1
+    return tell(figures, wanted)
 
 
 async def _measured(measure: Measure, rounds: int, scale: float, where: Path | None) -> Figure:
@@ -56,37 +49,6 @@ async def _measured(measure: Measure, rounds: int, scale: float, where: Path | N
                     ours.append(after)
                     bare += [] if before is None else [before]
     return Figure(measure.name, measure.what, measure.unit, ours, bare, measure.floor, measure.at_most)
-
-
-def _report(figures: Sequence[Figure], rounds: int) -> dict[str, object]:
-    return {
-        "about": _about(),
-        "rounds": rounds,
-        "figures": [
-            msgspec.to_builtins(figure) | {"value": figure.value, "ratio": figure.ratio, "enough": figure.is_enough}
-            for figure in figures
-        ],
-    }
-
-
-def _about() -> str:
-    return f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, {platform.platform()}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    names = [measure.name for measure in MEASURES]
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of which the medians are taken (5)")
-    parser.add_argument(
-        "--only", action="append", choices=names, metavar="NAME", help=f"may be repeated: {', '.join(names)}"
-    )
-    parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")
-    parser.add_argument("--check", action="store_true", help="exit code 1 where less is reached than wanted")
-    parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="times as many tasks in a round (1)")
-    parser.add_argument("--folder", type=Path, metavar="PATH", help="where stores are made (the system's temporary)")
-    return parser
 
 
 if __name__ == "__main__":

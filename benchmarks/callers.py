@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, cast
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
 
 
 class Answered(NamedTuple):
@@ -20,15 +22,17 @@ class Answered(NamedTuple):
     times: list[float]
     """How long each took, in seconds."""
     last: bytes
-    """The last answer: its head, an empty line, its body."""
+    """The last answer: its head, an empty line, its body (in chunks, where it came in such)."""
 
 
-def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def request(
+    method: str, path: str, body: bytes = b"", *, media_type: str = "application/json", **headers: str
+) -> bytes:
     """A request as it is sent; `headers` are named with underscores."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if body:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        lines += [f"Content-Type: {media_type}", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
@@ -57,8 +61,8 @@ class _Caller(asyncio.Protocol):
     def __init__(self, requests: Iterator[bytes], times: list[float]) -> None:
         self._requests = requests
         self._times = times
-        self._received = b""
-        self._needed = 0
+        self._received = bytearray()
+        self._needed: int | None = None
         self._asked_at = 0.0
         self.last = b""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -77,12 +81,12 @@ class _Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if not self._needed:
+        if self._needed is None:
             self._needed = _length(self._received)
-        if not self._needed or len(self._received) < self._needed:
+        if self._needed is None or not _is_whole(self._received, self._needed):
             return
         self._times.append(time.perf_counter() - self._asked_at)
-        self.last, self._received, self._needed = self._received, b"", 0
+        self.last, self._received, self._needed = bytes(self._received), bytearray(), None
         if not self.last.startswith(b"HTTP/1.1 2"):
             self._fail(f"The server answered {self.last.decode('latin-1')}")
             return
@@ -96,10 +100,16 @@ class _Caller(asyncio.Protocol):
             self.ended.set_exception(RuntimeError(why))
 
 
-def _length(received: bytes) -> int:
-    """How many bytes an answer has whose beginning this is; 0 while its head is not complete."""
+def _length(received: bytearray) -> int | None:
+    """How many bytes an answer has that begins like this; 0 for one in chunks, None while its head is not complete."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
+        return None
+    if _CHUNKED.search(received, 0, end):
         return 0
     length = _LENGTH.search(received, 0, end)
     return end + 4 + (int(length[1]) if length else 0)
+
+
+def _is_whole(received: bytearray, needed: int) -> bool:
+    return len(received) >= needed if needed else received.endswith(_LAST_CHUNK)

@@ -10,7 +10,9 @@ Unit = Literal["/s", "ms", "MB", "% of a core"]
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Some rounds of one measure. `bare` are those of its bare limit, each taken just before ours of the same place."""
+    """Some rounds of one measure. `bare` are those of its bare limit, or of another way to do the same, each taken just
+    before ours of the same place.
+    """
 
     name: str
     what: str
@@ -42,14 +44,14 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.at_most is None or self.value <= self.at_most
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """The figures as people read them."""
-    rows = [("", "", "Milepost", "bare", "ratio", "wanted", "")]
+def table(figures: Sequence[Figure], beside: str = "bare") -> str:
+    """The figures as people read them; `beside` says what they stand beside."""
+    rows = [("", "", "Milepost", beside, "ratio", "wanted", "")]
     for figure in figures:
         bare = _number(median(figure.bare), figure.unit) if figure.bare else ""
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
         wanted = "" if figure.floor is None else f">= {figure.floor:.2f}"
-        wanted = wanted if figure.at_most is None else f"<= {figure.at_most:g} {figure.unit}"
+        wanted = wanted if figure.at_most is None else f"<= {figure.at_most:.4g} {figure.unit}"
         judged = "" if not wanted else "ok" if figure.is_enough else "MISSED"
         rows.append((figure.name, figure.what, _number(figure.value, figure.unit), bare, ratio, wanted, judged))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

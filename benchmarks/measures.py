@@ -23,6 +23,8 @@ READERS: Final = 32
 TOGETHER: Final = 100
 """Tasks that are started, run or committed together where no HTTP sets another number."""
 TASKS: Final = "/v1/tasks"
+BATCH: Final = "/v1/tasks:batch"
+NDJSON: Final = "application/x-ndjson"
 
 Round = Callable[[], Awaitable[float]]
 
@@ -68,7 +70,31 @@ async def start_in_process(folder: Path, count: int) -> AsyncIterator[Pair]:
         return count / await bare_store("starts", folder / f"bare-{next(numbers)}.db", count, folder=folder)
 
     async def ours() -> float:
-        return count / await _queue(folder / f"tasks-{next(numbers)}.db", count)
+        return count / await queue(folder / f"tasks-{next(numbers)}.db", count)
+
+    yield Pair(ours, bare)
+
+
+@contextlib.asynccontextmanager
+async def start_batch(folder: Path, count: int) -> AsyncIterator[Pair]:
+    """One POST with a line for each task, until the last line is acknowledged; bare: a loop that inserts the same rows.
+
+    Each round has a server of its own, which is gone when the bare one begins: tasks that nobody runs give it work.
+    """
+    numbers = itertools.count()
+    one = request("POST", BATCH, _wish(0) + b"\n", media_type=NDJSON)
+    all_of_them = request("POST", BATCH, b"\n".join(map(_wish, range(count))), media_type=NDJSON)
+
+    async def bare() -> float:
+        return count / await bare_store("starts", folder / f"bare-{next(numbers)}.db", count, folder=folder)
+
+    async def ours() -> float:
+        async with serving(folder / f"tasks-{next(numbers)}.db", "--no-worker") as (_, port):
+            await ask(port, [one])
+            asked = await ask(port, [all_of_them])
+        if asked.last.count(b'"status":202') != count:
+            raise RuntimeError(f"Not all were started: {asked.last.decode()}")
+        return count / asked.seconds
 
     yield Pair(ours, bare)
 
@@ -77,7 +103,7 @@ async def start_in_process(folder: Path, count: int) -> AsyncIterator[Pair]:
 async def drain(folder: Path, count: int) -> AsyncIterator[Pair]:
     """One worker process, from its first claim to its last success; bare: a loop that commits the same rows."""
     queued = folder / "queued.db"
-    await _queue(queued, count)
+    await queue(queued, count)
 
     async def bare() -> float:
         store = _copy(queued, "bare")
@@ -98,7 +124,7 @@ async def start_and_drain(folder: Path, count: int) -> AsyncIterator[Pair]:
     starts = _starts(count)
     ended = itertools.count(count + 1, count)
     store, queued = folder / "tasks.db", folder / "queued.db"
-    await _queue(queued, count)
+    await queue(queued, count)
     async with serving(store, "--no-worker") as (server, port), working(store, TOGETHER) as worker:
         answer = (await ask(port, starts[:1])).last
         await all_ended(store, 1, server, worker)
@@ -179,7 +205,8 @@ async def idle_processor(folder: Path, count: int) -> AsyncIterator[Pair]:
 
 MEASURES: Final[Sequence[Measure]] = (
     Measure("start", f"started over HTTP by {STARTERS} callers", "/s", 4000, start_over_http, floor=0.15),
-    Measure("start-in-process", f"started in process, {TOGETHER} at once", "/s", 4000, start_in_process),
+    Measure("start-in-process", f"started in process, {TOGETHER} at once", "/s", 4000, start_in_process, floor=0.2),
+    Measure("batch", "started over HTTP in one batch", "/s", 10_000, start_batch, floor=0.2),
     Measure("drain", f"run by one worker, {TOGETHER} at once", "/s", 5000, drain, floor=0.12),
     Measure("both", "started over HTTP while a worker runs them", "/s", 3000, start_and_drain),
     Measure("status", f"read over HTTP on {READERS} connections", "/s", 10000, read_status, floor=0.35),
@@ -198,7 +225,7 @@ async def _rested(folder: Path, count: int) -> AsyncIterator[list[int]]:
         yield family(server.pid)
 
 
-async def _queue(store: Path, count: int) -> float:
+async def queue(store: Path, count: int) -> float:
     """Start so many tasks that nobody runs; the seconds that it took."""
     app = Milepost(store)
     app.include(jobs.app)
@@ -220,8 +247,12 @@ def _copy(queued: Path, name: str) -> Path:
     return store
 
 
+def _wish(number: int) -> bytes:
+    return b'{"type":"add_one","input":{"number":%d}}' % number
+
+
 def _start(number: int, **headers: str) -> bytes:
-    return request("POST", TASKS, b'{"type":"add_one","input":{"number":%d}}' % number, **headers)
+    return request("POST", TASKS, _wish(number), **headers)
 
 
 def _starts(count: int) -> list[bytes]:

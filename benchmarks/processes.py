@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import msgspec
 
 HERE: Final = Path(__file__).parent
 JOBS: Final = HERE / "jobs.py"
@@ -22,12 +23,12 @@ _LOOK: Final = 0.05
 
 
 @contextlib.asynccontextmanager
-async def running(*arguments: object, log: Path) -> AsyncIterator[Process]:
+async def running(*arguments: object, log: Path, stdin: int = DEVNULL) -> AsyncIterator[Process]:
     """A Python process that is stopped, by SIGTERM, at the end of the block; what it says on stderr goes to `log`."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")}
     with log.open("a") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *map(str, arguments), stdin=DEVNULL, stdout=PIPE, stderr=stderr, env=variables
+            sys.executable, *map(str, arguments), stdin=stdin, stdout=PIPE, stderr=stderr, env=variables
         )
     try:
         yield process
@@ -39,6 +40,41 @@ async def running(*arguments: object, log: Path) -> AsyncIterator[Process]:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def neighbour(*arguments: object, folder: Path) -> AsyncIterator["Neighbour"]:
+    """`neighbours.py` with these arguments, ready to begin."""
+    log = folder / "neighbour.log"
+    async with running(HERE / "neighbours.py", *arguments, log=log, stdin=PIPE) as process:
+        await _line(process, "ready", log)
+        yield Neighbour(process, log)
+
+
+class Neighbour:
+    """A process that begins when it is told to."""
+
+    def __init__(self, process: Process, log: Path) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._log = log
+
+    def begin(self) -> None:
+        """Let it begin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+
+    async def done(self, *, stop: bool = False) -> Any:
+        """What it found, once it is done; with `stop` it is told to be."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if stop:
+            self._process.stdin.close()
+        async with asyncio.timeout(PATIENCE):
+            said = await self._process.stdout.read()
+        if not said:
+            raise RuntimeError(self._log.read_text())
+        return msgspec.json.decode(said)
 
 
 @contextlib.asynccontextmanager

@@ -1,9 +1,9 @@
 """What does a caller say to start a task, and what record does that make?"""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import jsonschema_rs
 import msgspec
@@ -157,7 +157,10 @@ def draft(
 
 def _said(*values: Any) -> Any:
     """The first of these that says anything."""
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
@@ -205,7 +208,13 @@ def _told(error: Any) -> list[Fault]:
 
 def _plain_faults(start: Start, now: int) -> list[Fault]:
     """What is wrong with the fields that need nothing but themselves to be judged."""
-    return [Fault(detail, f"/{field}") for field, is_wrong, detail in _RULES if is_wrong(start, now)]
+    return [
+        Fault(detail, f"/{field}")
+        for field, rules in _RULES.items()
+        if (value := getattr(start, field)) is not None
+        for is_wrong, detail in rules
+        if is_wrong(value, start, now)
+    ]
 
 
 def is_too_large(metadata: dict[str, Any] | None) -> bool:
@@ -213,49 +222,39 @@ def is_too_large(metadata: dict[str, Any] | None) -> bool:
     return bool(metadata) and len(msgspec.json.encode(metadata)) > MAX_METADATA
 
 
-def _too_long(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
-    return field, lambda s, _: len(getattr(s, field) or "") > MAX_TEXT, f"At most {MAX_TEXT} characters."
+_Rule: TypeAlias = tuple[Callable[[Any, Start, int], bool], str]
+"""What is wrong with a value that was given, within a start that is made now (µs); and what is said of that."""
 
+_TOO_LONG: Final[_Rule] = (lambda text, *_: len(text) > MAX_TEXT, f"At most {MAX_TEXT} characters.")
+_NO_NAME: Final[_Rule] = (lambda name, *_: not 0 < len(name) <= MAX_NAME, f"From 1 to {MAX_NAME} characters.")
+_WITH_NUL: Final[_Rule] = (lambda text, *_: "\x00" in text, NUL)
+_EMPTY: Final[_Rule] = (lambda text, *_: text == "", "Must not be empty.")
+_NEGATIVE: Final[_Rule] = (lambda number, *_: number < 0, "Must not be negative.")
 
-def _with_nul(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
-    return field, lambda s, _: "\x00" in (getattr(s, field) or ""), NUL
-
-
-def _no_name(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
-    def is_none(start: Start, _: int) -> bool:
-        name = getattr(start, field)
-        return name is not None and not 0 < len(name) <= MAX_NAME
-
-    return field, is_none, f"From 1 to {MAX_NAME} characters."
-
-
-_TEXTS: Final = ("title", "description", "unique_key", "list_id", "assignee", "blocked_reason", "debug")
-
-_RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
-    *map(_too_long, _TEXTS),
-    *map(_no_name, ("tenant", "owner")),
-    *map(_with_nul, (*_TEXTS, "tenant", "owner", "creator")),
-    ("unique_key", lambda s, _: s.unique_key == "", "Must not be empty."),
-    ("priority", lambda s, _: abs(s.priority or 0) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way."),
-    ("timeout", lambda s, _: s.timeout is not None and s.timeout <= 0, "Must be more than 0."),
-    ("keep_result", lambda s, _: (s.keep_result or 0) < 0, "Must not be negative."),
-    ("keep_record", lambda s, _: (s.keep_record or 0) < 0, "Must not be negative."),
-    ("start_by", lambda s, now: s.start_by is not None and s.start_by <= now, "Must lie ahead."),
-    (
-        "max_attempts",
-        lambda s, _: s.max_attempts is not None and not 1 <= s.max_attempts <= MAX_ATTEMPTS,
-        f"From 1 to {MAX_ATTEMPTS}.",
-    ),
-    ("metadata", lambda s, _: is_too_large(s.metadata), TOO_LARGE),
-    ("depends_on", lambda s, _: len(s.depends_on) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks."),
-    (
-        "state",
-        lambda s, _: s.state is not None and s.runner != "external",
-        "For tasks with runner external only: where any other stands, the engine says.",
-    ),
-    (
-        "lease_seconds",
-        lambda s, _: s.lease_seconds is not None and (s.lease_seconds <= 0 or s.runner != "external"),
-        "A positive number, for tasks with runner external only.",
-    ),
-)
+_RULES: Final[Mapping[str, Sequence[_Rule]]] = {
+    **dict.fromkeys(("title", "description"), (_TOO_LONG, _WITH_NUL)),
+    "unique_key": (_TOO_LONG, _WITH_NUL, _EMPTY),
+    **dict.fromkeys(("list_id", "assignee", "blocked_reason", "debug"), (_TOO_LONG, _WITH_NUL)),
+    **dict.fromkeys(("tenant", "owner"), (_NO_NAME, _WITH_NUL)),
+    "creator": (_WITH_NUL,),
+    "priority": [(lambda number, *_: abs(number) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way.")],
+    "timeout": [(lambda timeout, *_: timeout <= 0, "Must be more than 0.")],
+    "keep_result": (_NEGATIVE,),
+    "keep_record": (_NEGATIVE,),
+    "start_by": [(lambda start_by, _, now: start_by <= now, "Must lie ahead.")],
+    "max_attempts": [(lambda number, *_: not 1 <= number <= MAX_ATTEMPTS, f"From 1 to {MAX_ATTEMPTS}.")],
+    "metadata": [(lambda metadata, *_: is_too_large(metadata), TOO_LARGE)],
+    "depends_on": [(lambda ids, *_: len(ids) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks.")],
+    "state": [
+        (
+            lambda _, start, __: start.runner != "external",
+            "For tasks with runner external only: where any other stands, the engine says.",
+        )
+    ],
+    "lease_seconds": [
+        (
+            lambda seconds, start, _: seconds <= 0 or start.runner != "external",
+            "A positive number, for tasks with runner external only.",
+        )
+    ],
+}

@@ -23,6 +23,7 @@ def basics(*arguments: object) -> "subprocess.CompletedProcess[str]":
     [
         ("start", "/s", True),
         ("start-in-process", "/s", True),
+        ("batch", "/s", True),
         ("drain", "/s", True),
         ("both", "/s", True),
         ("status", "/s", True),

@@ -23,10 +23,25 @@ VALUES = st.recursive(
         (b'{"a": 1, "b": 2, "b": 3, "a": 4}', "/b"),
         (b'{"x": [0, {"y": {"a/b": 1, "a\\/b": 2}}]}', "/x/1/y/a~1b"),
         (b'{"x": {"a": 1, "a": 2}, "y": {"b": 1, "b": 2}}', "/x/a"),
+        (b'{"a": 1, "\\u0061": 2}', "/a"),
+        (b'{"a": 1, "a": "\\u003a"}', "/a"),
+        (b'{"a": 1, "a": "\\u003A"}', "/a"),
+        (b'{"a": {"b": ":::"}, "a": {"b": "::"}}', "/a"),
+        (b'{"a": "\\ud800", "b": 1, "b": 1}', "/b"),
+        (b'{"a": 1e999, "b": 1, "b": 1}', "/b"),
     ],
 )
 def test_a_member_that_is_there_twice_is_found(body: bytes, pointer: str) -> None:
     assert repeated_member(body) == Fault(TWICE, pointer)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab:"), VALUES), max_size=4), st.booleans())
+def test_a_member_is_found_just_when_a_name_is_there_twice(members: list[tuple[str, Any]], escaped: bool) -> None:
+    body = "{" + ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in members) + "}"
+    if escaped:
+        body = body.replace('":', "\x00").replace(":", "\\u003a").replace("\x00", '":')
+    names = [name for name, _ in members]
+    assert (repeated_member(body.encode()) is not None) is (len(set(names)) < len(names))
 
 
 @given(VALUES)

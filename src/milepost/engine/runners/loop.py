@@ -28,9 +28,14 @@ class LoopRunner:
     async def run(self, task_type: TaskType, lease: Lease, place: Place) -> Ended:
         """See Runner."""
         loop = asyncio.get_running_loop()
-        left: asyncio.Future[Outcome] = loop.create_future()
+        # One future, and no asyncio.wait for two: that takes 4 of the 130 µs that a short task does.
+        over: asyncio.Future[Stopped | None] = loop.create_future()
         leaving: asyncio.TimerHandle | None = None
         work = asyncio.create_task(_outcome(task_type, lease, place), name=f"task {lease.task.id}")
+
+        def end(left: Stopped | None) -> None:
+            if not over.done():
+                over.set_result(left)
 
         def force(reason: StopReason) -> None:
             nonlocal leaving
@@ -38,19 +43,20 @@ class LoopRunner:
                 return
             work.cancel()
             if reason is not StopReason.CANCEL:
-                leaving = loop.call_later(self._leave_after, left.set_result, Stopped(reason))
+                leaving = loop.call_later(self._leave_after, end, Stopped(reason))
 
+        work.add_done_callback(lambda _: end(None))
         lease.hook(on_stop=lambda _: None, on_force=force)
         try:
-            await asyncio.wait([work, left], return_when=asyncio.FIRST_COMPLETED)
+            left = await over
         except asyncio.CancelledError:  # the worker itself is cancelled
             work.cancel()
             raise
         finally:
             if leaving is not None:
                 leaving.cancel()
-        if not work.done():
-            return Ended(left.result(), lingering=work)
+        if left is not None and not work.done():
+            return Ended(left, lingering=work)
         # It counts as cancelled too when it returned just then, without another await.
         return Ended(of_exception(asyncio.CancelledError(), "") if work.cancelled() else work.result())
 
