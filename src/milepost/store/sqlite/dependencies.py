@@ -7,6 +7,7 @@ transaction of the change that causes it. So is what a cancel does to the tasks 
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from milepost import dependency, lifecycle
 from milepost.dependency import Dependency, Fate, fate
@@ -111,8 +112,9 @@ def settle(
 def bereave(transaction: Transaction, ids: Iterable[str], now: int) -> None:
     """Let those that still wait for tasks which are gone take note of that."""
     for task_id in ids:
-        for dependent in rows.readable(transaction.rows("waiting_dependents", (task_id,))):
-            _spread(transaction, _review(transaction, dependent, now), now)
+        waiting = transaction.rows("waiting_dependents", (task_id,))
+        for _, after in transaction.apart(waiting, partial(_review, transaction, now=now)):
+            _spread(transaction, after, now)
 
 
 def _write(transaction: Transaction, stored: Stored, step: Step) -> Task:
@@ -142,16 +144,20 @@ def _cancel_children(transaction: Transaction, task: Task, now: int) -> None:
     asked = deque([task.id])
     moved: list[Task] = []
     while asked:
-        for child in rows.readable(transaction.rows("unfinished_children", (asked.popleft(),))):
-            step = lifecycle.cancel(child.task, now=now)
-            if step.task.version == child.task.version:
+        children = transaction.rows("unfinished_children", (asked.popleft(),))
+        for child, after in transaction.apart(children, partial(_cancel, transaction, now=now)):
+            if after.version == child.task.version:
                 continue  # it was asked before, and has passed it on
-            after = _write(transaction, child, step)
             if fate(child.task) is not fate(after):
                 moved.append(after)
             asked.append(after.id)
     for after in moved:
         _spread(transaction, after, now)
+
+
+def _cancel(transaction: Transaction, child: Stored, now: int) -> Task:
+    step = lifecycle.cancel(child.task, now=now)
+    return child.task if step.task.version == child.task.version else _write(transaction, child, step)
 
 
 def _spread(transaction: Transaction, task: Task, now: int, *, revives: bool = True) -> None:
@@ -171,11 +177,10 @@ def _react(transaction: Transaction, task: Task, now: int, *, revives: bool) -> 
     its = fate(task)
     if its is Fate.MET:
         transaction.run("meet_edges", (task.id,))
-    for dependent in rows.readable(waiting):
-        yield dependent, _review(transaction, dependent, now)
+    yield from transaction.apart(waiting, partial(_review, transaction, now=now))
     if its is Fate.OPEN and revives:
-        for dependent in rows.readable(transaction.rows("failed_dependents", (task.id,))):
-            yield dependent, _revive(transaction, dependent, now)
+        failed = transaction.rows("failed_dependents", (task.id,))
+        yield from transaction.apart(failed, partial(_revive, transaction, now=now))
 
 
 def _review(transaction: Transaction, dependent: Stored, now: int) -> Task:
