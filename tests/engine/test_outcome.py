@@ -11,7 +11,7 @@ from milepost import File, Parked, TaskError
 from milepost.engine import outcome
 from milepost.engine.outcome import FileReturned, Raised, Stopped, StopReason, ValueReturned, of_exception, of_value
 from milepost.task import Failure
-from milepost.times import SECOND
+from milepost.times import LONGEST_DURATION, SECOND
 
 
 @pytest.mark.parametrize("value", [None, True, 0, 1.5, "text", [1, [2]], {"a": {"b": None}}])
@@ -74,6 +74,13 @@ def test_a_task_error_says_how_it_failed() -> None:
     assert of_exception(error, "trace") == Raised(Failure("closed", "The shop is closed."), "trace", False, 90 * SECOND)
     assert str(error) == "The shop is closed."
     assert of_exception(TaskError("x", retry_in=1.5), "") == Raised(Failure("failed", "x"), "", True, 1_500_000)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(10**30, LONGEST_DURATION), (-1, 0)])
+def test_the_next_try_is_at_no_time_that_can_t_be_kept(given: int, kept: int) -> None:
+    error = TaskError("x")
+    error.retry_in = given
+    assert of_exception(error, "") == Raised(Failure("failed", "x"), "", True, kept)
 
 
 @pytest.mark.parametrize("retry_in", ["soon", -1, float("nan"), float("inf")])

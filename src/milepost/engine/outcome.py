@@ -9,7 +9,7 @@ import msgspec
 
 from milepost.engine.text import keepable
 from milepost.task import Failure
-from milepost.times import parse_duration
+from milepost.times import LONGEST_DURATION, parse_duration
 
 LARGEST_VALUE: Final = 256 * 1024 * 1024
 """Bytes of JSON that a task may return; what is larger is a file."""
@@ -160,4 +160,5 @@ def of_exception(error: BaseException, traceback: str) -> Outcome:
 
 def _of_task_error(error: TaskError, traceback: str) -> Raised:
     failure = Failure(keepable(error.code, longest=LONGEST_CODE), keepable(error.message))
-    return Raised(failure, traceback, bool(error.retry), None if error.retry_in is None else int(error.retry_in))
+    retry_in = None if error.retry_in is None else min(LONGEST_DURATION, max(0, int(error.retry_in)))
+    return Raised(failure, traceback, bool(error.retry), retry_in)

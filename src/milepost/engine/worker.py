@@ -31,7 +31,7 @@ from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
-from milepost.store.protocol import Claimed, LeasedEdit, LeaseLost, TaskStore, Wanted, WorkerInfo
+from milepost.store.protocol import Claimed, LeasedEdit, LeaseLost, NotStorable, TaskStore, Wanted, WorkerInfo
 from milepost.task import Failure, Task
 from milepost.times import SECOND, Clock
 
@@ -231,18 +231,27 @@ class Worker:
         self._may_claim.set()
 
     async def _try(self, lease: Lease) -> None:
-        """One try of one task, from the claim to its outcome."""
-        task_type = self._types[lease.task.type]
-        ended = await self._run(lease, task_type)
-        if ended.lingering is not None:
-            self._keep_slot(ended.lingering)
-        elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
-            folders.release(self._place, lease.task)
-        after = await self._settle(lease, task_type, _judged(lease, ended.outcome))
-        if self._leases.get(lease.task.id) is lease:
-            del self._leases[lease.task.id]
+        """One try of one task, from the claim to its outcome. Whatever happens, its slot is free after that."""
+        try:
+            after = await self._run_and_settle(lease, self._types[lease.task.type])
+        finally:
+            if self._leases.get(lease.task.id) is lease:
+                del self._leases[lease.task.id]
         if after is not None and after.state.terminal:
             await folders.remove(self._place, after)
+
+    async def _run_and_settle(self, lease: Lease, task_type: TaskType) -> Task | None:
+        """The record after the try; None when the lease is lost, or nothing can be written of it."""
+        try:
+            ended = await self._run(lease, task_type)
+            if ended.lingering is not None:
+                self._keep_slot(ended.lingering)
+            elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
+                folders.release(self._place, lease.task)
+            return await self._settle(lease, task_type, _judged(lease, ended.outcome))
+        except Exception as error:  # what no store takes, or a defect: a task must not be left running that does not
+            _log.exception("The outcome of task %s can't be stored", lease.task.id)
+            return await self._fail(lease, error)
 
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
@@ -268,15 +277,22 @@ class Worker:
         return self._runners["process" if alone else task.runner]
 
     async def _settle(self, lease: Lease, task_type: TaskType, outcome: Outcome) -> Task | None:
-        """Write how a try ended; the record after it, None when the lease is lost."""
+        """Write how a try ended; the record after it, None when the lease is lost. Raises as `_change` does."""
         stored = await self._settlement.stored(outcome)
         async with lease.writing:
             report = lease.take() or NOTHING
-            try:
-                return await self._change(lease, self._settlement.ending(task_type, stored, report))
-            except (TypeError, ValueError) as error:
-                failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {error}"))
+            return await self._change(lease, self._settlement.ending(task_type, stored, report))
+
+    async def _fail(self, lease: Lease, error: Exception) -> Task | None:
+        """Let a task end whose outcome could not be written, because of this error; gives as `_settle` does."""
+        why = str(error) if isinstance(error, NotStorable) else f"{type(error).__name__}: {keepable(error)}"
+        failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {why}"))
+        try:
+            async with lease.writing:
                 return await self._change(lease, lambda task: lifecycle.fail(task, now=self._clock(), failure=failure))
+        except NotStorable:
+            _log.exception("The record of task %s can't be changed, it is left as it is", lease.task.id)
+            return None
 
     def _keep_slot(self, left: "asyncio.Future[Outcome]") -> None:
         """A function that could not be stopped takes its slot until it ends."""
@@ -325,10 +341,10 @@ class Worker:
         for lease in leases:
             self._give_up(lease)
         edits = [LeasedEdit(lease.task.id, lease.task.epoch, self._parked) for lease in leases]
-        try:
-            await self._store.change_leased(edits, now=self._clock())
-        except Exception as error:
-            _log.error("%d tasks could not be released, they count as lost: %r", len(edits), error)
+        released = await asyncio.gather(*map(self._edits.change, edits), return_exceptions=True)
+        for edit, outcome in zip(edits, released, strict=True):
+            if isinstance(outcome, Exception):
+                _log.error("Task %s could not be released, it counts as lost: %r", edit.id, outcome)
 
     def _parked(self, task: Task) -> Step:
         return lifecycle.park(task, now=self._clock())
@@ -343,13 +359,13 @@ class Worker:
     async def _change(self, lease: Lease, apply: Callable[[Task], Step]) -> Task | None:
         """Change a leased task, however often that takes: it must not be left running under a worker that lives.
 
-        None when the lease is lost. Raises TypeError and ValueError for what no store can take.
+        None when the lease is lost. Raises NotStorable for what no store can take.
         """
         edit = LeasedEdit(lease.task.id, lease.task.epoch, apply)
         while lease.stopping is not StopReason.LEASE_LOST:
             try:
                 after = await self._edits.change(edit)
-            except (TypeError, ValueError):
+            except NotStorable:
                 raise  # trying again would meet the same
             except Exception as error:
                 _log.error("Task %s could not be written; trying again: %r", lease.task.id, error)

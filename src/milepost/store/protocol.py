@@ -403,7 +403,10 @@ class TaskStore(Protocol):
         ...
 
     async def change_leased(self, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
-        """Apply workers' changes: reports, checkpoints, outcomes."""
+        """Apply workers' changes: reports, checkpoints, outcomes.
+
+        Raises NotStorable where one of them can't be written, which changes nothing of the others either.
+        """
         ...
 
     async def requests(self, worker: str) -> list[Request]:
@@ -482,6 +485,10 @@ class TaskStore(Protocol):
 
 class SchemaTooNew(Exception):
     """The store was written by a newer Milepost than this one."""
+
+
+class NotStorable(Exception):
+    """What was to be written can't be, however often it is tried; nothing was changed."""
 
 
 class StoreBusy(Exception):

@@ -96,10 +96,14 @@ class Transaction:
 
         Whatever the change has done is still to be undone.
         """
-        is_of_the_store = isinstance(error, apsw.Error) and not isinstance(error, OF_A_RECORD)
-        if is_of_the_store or not self._connection.in_transaction:
+        if self.concerns_all(error):
             raise error
         self.skipped.add(stored, error)
+
+    def concerns_all(self, error: Exception) -> bool:
+        """Whether an error is the store's, and none that comes of what is written."""
+        is_of_the_store = isinstance(error, apsw.Error) and not isinstance(error, OF_A_RECORD)
+        return is_of_the_store or not self._connection.in_transaction
 
     def _change_alone(self, stored: Stored, change: Callable[[Stored], Value]) -> list[tuple[Stored, Value]]:
         try:
