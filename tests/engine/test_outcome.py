@@ -9,9 +9,19 @@ import pytest
 
 from milepost import File, Parked, TaskError
 from milepost.engine import outcome
-from milepost.engine.outcome import FileReturned, Raised, Stopped, StopReason, ValueReturned, of_exception, of_value
+from milepost.engine.outcome import (
+    FileReturned,
+    Raised,
+    Stopped,
+    StopReason,
+    ValueReturned,
+    of_caught,
+    of_exception,
+    of_value,
+)
 from milepost.task import Failure
 from milepost.times import LONGEST_DURATION, SECOND
+from tests.engine import misbehaving
 
 
 @pytest.mark.parametrize("value", [None, True, 0, 1.5, "text", [1, [2]], {"a": {"b": None}}])
@@ -114,3 +124,11 @@ def test_any_other_exception_is_named(error: BaseException, message: str) -> Non
 def test_a_message_that_is_no_text_is_made_one() -> None:
     error = TaskError(ValueError("odd"), code=7)  # type: ignore[arg-type]
     assert of_exception(error, "") == Raised(Failure("7", "odd"), "")
+
+
+def test_an_exception_without_a_traceback_is_told_all_the_same() -> None:
+    try:
+        raise misbehaving.Untraceable("x")
+    except misbehaving.Untraceable as error:
+        caught = of_caught(error)
+    assert caught == Raised(Failure("exception", "Untraceable: x"), "There is no traceback: never")
