@@ -27,6 +27,7 @@ from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.settle import Settlement
+from milepost.engine.slots import Slots
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
@@ -47,7 +48,7 @@ POLL: Final = 1.0
 
 
 class Worker:
-    """Claims tasks of its types and runs up to `concurrency` of them at once.
+    """Claims tasks of its types and runs as many of them at once as it has slots.
 
     `start_child` starts what running tasks start. `grace` and `force_after` are in seconds, `lease` (how long its lease
     outlives its last heartbeat) in µs. `loops` are the background loops that this process
@@ -62,7 +63,7 @@ class Worker:
         place: Place,
         *,
         start_child: StartChild,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        slots: Slots,
         grace: float = DEFAULT_GRACE,
         force_after: float = FORCE_AFTER,
         lease: int = LEASE,
@@ -73,7 +74,7 @@ class Worker:
         self._types = types
         self._store = store
         self._place = place
-        self._concurrency = concurrency
+        self._slots = slots
         self._grace = grace
         self._force_after = force_after
         self._lease = lease
@@ -90,7 +91,6 @@ class Worker:
         self._relatives = StoredRelatives(store, clock, start_child)
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
-        self._lingering: set[asyncio.Future[Outcome]] = set()
         self._is_worn = False
         self._stopping = asyncio.Event()
         self._may_claim = asyncio.Event()
@@ -105,7 +105,7 @@ class Worker:
             lease.stop(StopReason.SHUTDOWN)
 
     async def run(self) -> bool:
-        """Work until stopped. False when it ended because half of its slots are stuck: start a fresh process then.
+        """Work until stopped. False when it ended because its slots are worn: start a fresh process then.
 
         Every lease that runs out although the worker lives (it was suspended for a while) is followed by a new one.
         """
@@ -125,7 +125,7 @@ class Worker:
         """Ask for a lease; False if there is none to be had now."""
         self.id = str(uuid_utils.uuid7())
         info = WorkerInfo(
-            self.id, socket.gethostname(), os.getpid(), self._concurrency, tuple(self._types), self._lease
+            self.id, socket.gethostname(), os.getpid(), self._slots.number, tuple(self._types), self._lease
         )
         try:
             await self._store.enlist(info)
@@ -197,7 +197,7 @@ class Worker:
         """
         while not self._stopping.is_set():
             self._may_claim.clear()
-            free = self._concurrency - len(self._tries) - len(self._lingering)
+            free = self._slots.number - self._slots.kept - len(self._tries)
             if free > 0 and not await self._claim(free):
                 return
             await _wait(self._may_claim)
@@ -245,7 +245,7 @@ class Worker:
         try:
             ended = await self._run(lease, task_type)
             if ended.lingering is not None:
-                self._keep_slot(ended.lingering)
+                self._leave(lease, ended.lingering)
             elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
                 folders.release(self._place, lease.task)
             return await self._settle(lease, task_type, _judged(lease, ended.outcome))
@@ -294,17 +294,17 @@ class Worker:
             _log.exception("The record of task %s can't be changed, it is left as it is", lease.task.id)
             return None
 
-    def _keep_slot(self, left: "asyncio.Future[Outcome]") -> None:
-        """A function that could not be stopped takes its slot until it ends."""
-        self._lingering.add(left)
-        left.add_done_callback(self._lingering.discard)
+    def _leave(self, lease: Lease, left: "asyncio.Future[Outcome]") -> None:
+        """A function that could not be stopped keeps its slot until it ends."""
+        self._slots.keep(left)
         left.add_done_callback(self._free_slot)
-        asyncio.get_running_loop().call_later(self._force_after, self._make_way_if_stuck)
+        _log.warning("Task %s does not stop and keeps its slot; %s are taken so", lease.task.id, self._slots)
+        asyncio.get_running_loop().call_later(self._force_after, self._make_way_if_worn)
 
-    def _make_way_if_stuck(self) -> None:
-        if self._stopping.is_set() or len(self._lingering) * 2 < self._concurrency:
+    def _make_way_if_worn(self) -> None:
+        if self._stopping.is_set() or not self._slots.are_worn:
             return
-        _log.error("Half of the slots are taken by tasks that do not stop; this worker makes way for a fresh one")
+        _log.error("%s are taken by tasks that do not stop; this worker makes way for a fresh one", self._slots)
         self._is_worn = True
         self.stop()
 
