@@ -261,7 +261,9 @@ class Worker:
             delay = lease.task.timeout / SECOND
             timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
         try:
-            await folders.take_over(self._place, lease.task)
+            await folders.take_over(self._place, lease.task, may_wait=lambda: lease.stopping is None)
+            if lease.stopping is not None:
+                return Ended(Stopped(lease.stopping))
             return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
         except Exception as error:
             _log.exception("Task %s could not be run", lease.task.id)
