@@ -1,8 +1,10 @@
 """How what a function tells reaches its worker, and what its worker asks reaches the function."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -77,6 +79,30 @@ async def test_who_stops_waiting_for_a_save_loses_nothing() -> None:
     await lease.save(b"2")
     assert book.lines == ["a"]
     assert book.checkpoints == [1, 2]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_nobody_waits_for_any_more_ends_in_silence_unless_it_fails(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    book = Book()
+    book.is_open.clear()
+    lease = book.lease()
+    lease.tell(entry=line("a"))
+    waiting = asyncio.create_task(lease.save())
+    await book.begun.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    book.is_lost, book.fails = not fails, fails
+    book.is_open.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()  # it is then that asyncio complains of an exception that nobody has seen
+    assert not lease.writing.locked()
+    assert complaints == []
+    assert caplog.messages == [f"What task {lease.task.id} told could not be written"] * fails
 
 
 async def test_a_lost_lease_parks_and_writes_nothing_any_more() -> None:

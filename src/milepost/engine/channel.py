@@ -5,6 +5,7 @@ to stop shows in `stopping`. `Lease` is the worker's end; a function in a proces
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -16,6 +17,8 @@ from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
 from milepost.task import Counts, Entry, Task
+
+_log = logging.getLogger(__name__)
 
 
 class Channel(Protocol):
@@ -124,8 +127,19 @@ class Lease:
 
     async def save(self, checkpoint: bytes | UnsetType = UNSET) -> None:
         """See Channel."""
-        # Shielded: if the function stops waiting (its own time limit, or force), what was taken is still written.
-        await asyncio.shield(asyncio.ensure_future(self._save(checkpoint)))
+        saving = asyncio.ensure_future(self._save(checkpoint))
+        try:
+            # If the function stops waiting (its own time limit, or force), what was taken is still written.
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            saving.add_done_callback(self._saved_unseen)
+            raise
+
+    def _saved_unseen(self, saving: "asyncio.Future[None]") -> None:
+        """Nobody waits for the end of this any more; that the lease is lost is nothing to tell of."""
+        error = None if saving.cancelled() else saving.exception()
+        if error is not None and not isinstance(error, Parked):
+            _log.error("What task %s told could not be written", self.task.id, exc_info=error)
 
     async def _save(self, checkpoint: bytes | UnsetType) -> None:
         async with self.writing:
