@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milepost.engine import channel
 from milepost.engine.channel import Lease
 from milepost.engine.outcome import Parked, StopReason
 from milepost.lifecycle import Report
@@ -40,6 +41,27 @@ def test_what_is_told_is_taken_once_and_the_latest_counts() -> None:
     assert lease.take() == Report(0.2, "one", Counts(3), (line("a"), line("b")))
     assert lease.take() is None
     assert lease.take(b"1") == Report(checkpoint=b"1")
+
+
+def test_lines_that_nobody_takes_are_dropped_past_a_limit_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "MOST_WAITING", 1000)
+    lease = Book().lease()
+    for number in range(9):
+        lease.tell(entry=Entry(number, "log", 1, message="x", fields={"text": "y" * 200}))
+    lease.tell(entry=Entry(9, "log", 1, message="short"))
+    lease.tell(progress=0.5, message="still told")
+    report = lease.take()
+    assert report is not None
+    assert (report.progress, report.message) == (0.5, "still told")
+    *kept, last = report.entries
+    assert [entry.time for entry in kept] == [0, 1, 2]
+    assert last == Entry(9, "log", 1, "warning", "7 lines were dropped here: there were more than could be written.")
+    assert lease.take() is None
+    lease.tell(entry=line("a" * 900))
+    lease.tell(entry=line("b"))
+    report = lease.take()
+    assert report is not None
+    assert report.entries[1].message.startswith("1 line was dropped here")
 
 
 async def test_nothing_to_save_writes_nothing() -> None:
