@@ -14,11 +14,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from milepost import times
 from milepost.engine.outcome import Parked, StopReason
 from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
 from milepost.task import Counts, Entry, Task
+from milepost.times import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class Channel(Protocol):
     """What the last checkpoint saved, as JSON."""
     stopping: StopReason | None
     """Why the function is to stop, once it is."""
+    clock: Clock
+    """The worker's; in a process of its own the system's."""
 
     def tell(
         self,
@@ -111,7 +115,9 @@ class Lease:
         on_told: Callable[["Lease"], None],
         write: Callable[["Lease", Report], Awaitable[None]],
         relatives: Relatives,
+        clock: Clock = times.now,
     ) -> None:
+        self.clock = clock
         self.task = claimed.task
         self.input = claimed.input
         self.saved = claimed.checkpoint

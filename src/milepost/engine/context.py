@@ -10,7 +10,6 @@ from typing import Any, Final, SupportsInt, TypeVar, get_args
 import msgspec
 from msgspec import UNSET
 
-from milepost import times
 from milepost.dependency import Fate, fate
 from milepost.engine.channel import Channel
 from milepost.engine.outcome import Parked, StopReason, TaskError
@@ -133,7 +132,9 @@ class _Face:
         if level not in LEVELS:
             raise ValueError(f"{level!r} is no level; take {', '.join(LEVELS)}.")
         known = _known(fields) if fields else None
-        self._channel.tell(entry=Entry(times.now(), "log", self.task.attempt, level, keepable(message), known))
+        self._channel.tell(
+            entry=Entry(self._channel.clock(), "log", self.task.attempt, level, keepable(message), known)
+        )
 
     def _park_if_due(self) -> None:
         reason = self._channel.stopping

@@ -218,7 +218,9 @@ class Worker:
         return True
 
     def _begin(self, claimed: Claimed) -> None:
-        lease = Lease(claimed, on_told=self._flusher.note, write=self._write, relatives=self._relatives)
+        lease = Lease(
+            claimed, on_told=self._flusher.note, write=self._write, relatives=self._relatives, clock=self._clock
+        )
         if self._stopping.is_set():
             lease.stop(StopReason.SHUTDOWN)
         self._leases[claimed.task.id] = lease
