@@ -3,9 +3,9 @@
 import asyncio
 import contextvars
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, SupportsInt, TypeVar, get_args
+from typing import Any, Final, NoReturn, SupportsInt, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -141,6 +141,10 @@ class _Face:
         if reason is not None:
             raise Parked(reason)
 
+    def _park_for(self, children: tuple[str, ...]) -> NoReturn:
+        self._park_if_due()
+        raise Parked(StopReason.CHILDREN, children)
+
 
 def _refused(path: str | os.PathLike[str], why: str) -> TaskError:
     return TaskError(f"The path {str(path)!r} {why}.", code="path_refused", retry=False)
@@ -157,9 +161,38 @@ def _no_result(error: LookupError) -> TaskError:
     return TaskError(str(error.args[0]), code="no_result", retry=False)
 
 
-def _failed(child: Task) -> str:
-    why = "was cancelled" if child.failure is None else f"failed: {child.failure.message}"
-    return f"Task {child.id}, which this one started, {why}"
+def _child(
+    type: str,
+    input: Mapping[str, Any] | None,
+    key: str | None,
+    timeout: str | float | None,
+    options: dict[str, Any],
+) -> ChildStart:
+    if timeout is not None:
+        options["timeout"] = parse_duration(timeout)
+    return ChildStart(type, dict(input or {}), key, options)
+
+
+def _ids(children: Iterable[Task | str]) -> tuple[str, ...]:
+    return tuple(child.id if isinstance(child, Task) else parse_id(child) or child for child in children)
+
+
+def _no_child(error: LookupError) -> TaskError:
+    return TaskError(str(error.args[0]), code="no_child", retry=False)
+
+
+def _are_open(children: Iterable[Task]) -> bool:
+    """Whether one of them has not ended so far."""
+    return any(fate(child) is Fate.OPEN for child in children)
+
+
+def _checked(children: list[Task]) -> list[Task]:
+    """Children that have ended. Raises TaskError where one did so without success."""
+    for child in children:
+        if fate(child) is Fate.FAILED:
+            why = "was cancelled" if child.failure is None else f"failed: {child.failure.message}"
+            raise TaskError(f"Task {child.id}, which this one started, {why}", code="child_failed", retry=False)
+    return children
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -251,9 +284,7 @@ class Context(_Face):
         `timeout` (of each try) and `options` are as for `Milepost.start`. Raises TaskError (code `child_refused`, no
         retry), and Parked when this task is to be cancelled.
         """
-        if timeout is not None:
-            options["timeout"] = parse_duration(timeout)
-        return await self._channel.start(ChildStart(type, dict(input or {}), key, options))
+        return await self._channel.start(_child(type, input, key, timeout, options))
 
     async def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
         """The records of children, given or named by id, once all have ended.
@@ -262,28 +293,26 @@ class Context(_Face):
         again. `state` is saved before, as `checkpoint` does. With `check`, a child that did not succeed fails this task
         (TaskError, code `child_failed`, no retry).
         """
-        ids = tuple(child.id if isinstance(child, Task) else parse_id(child) or child for child in children)
+        ids = _ids(children)
         try:
             found = await self._channel.children(ids)
         except LookupError as error:
-            raise TaskError(str(error.args[0]), code="no_child", retry=False) from error
-        if any(fate(child) is Fate.OPEN for child in found):
+            raise _no_child(error) from error
+        if _are_open(found):
             await self._channel.save(UNSET if state is UNSET else _state(state))
-            self._park_if_due()
-            raise Parked(StopReason.CHILDREN, ids)
-        failed = [child for child in found if fate(child) is Fate.FAILED]
-        if failed and check:
-            raise TaskError(_failed(failed[0]), code="child_failed", retry=False)
-        return found
+            self._park_for(ids)
+        return _checked(found) if check else found
 
 
 class BlockingContext(_Face):
-    """The context of a plain task: the same names, blocking. `loop` is where its channel lives, in another thread."""
+    """The context of a plain task: the same names, blocking. `loop` is where its channel lives, in another thread.
+
+    Only what the channel does happens there; what takes long by itself, JSON above all, is done in the task's thread.
+    """
 
     def __init__(self, channel: Channel, place: Place, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(channel, place)
         self._loop = loop
-        self._unblocking = Context(channel, place)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -310,13 +339,29 @@ class BlockingContext(_Face):
         except LookupError as error:
             raise _no_result(error) from error
 
-    def start(self, type: str, input: Mapping[str, Any] | None = None, **options: Any) -> Task:
+    def start(
+        self,
+        type: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        timeout: str | float | None = None,
+        **options: Any,
+    ) -> Task:
         """See Context.start."""
-        return self._wait(self._unblocking.start(type, input, **options))
+        return self._wait(self._channel.start(_child(type, input, key, timeout, options)))
 
     def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
         """See Context.wait."""
-        return self._wait(self._unblocking.wait(*children, state=state, check=check))
+        ids = _ids(children)
+        try:
+            found = self._wait(self._channel.children(ids))
+        except LookupError as error:
+            raise _no_child(error) from error
+        if _are_open(found):
+            self._wait(self._channel.save(UNSET if state is UNSET else _state(state)))
+            self._park_for(ids)
+        return _checked(found) if check else found
 
 
 current: contextvars.ContextVar[Context | BlockingContext | None] = contextvars.ContextVar(
