@@ -146,7 +146,7 @@ def _take(transaction: Transaction, row: int, worker: str, now: int) -> Claimed 
     *cells, given, checkpoint = transaction.rows("get_row_with_cold", (row,))[0]
     for stored in transaction.readable([cells]):
         try:
-            if stored.task.start_by is not None and stored.task.start_by <= now and stored.task.started_at is None:
+            if lifecycle.missed_start(stored.task, now):
                 dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
                 return None
             step = lifecycle.claim(notice.taken_down(stored.task), now=now, worker=worker)

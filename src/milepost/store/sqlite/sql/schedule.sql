@@ -1,5 +1,6 @@
 -- name: missed_starts
--- The tasks that have not started by the time that they were to.
+-- The tasks that have not started by the time that they were to: what milepost.lifecycle.missed_start says, as an index
+-- finds it.
 SELECT {columns} FROM task AS t
 WHERE t.start_by IS NOT NULL AND t.started_at IS NULL AND t.start_by <= :now
   AND t.state IN ('scheduled', 'blocked', 'queued') AND {fit}
