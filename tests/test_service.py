@@ -26,9 +26,10 @@ class Hands:
 
     def __init__(self, store: SqliteStore, files: FolderFiles) -> None:
         self.now = NOW
+        self.elapsed = SECOND
         self.store = store
         self.files = files
-        self.service = Service(store, files, clock=lambda: self.now)
+        self.service = Service(store, files, clock=lambda: self.now, timer=lambda: self.elapsed)
 
     async def enlist(self) -> None:
         await self.store.enlist(WorkerInfo("w", "here", 1, 10, ("job",)))
@@ -111,7 +112,8 @@ async def test_a_new_type_is_known_within_a_second(hands: Hands) -> None:
     await hands.store.publish_types([TypeInfo("late", "loop", {"type": "object"})])
     assert (await hands.service.start(LOCAL, Start(type="late"), origin="native")).task.type == "late"
     await hands.store.publish_types([TypeInfo("job", "thread", {"type": "object"})])
-    hands.now += SECOND
+    hands.now -= DAY  # whatever is done to the clock meanwhile
+    hands.elapsed += SECOND
     assert (await hands.start(input={"anything": 1})).runner == "thread"
 
 

@@ -21,6 +21,7 @@ from milepost.engine.expire import Expire, Sweep
 from milepost.engine.host_worker import HostWorker
 from milepost.engine.relatives import ChildStart
 from milepost.engine.rescue import Rescue
+from milepost.engine.slots import Slots
 from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.errors import Fault, Invalid, NotOpen, ServiceError, Unavailable
@@ -171,7 +172,9 @@ class Milepost:
         """
         async with self.lifespan(web):
             self._host_worker = HostWorker(
-                self._worker_lock(), lambda: self._make_worker(concurrency=concurrency, grace=grace, loops=())
+                self._worker_lock(),
+                lambda slots: self._make_worker(slots, grace=grace, loops=()),
+                concurrency=concurrency,
             )
             async with self._host_worker.running():
                 yield
@@ -201,7 +204,7 @@ class Milepost:
 
     def worker(self, *, concurrency: int = DEFAULT_CONCURRENCY, grace: float = DEFAULT_GRACE) -> Worker:
         """A worker for these types; `grace` in seconds. Only while open."""
-        return self._make_worker(concurrency=concurrency, grace=grace, loops=self._loops())
+        return self._make_worker(Slots(concurrency), grace=grace, loops=self._loops())
 
     @contextlib.asynccontextmanager
     async def maintenance(self) -> AsyncIterator[None]:
@@ -225,14 +228,14 @@ class Milepost:
         if self._host_worker is not None:
             self._host_worker.end()
 
-    def _make_worker(self, *, concurrency: int, grace: float, loops: Iterable[BackgroundLoop]) -> Worker:
+    def _make_worker(self, slots: Slots, *, grace: float, loops: Iterable[BackgroundLoop]) -> Worker:
         return Worker(
             self.types,
             self.service.store,
             self.service.files,
             self._place(),
             start_child=self._start_child,
-            concurrency=concurrency,
+            slots=slots,
             grace=grace,
             loops=loops,
             clock=self._clock,

@@ -174,9 +174,14 @@ def fail_dependency(task: Task, *, now: int, reason: str) -> Step:
     return _end("fail_dependency", task, now, State.FAILED, failure=failure, **_FREE)
 
 
+def missed_start(task: Task, now: int) -> bool:
+    """Whether it was to start by a time that has passed. One that did start, and waits for its next try, has met it."""
+    return task.start_by is not None and task.start_by <= now and task.started_at is None
+
+
 def miss_start(task: Task, *, now: int) -> Step:
-    """It was to start by a time that has passed. One that did start, and waits for its next try, has met it."""
-    if task.started_at is not None or task.start_by is None or task.start_by > now:
+    """It was to start by a time that has passed: see `missed_start`."""
+    if not missed_start(task, now):
         raise IllegalChange("miss_start", task, "The task did not miss a time that it was to start by.")
     failure = Failure("start_by_passed", "The task could not start by the time given in start_by.")
     return _end("miss_start", task, now, State.FAILED, failure=failure, **_FREE)

@@ -78,7 +78,7 @@ class Wish(NamedTuple):
 class Service:
     """The operations that callers have.
 
-    `clock` gives µs since the epoch, `new_id` a fresh task id.
+    `clock` gives µs since the epoch, `timer` µs since some moment, `new_id` a fresh task id.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Service:
         files: FileStore,
         *,
         clock: Clock = times.now,
+        timer: Clock = elapsed,
         new_id: Callable[[], str] = lambda: str(uuid_utils.uuid7()),
         retention: Retention = DEFAULT_RETENTION,
     ) -> None:
@@ -98,6 +99,8 @@ class Service:
         self.retention = retention
         self._types: dict[str, TypeInfo] = {}
         self._types_read_at = 0
+        # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
+        self._timer = timer
 
     # Starting.
 
@@ -177,8 +180,8 @@ class Service:
 
     async def type_info(self, name: str) -> TypeInfo | None:
         """What is known of a task type, as of the last second; None where nobody has made it known."""
-        now = self.clock()
-        if not 0 <= now - self._types_read_at < SECOND or name not in self._types:
+        now = self._timer()
+        if now - self._types_read_at >= SECOND or name not in self._types:
             self._types = {info.name: info for info in await self.store.types()}
             self._types_read_at = now
         return self._types.get(name)

@@ -245,7 +245,7 @@ def test_a_worker_that_is_stuck_is_followed_by_a_fresh_one(tmp_path: Path) -> No
         assert server.worker() != first
         events = [line["event"] for line in server.logged() if line["level"] == "error"]
         assert [event.partition(";")[0] for event in events] == [
-            "Half of the slots are taken by tasks that do not stop",
+            "1 of 1 slots are taken by tasks that do not stop",
             "The worker ended",
         ]
     finally:

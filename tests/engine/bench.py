@@ -10,6 +10,7 @@ import msgspec
 
 from milepost import Milepost, times
 from milepost.access.principal import LOCAL
+from milepost.engine.slots import Slots
 from milepost.engine.worker import Worker
 from milepost.service import Service
 from milepost.task import Entry, State, Task
@@ -46,8 +47,9 @@ class Bench:
         self.folder = folder
 
     def worker(self, **options: Any) -> Worker:
-        """A worker that is not patient."""
-        given = {"concurrency": 4, "grace": 0.2, "force_after": 0.1, "loops": self.app._loops(), "clock": self.clock}
+        """A worker that is not patient, with four slots, or `concurrency`, or `slots`."""
+        options.setdefault("slots", Slots(options.pop("concurrency", 4)))
+        given = {"grace": 0.2, "force_after": 0.1, "loops": self.app._loops(), "clock": self.clock}
         given |= {"start_child": self.app._start_child}
         return Worker(self.app.types, self.store, self.service.files, self.app._place(), **{**given, **options})
 

@@ -47,7 +47,7 @@ class Book:
         self.begun = asyncio.Event()
         """Set when somebody begins to write."""
         self._written = asyncio.Event()
-        self.is_lost = False
+        self.is_lost = self.fails = False
         self.at_once = self._writing = 0
         """How many wrote at the same time, at most."""
 
@@ -79,6 +79,8 @@ class Book:
         if self.is_lost:
             lease.stop(StopReason.LEASE_LOST)
             raise Parked(StopReason.LEASE_LOST)
+        if self.fails:
+            raise OSError("no room")
         self.reports.append(report)
         self._written.set()
 

@@ -23,6 +23,26 @@ class Unspeakable(Exception):
         raise SystemExit("never")
 
 
+class Untraceable(Exception):
+    """Keeps its traceback from being written, and takes whoever tries down with it."""
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise SystemExit("never")
+
+
+class NamelessType(type):
+    """Of classes that won't say what they are called."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise SystemExit("never")
+
+
+class Nameless(Exception, metaclass=NamelessType):
+    """Can't even be named."""
+
+
 class Unmade(TaskError):
     """Lacks all that the one who catches it would ask for."""
 
@@ -118,6 +138,8 @@ ACTS: dict[str, Act] = {
     "numbers": lambda _: [float("nan"), float("inf"), 2**64, {1: {2}}, b"\x00"],
     # Errors that can't be told.
     "unspeakable": lambda _: fail(Unspeakable()),
+    "untraceable": lambda _: fail(Untraceable("x")),
+    "nameless": lambda _: fail(Nameless("x")),
     "unmade": lambda _: fail(Unmade()),
     "odd error": lambda _: fail(TaskError(b"\xff", code=object(), retry="no")),  # type: ignore[arg-type]
     "long error": lambda _: fail(ValueError("x" * 10_000_000)),

@@ -1,13 +1,16 @@
 """How what a function tells reaches its worker, and what its worker asks reaches the function."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milepost.engine import channel
 from milepost.engine.channel import Lease
 from milepost.engine.outcome import Parked, StopReason
 from milepost.lifecycle import Report
@@ -38,6 +41,27 @@ def test_what_is_told_is_taken_once_and_the_latest_counts() -> None:
     assert lease.take() == Report(0.2, "one", Counts(3), (line("a"), line("b")))
     assert lease.take() is None
     assert lease.take(b"1") == Report(checkpoint=b"1")
+
+
+def test_lines_that_nobody_takes_are_dropped_past_a_limit_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "MOST_WAITING", 1000)
+    lease = Book().lease()
+    for number in range(9):
+        lease.tell(entry=Entry(number, "log", 1, message="x", fields={"text": "y" * 200}))
+    lease.tell(entry=Entry(9, "log", 1, message="short"))
+    lease.tell(progress=0.5, message="still told")
+    report = lease.take()
+    assert report is not None
+    assert (report.progress, report.message) == (0.5, "still told")
+    *kept, last = report.entries
+    assert [entry.time for entry in kept] == [0, 1, 2]
+    assert last == Entry(9, "log", 1, "warning", "7 lines were dropped here: there were more than could be written.")
+    assert lease.take() is None
+    lease.tell(entry=line("a" * 900))
+    lease.tell(entry=line("b"))
+    report = lease.take()
+    assert report is not None
+    assert report.entries[1].message.startswith("1 line was dropped here")
 
 
 async def test_nothing_to_save_writes_nothing() -> None:
@@ -77,6 +101,30 @@ async def test_who_stops_waiting_for_a_save_loses_nothing() -> None:
     await lease.save(b"2")
     assert book.lines == ["a"]
     assert book.checkpoints == [1, 2]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_nobody_waits_for_any_more_ends_in_silence_unless_it_fails(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    book = Book()
+    book.is_open.clear()
+    lease = book.lease()
+    lease.tell(entry=line("a"))
+    waiting = asyncio.create_task(lease.save())
+    await book.begun.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    book.is_lost, book.fails = not fails, fails
+    book.is_open.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()  # it is then that asyncio complains of an exception that nobody has seen
+    assert not lease.writing.locked()
+    assert complaints == []
+    assert caplog.messages == [f"What task {lease.task.id} told could not be written"] * fails
 
 
 async def test_a_lost_lease_parks_and_writes_nothing_any_more() -> None:

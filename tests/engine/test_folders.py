@@ -1,6 +1,8 @@
 """When the private folders of tasks go."""
 
 import os
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from milepost.engine.context import Place, folder_of
 from milepost.engine.folders import SweepFolders
 from milepost.task import State, Task
 from milepost.times import HOUR
+from tests.chaos.disk import SmallDisk
 from tests.engine.bench import Bench
 
 
@@ -75,6 +78,50 @@ async def test_p2_what_a_worker_writes_after_its_lease_is_lost_reaches_no_later_
     assert (now / "rows").read_text() == "1,2,"
     assert (now / "link").is_symlink()
     assert [left.name for left in now.parent.iterdir()] == ["2"]
+
+
+async def test_what_is_no_file_is_not_handed_on(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), str(tmp_path))
+    late = folder_of(place, attempt(1))
+    (late / "sub").mkdir(parents=True)
+    (late / "sub" / "rows").write_text("1,")
+    os.mkfifo(late / "pipe")
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(late / "socket"))
+        await folders.take_over(place, attempt(2))
+    now = folder_of(place, attempt(2))
+    assert [str(path.relative_to(now)) for path in sorted(now.rglob("*"))] == ["sub", "sub/rows"]
+
+
+async def test_what_a_full_disk_has_no_room_for_is_copied_once_it_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+    with SmallDisk(tmp_path / "disk", 2) as disk:
+        place = Place(str(disk.path), str(disk.path))
+        (folder_of(place, attempt(1)) / "sub").mkdir(parents=True)
+        (folder_of(place, attempt(1)) / "sub" / "rows").write_bytes(bytes(100_000))
+        disk.fill()
+
+        async def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            assert [left.name for left in (disk.path / "t").iterdir()] == ["1"], "what was copied so far takes no room"
+            if len(pauses) == 2:
+                disk.free()
+
+        await folders.take_over(place, attempt(2), sleep=sleep)
+        assert (folder_of(place, attempt(2)) / "sub" / "rows").read_bytes() == bytes(100_000)
+    assert pauses == [1.0, 1.0]
+    assert caplog.messages[0].startswith("There is no room for the folder of task t; trying again: [Errno 28]")
+
+
+async def test_any_other_error_is_not_waited_for(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), str(tmp_path))
+    late = folder_of(place, attempt(1))
+    late.mkdir(parents=True)
+    folder_of(place, attempt(2)).write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        await folders.take_over(place, attempt(2))
 
 
 async def test_p2_a_late_release_does_not_come_before_a_newer_try(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ FAILS: dict[str, tuple[str, int, str]] = {
     "digits": ("result_not_serialisable", ONCE, "digits"),
     "function": ("result_not_serialisable", ONCE, "function"),
     "unspeakable": ("exception", TWICE, "<Unspeakable without a text>"),
+    "untraceable": ("exception", TWICE, "Untraceable: x"),
+    "nameless": ("exception", TWICE, "The task raised an exception that can't be told."),
     "unmade": ("exception", TWICE, "Unmade (what it says of itself can't be used: "),
     "odd error": ("<object object at ", TWICE, r"b'\xff'"),
     "long error": ("exception", TWICE, "ValueError: xxx"),

@@ -9,9 +9,19 @@ import pytest
 
 from milepost import File, Parked, TaskError
 from milepost.engine import outcome
-from milepost.engine.outcome import FileReturned, Raised, Stopped, StopReason, ValueReturned, of_exception, of_value
+from milepost.engine.outcome import (
+    FileReturned,
+    Raised,
+    Stopped,
+    StopReason,
+    ValueReturned,
+    of_caught,
+    of_exception,
+    of_value,
+)
 from milepost.task import Failure
-from milepost.times import SECOND
+from milepost.times import LONGEST_DURATION, SECOND
+from tests.engine import misbehaving
 
 
 @pytest.mark.parametrize("value", [None, True, 0, 1.5, "text", [1, [2]], {"a": {"b": None}}])
@@ -76,6 +86,13 @@ def test_a_task_error_says_how_it_failed() -> None:
     assert of_exception(TaskError("x", retry_in=1.5), "") == Raised(Failure("failed", "x"), "", True, 1_500_000)
 
 
+@pytest.mark.parametrize(("given", "kept"), [(10**30, LONGEST_DURATION), (-1, 0)])
+def test_the_next_try_is_at_no_time_that_can_t_be_kept(given: int, kept: int) -> None:
+    error = TaskError("x")
+    error.retry_in = given
+    assert of_exception(error, "") == Raised(Failure("failed", "x"), "", True, kept)
+
+
 @pytest.mark.parametrize("retry_in", ["soon", -1, float("nan"), float("inf")])
 def test_a_pause_that_is_none_is_refused_where_it_is_said(retry_in: Any) -> None:
     with pytest.raises(ValueError, match="duration"):
@@ -107,3 +124,11 @@ def test_any_other_exception_is_named(error: BaseException, message: str) -> Non
 def test_a_message_that_is_no_text_is_made_one() -> None:
     error = TaskError(ValueError("odd"), code=7)  # type: ignore[arg-type]
     assert of_exception(error, "") == Raised(Failure("7", "odd"), "")
+
+
+def test_an_exception_without_a_traceback_is_told_all_the_same() -> None:
+    try:
+        raise misbehaving.Untraceable("x")
+    except misbehaving.Untraceable as error:
+        caught = of_caught(error)
+    assert caught == Raised(Failure("exception", "Untraceable: x"), "There is no traceback: never")

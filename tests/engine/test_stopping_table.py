@@ -184,14 +184,14 @@ async def test_p5_what_stops_when(bench: Bench, tmp_path: Path, case: tuple[str,
         assert await stage.saw(len(cell.saw)) == cell.saw
         await until(lambda: bool(stage.worker._tries) is (found.state is State.RUNNING))
         if request != "shutdown":  # else there are no slots any more
-            assert bool(stage.worker._tries or stage.worker._lingering) is cell.is_slot_taken
+            assert bool(stage.worker._tries or stage.worker._slots._kept) is cell.is_slot_taken
         check_the_record(found, request)
         if cell.then is None:
             assert psutil.Process().children(recursive=True) == []
             return
         stage.say_the_word()
         assert await stage.saw(len(cell.saw) + 1) == (*cell.saw, PARKED)
-        await until(lambda: not (stage.worker._tries or stage.worker._lingering))
+        await until(lambda: not (stage.worker._tries or stage.worker._slots._kept))
         after = await bench.reach(task, cell.then)
         check_the_record(after, request)
         late = cell.state is not cell.then

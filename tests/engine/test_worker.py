@@ -318,3 +318,16 @@ async def test_the_loop_may_be_held_up_without_losing_the_lease(bench: Bench) ->
         found = await bench.end(task)
     assert held.is_set()
     assert (found.state, found.losses) == (State.SUCCEEDED, 0)
+
+
+async def test_lines_bear_the_time_of_the_workers_clock(bench: Bench) -> None:
+    @bench.app.task
+    async def work(ctx: Context) -> None:
+        ctx.log("here")
+
+    bench.clock.ahead = HOUR
+    before = bench.clock()
+    async with bench.working():
+        task = await bench.end(await bench.start("work"))
+    (told,) = [entry for entry in await bench.entries(task) if entry.message == "here"]
+    assert before <= told.time <= bench.clock()

@@ -240,12 +240,12 @@ async def test_p2_what_does_not_stop_past_its_timeout_has_failed_and_keeps_its_s
         task = await bench.end(await bench.start(kind))
         assert task.failure is not None
         assert task.failure.code == "timeout"
-        (lingering,) = worker._lingering
+        (lingering,) = worker._slots._kept
         assert (await bench.end(await bench.start("quick"))).state is State.SUCCEEDED
         stuck.release()
         await asyncio.wait_for(asyncio.shield(lingering), WITHIN)
         await bench.end(await bench.start("quick"))
-        assert not worker._lingering
+        assert not worker._slots._kept
     after = await bench.get(task)
     assert after.version == task.version  # P2, P3: what it said later changed nothing
     assert "too late" not in await bench.lines(task)
@@ -261,7 +261,7 @@ async def test_what_is_left_behind_is_tried_again_and_does_not_disturb_that(benc
         await bench.told(task, "here")
         worker._ask_to_stop(worker._leases[task.id], StopReason.TIMEOUT)  # of this try alone
         await bench.until(task, lambda found: found.attempt == 2)
-        (first,) = worker._lingering
+        (first,) = worker._slots._kept
         stuck.release()
         ended = await bench.end(task)
         assert isinstance(await asyncio.wait_for(asyncio.shield(first), WITHIN), Stopped)
@@ -288,7 +288,7 @@ async def test_a_lost_lease_leaves_behind_what_does_not_stop(bench: Bench, kind:
         task = await bench.start(kind)
         await bench.told(task, "here")
         await bench.store.dismiss(worker.id, now=bench.clock())
-        await until(lambda: worker._lingering)
+        await until(lambda: worker._slots._kept)
         # Its next try, here or elsewhere, is another one.
         await bench.until(task, lambda found: found.losses == 1 and found.state is State.RUNNING)
         stuck.release()

@@ -10,12 +10,15 @@ import pytest
 
 from milepost import Context
 from milepost.access.principal import LOCAL
+from milepost.engine import folders
 from milepost.engine.heartbeat import BEATS, LEASE
+from milepost.engine.worker import Worker
 from milepost.store.protocol import Heart, WorkerInfo
 from milepost.task import State, Task
 from milepost.times import SECOND
+from tests.chaos.disk import SmallDisk
 from tests.engine import jobs
-from tests.engine.bench import WITHIN, Bench
+from tests.engine.bench import WITHIN, Bench, until
 from tests.engine.processes import Pipe, gone, suspend, worker_process
 
 SHORT = SECOND
@@ -187,3 +190,66 @@ async def test_a_cancelled_task_that_is_lost_is_cancelled(bench: Bench, pipe: Pi
         async with bench.working():
             ended = await bench.end(task)
     assert (ended.state, ended.losses) == (State.CANCELLED, 1)
+
+
+class Hoarder:
+    """A task that has filled its folder when it loses its lease, on a disk that is full from then on."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(folders, "POLL", 0.01)
+        self.bench = bench
+        self.disk = SmallDisk(bench.folder / "files", 2)
+
+        @bench.app.task
+        async def hoard(ctx: Context) -> int:
+            rows = ctx.folder / "rows"
+            if ctx.task.losses == 0:
+                rows.write_bytes(bytes(100_000))
+                ctx.progress(0, message="here")
+                await asyncio.Event().wait()
+            return rows.stat().st_size
+
+    async def lose(self, worker: Worker) -> Task:
+        """Its record when the next try has no room for what the first one left."""
+        task = await self.bench.told(await self.bench.start("hoard"), "here")
+        self.disk.fill()
+        await self.bench.store.dismiss(worker.id, now=self.bench.clock())
+        return await self.bench.until(task, lambda found: found.losses == 1 and found.state is State.RUNNING)
+
+
+@pytest.fixture
+def hoarder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Hoarder:
+    return Hoarder(bench, monkeypatch)
+
+
+async def test_p2_a_full_disk_makes_the_next_try_wait_and_is_no_loss(
+    hoarder: Hoarder, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = hoarder.bench
+    with hoarder.disk as disk:
+        async with bench.working(loops=()) as worker:
+            task = await hoarder.lose(worker)
+            await until(lambda: sum("There is no room" in message for message in caplog.messages) > 2)
+            disk.free()
+            ended = await bench.end(task)
+    assert (ended.state, ended.losses, ended.attempt) == (State.SUCCEEDED, 1, 1)
+    assert await bench.result(task) == 100_000
+
+
+async def test_p5_what_waits_for_room_can_be_cancelled(hoarder: Hoarder) -> None:
+    bench = hoarder.bench
+    with hoarder.disk:
+        async with bench.working(loops=()) as worker:
+            task = await hoarder.lose(worker)
+            await bench.service.cancel(LOCAL, task.id)
+            ended = await bench.end(task)
+    assert (ended.state, ended.losses) == (State.CANCELLED, 1)
+
+
+async def test_p2_what_waits_for_room_goes_back_into_the_queue_with_its_worker(hoarder: Hoarder) -> None:
+    bench = hoarder.bench
+    with hoarder.disk:
+        async with bench.working(loops=()) as worker:
+            task = await hoarder.lose(worker)
+        found = await bench.get(task)
+    assert (found.state, found.losses, found.attempt) == (State.QUEUED, 1, 1)

@@ -170,7 +170,7 @@ async def test_a_thread_is_cancelled_at_checkpoints_only(bench: Bench, steps: St
         assert (await bench.get(task)).state is State.RUNNING
         steps.release()
         assert (await bench.end(task)).state is State.CANCELLED
-        assert not worker._lingering
+        assert not worker._slots._kept
 
 
 async def test_a_process_stops_at_its_checkpoint(bench: Bench, pipe: Pipe) -> None:

@@ -3,18 +3,20 @@
 import asyncio
 import hashlib
 import mimetypes
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from milepost import BlockingContext, Context, File
 from milepost.access.principal import LOCAL
 from milepost.errors import NotFound
-from milepost.task import Counts, FileResult, JsonResult, State, Task
+from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task
 from tests.engine import jobs
-from tests.engine.bench import Bench
+from tests.engine.bench import Bench, until
 
 
 @pytest.mark.parametrize("value", [None, 0, "text", [1, {"a": None}], "x" * 100_000])
@@ -185,6 +187,70 @@ async def test_p2_an_outcome_that_no_store_can_take_is_a_failure(bench: Bench) -
         task = await bench.end(await bench.start("work"))
     assert task.failure is not None
     assert (task.state, task.failure.code) == (State.FAILED, "outcome_not_storable")
+
+
+async def test_p2_an_outcome_that_can_t_be_settled_is_a_failure_and_frees_the_slot(bench: Bench) -> None:
+    @bench.app.task(retries=1)
+    async def work(ctx: Context, *, fails: bool) -> str:
+        if fails:
+            raise ValueError("first")
+        return "done"
+
+    async with bench.working(concurrency=1, jitter=lambda: 1 // 0):
+        task = await bench.end(await bench.start("work", {"fails": True}))
+        assert (await bench.end(await bench.start("work", {"fails": False}))).state is State.SUCCEEDED
+    assert (task.state, task.losses) == (State.FAILED, 0)
+    assert task.failure == Failure(
+        "outcome_not_storable", "The outcome can't be stored: ZeroDivisionError: integer division or modulo by zero"
+    )
+
+
+async def test_p2_a_file_store_that_gives_nonsense_is_a_failure_and_frees_the_slot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @bench.app.task
+    async def work(ctx: Context) -> File:
+        path = ctx.folder / "out"
+        path.write_text("x")
+        return File(path)
+
+    @bench.app.task
+    async def nothing(ctx: Context) -> None: ...
+
+    async def put(_: object) -> None: ...
+
+    monkeypatch.setattr(bench.service.files, "put", put)
+    async with bench.working(concurrency=1) as worker:
+        task = await bench.end(await bench.start("work"))
+        assert (await bench.end(await bench.start("nothing"))).state is State.SUCCEEDED
+        await until(lambda: not worker._leases)
+    assert task.failure is not None
+    assert (task.state, task.failure.code, task.losses) == (State.FAILED, "outcome_not_storable", 0)
+    assert "AttributeError" in task.failure.message
+    assert f"The outcome of task {task.id} can't be stored" in caplog.messages
+
+
+async def test_p2_a_record_that_was_damaged_while_it_ran_frees_its_slot(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on = asyncio.Event()
+
+    @bench.app.task
+    async def work(ctx: Context) -> None:
+        ctx.progress(0, message="here")
+        await go_on.wait()
+
+    @bench.app.task
+    async def nothing(ctx: Context) -> None: ...
+
+    async with bench.working(concurrency=1):
+        task = await bench.told(await bench.start("work"), "here")
+        with closing(apsw.Connection(str(bench.app.path))) as connection:
+            connection.execute("UPDATE task SET version = ? WHERE id = ?", (2**63 - 1, task.id))
+        go_on.set()
+        assert (await bench.end(await bench.start("nothing"))).state is State.SUCCEEDED
+    assert (await bench.get(task)).state is State.RUNNING
+    assert f"The record of task {task.id} can't be changed, it is left as it is" in caplog.messages
 
 
 async def test_counts_are_whole_numbers_whatever_a_library_calls_a_number(bench: Bench) -> None:

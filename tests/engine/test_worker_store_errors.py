@@ -137,7 +137,10 @@ async def test_a_worker_can_be_stopped_all_the_same(bench: Bench, log: pytest.Lo
         worker.stop()
         assert await asyncio.wait_for(running, WITHIN)
     assert (await bench.get(task)).state is State.RUNNING  # until its lease has run out
-    for text in ("1 tasks could not be released, they count as lost", "could not be ended, it runs out by itself"):
+    for text in (
+        f"Task {task.id} could not be released, it counts as lost",
+        "could not be ended, it runs out by itself",
+    ):
         assert any(text in message for message in log.messages)
     async with bench.working():
         bench.clock.ahead += 60 * SECOND

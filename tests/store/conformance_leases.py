@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from milepost import lifecycle
-from milepost.lifecycle import Report
-from milepost.store.protocol import EVERYTHING, Claimed, LeasedEdit, LeaseLost, Request, Wanted, WorkerInfo
+from milepost.lifecycle import Report, Step
+from milepost.store.protocol import EVERYTHING, Claimed, LeasedEdit, LeaseLost, NotStorable, Request, Wanted, WorkerInfo
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.trigger import Trigger
@@ -182,6 +182,26 @@ class Leases:
         edits.append(LeasedEdit(new_id(), 1, lambda t: lifecycle.succeed(t, now=now)))
         kinds = [type(outcome) for outcome in await scene.store.change_leased(edits, now=now)]
         assert kinds == [Task, LeaseLost, Task, LeaseLost]
+
+    async def test_what_can_t_be_written_is_told_from_a_store_that_can_t_write(self, scene: Scene) -> None:
+        good, bad = await scene.run(), await scene.run(max_attempts=2)
+
+        def too_late(task: Task) -> Step:
+            return lifecycle.fail(task, now=START, failure=FAILURE, retry_in=2**63)
+
+        def broken(task: Task) -> Step:
+            raise LookupError(task.id)
+
+        edits = [
+            LeasedEdit(good.id, good.epoch, lambda t: lifecycle.report(t, now=START, report=Report(message="good"))),
+            LeasedEdit(bad.id, bad.epoch, lambda t: lifecycle.report(t, now=START, report=Report(message="\ud800"))),
+        ]
+        with pytest.raises(NotStorable, match="surrogates not allowed"):
+            await scene.store.change_leased(edits, now=scene.now)
+        for change in (too_late, broken):
+            with pytest.raises(NotStorable):
+                await scene.store.change_leased([LeasedEdit(bad.id, bad.epoch, change)], now=scene.now)
+        assert [await scene.read(task) for task in (good, bad)] == [good, bad]
 
     async def test_p3_a_settled_task_takes_no_second_outcome(self, scene: Scene) -> None:
         task = await scene.run()

@@ -5,18 +5,29 @@ to stop shows in `stopping`. `Lease` is the worker's end; a function in a proces
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
+from milepost import times
 from milepost.engine.outcome import Parked, StopReason
 from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
 from milepost.task import Counts, DeliveredFile, Entry, Task
+from milepost.times import Clock
+
+_log = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 16 * 1024 * 1024
+"""Bytes of a task's lines that wait to be written at most: some times what its log may have, so that only a flood comes
+to it, or a store that takes nothing for long."""
 
 
 class Channel(Protocol):
@@ -30,6 +41,8 @@ class Channel(Protocol):
     """What was delivered with its input."""
     stopping: StopReason | None
     """Why the function is to stop, once it is."""
+    clock: Clock
+    """The worker's; in a process of its own the system's."""
 
     def tell(
         self,
@@ -63,6 +76,42 @@ class Channel(Protocol):
         ...
 
 
+class _Lines:
+    """Log entries that wait to be written: at most about `MOST_WAITING` bytes of them, what is beyond is counted."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._entries: list[Entry] = []
+        self._size = self._dropped = 0
+        self._latest: Entry | None = None  # of those that were dropped
+
+    def add(self, entry: Entry, size: int) -> None:
+        """Keep an entry, or drop it; once one was dropped all that follow are, so that what is left has one gap."""
+        if self._dropped or self._size + size > MOST_WAITING:
+            self._dropped += 1
+            self._latest = entry
+            return
+        self._entries.append(entry)
+        self._size += size
+
+    def take(self) -> tuple[Entry, ...]:
+        """All that wait, with a line at their end that says how many were dropped."""
+        taken = tuple(self._entries)
+        if self._latest is not None:
+            lines = "1 line was" if self._dropped == 1 else f"{self._dropped} lines were"
+            text = f"{lines} dropped here: there were more than could be written."
+            taken += (replace(self._latest, level="warning", message=text, fields=None),)
+        self._clear()
+        return taken
+
+
+def _size(entry: Entry) -> int:
+    """About how many bytes an entry takes in the log."""
+    return 100 + len(entry.message or "") + (len(msgspec.json.encode(entry.fields)) if entry.fields else 0)
+
+
 class Lease:
     """A claimed task while this worker runs it: buffers what the function tells until it is flushed."""
 
@@ -74,7 +123,9 @@ class Lease:
         write: Callable[["Lease", Report], Awaitable[None]],
         relatives: Relatives,
         fetch: Callable[[Task, int, DeliveredFile], Awaitable[Path]],
+        clock: Clock = times.now,
     ) -> None:
+        self.clock = clock
         self.task = claimed.task
         self.input = claimed.input
         self.saved = claimed.checkpoint
@@ -90,7 +141,7 @@ class Lease:
         self._fetch = fetch
         self._lock = threading.Lock()
         self._told = Report()
-        self._entries: list[Entry] = []
+        self._lines = _Lines()
         self.unhook()
 
     def hook(self, *, on_stop: Callable[[StopReason | None], object], on_force: Callable[[StopReason], object]) -> None:
@@ -111,6 +162,7 @@ class Lease:
         entry: Entry | None = None,
     ) -> None:
         """See Channel."""
+        size = 0 if entry is None else _size(entry)
         with self._lock:
             told = self._told
             self._told = Report(
@@ -119,23 +171,33 @@ class Lease:
                 counts or told.counts,
             )
             if entry is not None:
-                self._entries.append(entry)
+                self._lines.add(entry, size)
         self._on_told(self)
 
     def take(self, checkpoint: bytes | UnsetType = UNSET) -> Report | None:
         """What was told since the last time, with a checkpoint if there is one; None for nothing at all."""
         with self._lock:
-            told, entries = self._told, tuple(self._entries)
+            told, entries = self._told, self._lines.take()
             self._told = Report()
-            self._entries.clear()
         if told == Report() and not entries and checkpoint is UNSET:
             return None
         return Report(told.progress, told.message, told.counts, entries, checkpoint)
 
     async def save(self, checkpoint: bytes | UnsetType = UNSET) -> None:
         """See Channel."""
-        # Shielded: if the function stops waiting (its own time limit, or force), what was taken is still written.
-        await asyncio.shield(asyncio.ensure_future(self._save(checkpoint)))
+        saving = asyncio.ensure_future(self._save(checkpoint))
+        try:
+            # If the function stops waiting (its own time limit, or force), what was taken is still written.
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            saving.add_done_callback(self._saved_unseen)
+            raise
+
+    def _saved_unseen(self, saving: "asyncio.Future[None]") -> None:
+        """Nobody waits for the end of this any more; that the lease is lost is nothing to tell of."""
+        error = None if saving.cancelled() else saving.exception()
+        if error is not None and not isinstance(error, Parked):
+            _log.error("What task %s told could not be written", self.task.id, exc_info=error)
 
     async def _save(self, checkpoint: bytes | UnsetType) -> None:
         async with self.writing:

@@ -3,14 +3,13 @@
 import asyncio
 import contextvars
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, SupportsInt, TypeVar, get_args
+from typing import Any, Final, NoReturn, SupportsInt, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET
 
-from milepost import times
 from milepost.dependency import Fate, fate
 from milepost.engine.channel import Channel
 from milepost.engine.outcome import Parked, StopReason, TaskError
@@ -71,6 +70,11 @@ class _Face:
     def files(self) -> tuple[DeliveredFile, ...]:
         """What was delivered with the input: `name`, `media_type`, `size` in bytes, `sha256`; for `fetch`."""
         return self._channel.files
+
+    def _number_of(self, file: DeliveredFile) -> int:
+        if file not in self.files:
+            raise TaskError(f"The file {file.name} was not delivered with this task.", code="no_file", retry=False)
+        return self.files.index(file)
 
     @property
     def stopping(self) -> bool:
@@ -138,12 +142,18 @@ class _Face:
         if level not in LEVELS:
             raise ValueError(f"{level!r} is no level; take {', '.join(LEVELS)}.")
         known = _known(fields) if fields else None
-        self._channel.tell(entry=Entry(times.now(), "log", self.task.attempt, level, keepable(message), known))
+        self._channel.tell(
+            entry=Entry(self._channel.clock(), "log", self.task.attempt, level, keepable(message), known)
+        )
 
     def _park_if_due(self) -> None:
         reason = self._channel.stopping
         if reason is not None:
             raise Parked(reason)
+
+    def _park_for(self, children: tuple[str, ...]) -> NoReturn:
+        self._park_if_due()
+        raise Parked(StopReason.CHILDREN, children)
 
 
 def _refused(path: str | os.PathLike[str], why: str) -> TaskError:
@@ -161,9 +171,38 @@ def _no_result(error: LookupError) -> TaskError:
     return TaskError(str(error.args[0]), code="no_result", retry=False)
 
 
-def _failed(child: Task) -> str:
-    why = "was cancelled" if child.failure is None else f"failed: {child.failure.message}"
-    return f"Task {child.id}, which this one started, {why}"
+def _child(
+    type: str,
+    input: Mapping[str, Any] | None,
+    key: str | None,
+    timeout: str | float | None,
+    options: dict[str, Any],
+) -> ChildStart:
+    if timeout is not None:
+        options["timeout"] = parse_duration(timeout)
+    return ChildStart(type, dict(input or {}), key, options)
+
+
+def _ids(children: Iterable[Task | str]) -> tuple[str, ...]:
+    return tuple(child.id if isinstance(child, Task) else parse_id(child) or child for child in children)
+
+
+def _no_child(error: LookupError) -> TaskError:
+    return TaskError(str(error.args[0]), code="no_child", retry=False)
+
+
+def _are_open(children: Iterable[Task]) -> bool:
+    """Whether one of them has not ended so far."""
+    return any(fate(child) is Fate.OPEN for child in children)
+
+
+def _checked(children: list[Task]) -> list[Task]:
+    """Children that have ended. Raises TaskError where one did so without success."""
+    for child in children:
+        if fate(child) is Fate.FAILED:
+            why = "was cancelled" if child.failure is None else f"failed: {child.failure.message}"
+            raise TaskError(f"Task {child.id}, which this one started, {why}", code="child_failed", retry=False)
+    return children
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -245,9 +284,7 @@ class Context(_Face):
         Raises TaskError: code `no_file` for any other (no retry), `file_missing` where the file store has it no more
         (no retry), `not_fetched` where it could not be copied.
         """
-        if file not in self.files:
-            raise TaskError(f"The file {file.name} was not delivered with this task.", code="no_file", retry=False)
-        return await self._channel.fetch(self.files.index(file))
+        return await self._channel.fetch(self._number_of(file))
 
     async def start(
         self,
@@ -265,9 +302,7 @@ class Context(_Face):
         `timeout` (of each try) and `options` are as for `Milepost.start`. Raises TaskError (code `child_refused`, no
         retry), and Parked when this task is to be cancelled.
         """
-        if timeout is not None:
-            options["timeout"] = parse_duration(timeout)
-        return await self._channel.start(ChildStart(type, dict(input or {}), key, options))
+        return await self._channel.start(_child(type, input, key, timeout, options))
 
     async def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
         """The records of children, given or named by id, once all have ended.
@@ -276,28 +311,26 @@ class Context(_Face):
         again. `state` is saved before, as `checkpoint` does. With `check`, a child that did not succeed fails this task
         (TaskError, code `child_failed`, no retry).
         """
-        ids = tuple(child.id if isinstance(child, Task) else parse_id(child) or child for child in children)
+        ids = _ids(children)
         try:
             found = await self._channel.children(ids)
         except LookupError as error:
-            raise TaskError(str(error.args[0]), code="no_child", retry=False) from error
-        if any(fate(child) is Fate.OPEN for child in found):
+            raise _no_child(error) from error
+        if _are_open(found):
             await self._channel.save(UNSET if state is UNSET else _state(state))
-            self._park_if_due()
-            raise Parked(StopReason.CHILDREN, ids)
-        failed = [child for child in found if fate(child) is Fate.FAILED]
-        if failed and check:
-            raise TaskError(_failed(failed[0]), code="child_failed", retry=False)
-        return found
+            self._park_for(ids)
+        return _checked(found) if check else found
 
 
 class BlockingContext(_Face):
-    """The context of a plain task: the same names, blocking. `loop` is where its channel lives, in another thread."""
+    """The context of a plain task: the same names, blocking. `loop` is where its channel lives, in another thread.
+
+    Only what the channel does happens there; what takes long by itself, JSON above all, is done in the task's thread.
+    """
 
     def __init__(self, channel: Channel, place: Place, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(channel, place)
         self._loop = loop
-        self._unblocking = Context(channel, place)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -326,15 +359,31 @@ class BlockingContext(_Face):
 
     def fetch(self, file: DeliveredFile) -> Path:
         """See Context.fetch."""
-        return self._wait(self._unblocking.fetch(file))
+        return self._wait(self._channel.fetch(self._number_of(file)))
 
-    def start(self, type: str, input: Mapping[str, Any] | None = None, **options: Any) -> Task:
+    def start(
+        self,
+        type: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        timeout: str | float | None = None,
+        **options: Any,
+    ) -> Task:
         """See Context.start."""
-        return self._wait(self._unblocking.start(type, input, **options))
+        return self._wait(self._channel.start(_child(type, input, key, timeout, options)))
 
     def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
         """See Context.wait."""
-        return self._wait(self._unblocking.wait(*children, state=state, check=check))
+        ids = _ids(children)
+        try:
+            found = self._wait(self._channel.children(ids))
+        except LookupError as error:
+            raise _no_child(error) from error
+        if _are_open(found):
+            self._wait(self._channel.save(UNSET if state is UNSET else _state(state)))
+            self._park_for(ids)
+        return _checked(found) if check else found
 
 
 current: contextvars.ContextVar[Context | BlockingContext | None] = contextvars.ContextVar(

@@ -9,8 +9,11 @@ is paused, by the loss of its worker, on another machine. What is left of such t
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -21,15 +24,33 @@ from milepost.store.protocol import EVERYTHING, TaskStore
 from milepost.task import Task
 from milepost.times import HOUR, Clock
 
+_log = logging.getLogger(__name__)
+
 PAGE: Final = 500
+POLL: Final = 1.0
+"""Seconds until what found no room is tried again."""
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 RELEASED: Final = ".released"
 """Ends the name of an epoch's folder in which nobody writes any more."""
 
 
-async def take_over(place: Place, task: Task) -> None:
-    """Give the try that begins what earlier ones have left, as far as it lies on this machine."""
-    if task.epoch > 1 and _has_any(place, task):
-        await asyncio.to_thread(_take_over, folder_of(place, task))
+async def take_over(
+    place: Place, task: Task, *, may_wait: Callable[[], bool] = lambda: True, sleep: Sleep = asyncio.sleep
+) -> None:
+    """Give the try that begins what earlier ones have left, as far as it lies on this machine.
+
+    Where the disk has no room for that it is tried again, for as long as the task `may_wait`. Raises OSError for
+    whatever else keeps it from being copied.
+    """
+    while task.epoch > 1 and _has_any(place, task) and may_wait():
+        try:
+            await asyncio.to_thread(_take_over, folder_of(place, task))
+            return
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            _log.error("There is no room for the folder of task %s; trying again: %s", task.id, error)
+            await sleep(POLL)
 
 
 def release(place: Place, task: Task) -> None:
@@ -61,19 +82,33 @@ def _take_over(folder: Path) -> None:
     elif newest is not None:
         aside = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(newest, aside, symlinks=True, copy_function=_copy_synced)
+        try:
+            _copy(newest, aside)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)  # others may need the room
+            raise
         aside.rename(folder)
         shutil.rmtree(newest, ignore_errors=True)
     for old in left.values():
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _copy_synced(source: str, target: str) -> None:
-    """What a checkpoint speaks of has been synced; its copy is too."""
-    shutil.copy2(source, target, follow_symlinks=False)
-    if not Path(target).is_symlink():
-        with Path(target).open("rb") as copy:
-            os.fsync(copy.fileno())
+def _copy(source: Path, target: Path) -> None:
+    """Copy folders, files and symlinks; the first error as it comes, which shutil.copytree turns into text.
+
+    What a checkpoint speaks of has been synced; its copy is too. Pipes and sockets mean nothing to another process.
+    """
+    target.mkdir()
+    for path in source.iterdir():
+        copy = target / path.name
+        if path.is_dir() and not path.is_symlink():
+            _copy(path, copy)
+        elif path.is_file() or path.is_symlink():
+            shutil.copy2(path, copy, follow_symlinks=False)
+            if not path.is_symlink():
+                with copy.open("rb") as copied:
+                    os.fsync(copied.fileno())
+    shutil.copystat(source, target)
 
 
 class SweepFolders(BackgroundLoop):

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from milepost.engine.worker import Worker
+from milepost.engine.slots import Slots
+from milepost.engine.worker import DEFAULT_CONCURRENCY, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -24,15 +25,20 @@ PAUSE: Final = 2 * POLL
 
 
 class HostWorker:
-    """Runs workers that `make` gives, one after another, while this process holds `lock`.
+    """Runs workers that `make` gives, one after another, while this process holds `lock`; `concurrency` tasks at once.
+
+    The process is somebody else's, and is not begun afresh because functions in it do not stop. Those keep their slots,
+    of one worker after the other, and the rest goes on. Once no slot is left others may have the lock, and this process
+    takes part again when one of those functions has ended.
 
     The lock is a flock(2) lock on a file: it belongs to a process and to those that were forked from it, and shuts out
     another HostWorker in the same process too.
     """
 
-    def __init__(self, lock: Path, make: Callable[[], Worker]) -> None:
+    def __init__(self, lock: Path, make: Callable[[Slots], Worker], *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self._lock = lock
         self._make = make
+        self._slots = Slots(concurrency, worn_at=concurrency)
         self._stopping = asyncio.Event()
         self._worker: Worker | None = None
         self._running: asyncio.Task[None] | None = None
@@ -71,17 +77,32 @@ class HostWorker:
     async def _run(self, file: int) -> None:
         while not self._stopping.is_set():
             pause = POLL
-            if _taken(file):
+            if self._slots.are_worn:
+                await self._wait_for_a_slot()
+            elif _taken(file):
                 await self._work()
                 fcntl.flock(file, fcntl.LOCK_UN)
                 pause = PAUSE
             await self._rest(pause)
 
+    async def _wait_for_a_slot(self) -> None:
+        _log.error(
+            "%s are taken by tasks that do not stop: this process runs no more until one of these ends. Restart it, "
+            'and give such tasks checkpoints, or runner="process", which can be ended.',
+            self._slots,
+        )
+        freed, stopping = asyncio.create_task(self._slots.freed()), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([freed, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            freed.cancel()
+            stopping.cancel()
+
     async def _work(self) -> None:
-        """Work until stopped, or until half of the worker's slots are stuck, or it fails: a new one then begins."""
+        """Work until stopped, or until no slot is left, or the worker fails: a new one then begins."""
         _log.info("This process runs the tasks now")
         try:
-            self._worker = self._make()
+            self._worker = self._make(self._slots)
             await self._worker.run()
         except Exception:
             _log.exception("The worker failed; another one begins soon")

@@ -1,6 +1,7 @@
 """How can a try end?"""
 
 import os
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ import msgspec
 
 from milepost.engine.text import keepable
 from milepost.task import Failure
-from milepost.times import parse_duration
+from milepost.times import LONGEST_DURATION, parse_duration
 
 LARGEST_VALUE: Final = 256 * 1024 * 1024
 """Bytes of JSON that a task may return; what is larger is a file."""
@@ -111,6 +112,9 @@ class Died(msgspec.Struct, frozen=True, tag="died"):
     how: str
 
 
+UNTOLD: Final = Raised(Failure("exception", "The task raised an exception that can't be told."))
+"""The outcome of a function that ended in no other way."""
+
 Outcome = FileReturned | ValueReturned | Raised | Stopped | Died
 
 
@@ -143,21 +147,34 @@ def _of_file(file: File) -> Outcome:
     return FileReturned(os.fsencode(path), name, media_type)
 
 
-def of_exception(error: BaseException, traceback: str) -> Outcome:
+def of_caught(error: BaseException) -> Outcome:
+    """The outcome of a function whose exception is being handled. Raises nothing at all."""
+    try:
+        try:
+            trace = traceback.format_exc()
+        except BaseException as lacking:  # an exception's notes are any code too
+            trace = f"There is no traceback: {keepable(lacking)}"
+        return of_exception(error, trace)
+    except BaseException:  # and so is the name of its class
+        return UNTOLD
+
+
+def of_exception(error: BaseException, trace: str) -> Outcome:
     """The outcome of a function that raised. Raises nothing itself, whatever the function's own exceptions are like."""
     if isinstance(error, Parked):
         return Stopped(error.reason, error.waits_for)
-    traceback = keepable(traceback, longest=LONGEST_TRACEBACK)
+    trace = keepable(trace, longest=LONGEST_TRACEBACK)
     text = keepable(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, TaskError):
         try:
-            return _of_task_error(error, traceback)
+            return _of_task_error(error, trace)
         except Exception as lacking:  # a subclass that does not set what it inherits, or sets something else
             message += f" (what it says of itself can't be used: {keepable(lacking)})"
-    return Raised(Failure("exception", message), traceback)
+    return Raised(Failure("exception", message), trace)
 
 
-def _of_task_error(error: TaskError, traceback: str) -> Raised:
+def _of_task_error(error: TaskError, trace: str) -> Raised:
     failure = Failure(keepable(error.code, longest=LONGEST_CODE), keepable(error.message))
-    return Raised(failure, traceback, bool(error.retry), None if error.retry_in is None else int(error.retry_in))
+    retry_in = None if error.retry_in is None else min(LONGEST_DURATION, max(0, int(error.retry_in)))
+    return Raised(failure, trace, bool(error.retry), retry_in)

@@ -29,11 +29,12 @@ from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.settle import Settlement
+from milepost.engine.slots import Slots
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
-from milepost.store.protocol import Claimed, LeasedEdit, LeaseLost, TaskStore, Wanted, WorkerInfo
+from milepost.store.protocol import Claimed, LeasedEdit, LeaseLost, NotStorable, TaskStore, Wanted, WorkerInfo
 from milepost.task import Failure, Task
 from milepost.times import SECOND, Clock
 
@@ -49,7 +50,7 @@ POLL: Final = 1.0
 
 
 class Worker:
-    """Claims tasks of its types and runs up to `concurrency` of them at once.
+    """Claims tasks of its types and runs as many of them at once as it has slots.
 
     `start_child` starts what running tasks start. `grace` and `force_after` are in seconds, `lease` (how long its lease
     outlives its last heartbeat) in µs. `loops` are the background loops that this process
@@ -64,7 +65,7 @@ class Worker:
         place: Place,
         *,
         start_child: StartChild,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        slots: Slots,
         grace: float = DEFAULT_GRACE,
         force_after: float = FORCE_AFTER,
         lease: int = LEASE,
@@ -76,7 +77,7 @@ class Worker:
         self._store = store
         self._files = files
         self._place = place
-        self._concurrency = concurrency
+        self._slots = slots
         self._grace = grace
         self._force_after = force_after
         self._lease = lease
@@ -93,7 +94,6 @@ class Worker:
         self._relatives = StoredRelatives(store, clock, start_child)
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
-        self._lingering: set[asyncio.Future[Outcome]] = set()
         self._is_worn = False
         self._stopping = asyncio.Event()
         self._may_claim = asyncio.Event()
@@ -108,7 +108,7 @@ class Worker:
             lease.stop(StopReason.SHUTDOWN)
 
     async def run(self) -> bool:
-        """Work until stopped. False when it ended because half of its slots are stuck: start a fresh process then.
+        """Work until stopped. False when it ended because its slots are worn: start a fresh process then.
 
         Every lease that runs out although the worker lives (it was suspended for a while) is followed by a new one.
         """
@@ -128,7 +128,7 @@ class Worker:
         """Ask for a lease; False if there is none to be had now."""
         self.id = str(uuid_utils.uuid7())
         info = WorkerInfo(
-            self.id, socket.gethostname(), os.getpid(), self._concurrency, tuple(self._types), self._lease
+            self.id, socket.gethostname(), os.getpid(), self._slots.number, tuple(self._types), self._lease
         )
         try:
             await self._store.enlist(info)
@@ -200,7 +200,7 @@ class Worker:
         """
         while not self._stopping.is_set():
             self._may_claim.clear()
-            free = self._concurrency - len(self._tries) - len(self._lingering)
+            free = self._slots.number - self._slots.kept - len(self._tries)
             if free > 0 and not await self._claim(free):
                 return
             await _wait(self._may_claim)
@@ -227,6 +227,7 @@ class Worker:
             write=self._write,
             relatives=self._relatives,
             fetch=partial(fetch, self._files, self._place),
+            clock=self._clock,
         )
         if self._stopping.is_set():
             lease.stop(StopReason.SHUTDOWN)
@@ -240,18 +241,27 @@ class Worker:
         self._may_claim.set()
 
     async def _try(self, lease: Lease) -> None:
-        """One try of one task, from the claim to its outcome."""
-        task_type = self._types[lease.task.type]
-        ended = await self._run(lease, task_type)
-        if ended.lingering is not None:
-            self._keep_slot(ended.lingering)
-        elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
-            folders.release(self._place, lease.task)
-        after = await self._settle(lease, task_type, _judged(lease, ended.outcome))
-        if self._leases.get(lease.task.id) is lease:
-            del self._leases[lease.task.id]
+        """One try of one task, from the claim to its outcome. Whatever happens, its slot is free after that."""
+        try:
+            after = await self._run_and_settle(lease, self._types[lease.task.type])
+        finally:
+            if self._leases.get(lease.task.id) is lease:
+                del self._leases[lease.task.id]
         if after is not None and after.state.terminal:
             await folders.remove(self._place, after)
+
+    async def _run_and_settle(self, lease: Lease, task_type: TaskType) -> Task | None:
+        """The record after the try; None when the lease is lost, or nothing can be written of it."""
+        try:
+            ended = await self._run(lease, task_type)
+            if ended.lingering is not None:
+                self._leave(lease, ended.lingering)
+            elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
+                folders.release(self._place, lease.task)
+            return await self._settle(lease, task_type, _judged(lease, ended.outcome))
+        except Exception as error:  # what no store takes, or a defect: a task must not be left running that does not
+            _log.exception("The outcome of task %s can't be stored", lease.task.id)
+            return await self._fail(lease, error)
 
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
@@ -261,7 +271,9 @@ class Worker:
             delay = lease.task.timeout / SECOND
             timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
         try:
-            await folders.take_over(self._place, lease.task)
+            await folders.take_over(self._place, lease.task, may_wait=lambda: lease.stopping is None)
+            if lease.stopping is not None:
+                return Ended(Stopped(lease.stopping))
             return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
         except Exception as error:
             _log.exception("Task %s could not be run", lease.task.id)
@@ -277,27 +289,34 @@ class Worker:
         return self._runners["process" if alone else task.runner]
 
     async def _settle(self, lease: Lease, task_type: TaskType, outcome: Outcome) -> Task | None:
-        """Write how a try ended; the record after it, None when the lease is lost."""
+        """Write how a try ended; the record after it, None when the lease is lost. Raises as `_change` does."""
         stored = await self._settlement.stored(outcome)
         async with lease.writing:
             report = lease.take() or NOTHING
-            try:
-                return await self._change(lease, self._settlement.ending(task_type, stored, report))
-            except (TypeError, ValueError) as error:
-                failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {error}"))
+            return await self._change(lease, self._settlement.ending(task_type, stored, report))
+
+    async def _fail(self, lease: Lease, error: Exception) -> Task | None:
+        """Let a task end whose outcome could not be written, because of this error; gives as `_settle` does."""
+        why = str(error) if isinstance(error, NotStorable) else f"{type(error).__name__}: {keepable(error)}"
+        failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {why}"))
+        try:
+            async with lease.writing:
                 return await self._change(lease, lambda task: lifecycle.fail(task, now=self._clock(), failure=failure))
+        except NotStorable:
+            _log.exception("The record of task %s can't be changed, it is left as it is", lease.task.id)
+            return None
 
-    def _keep_slot(self, left: "asyncio.Future[Outcome]") -> None:
-        """A function that could not be stopped takes its slot until it ends."""
-        self._lingering.add(left)
-        left.add_done_callback(self._lingering.discard)
+    def _leave(self, lease: Lease, left: "asyncio.Future[Outcome]") -> None:
+        """A function that could not be stopped keeps its slot until it ends."""
+        self._slots.keep(left)
         left.add_done_callback(self._free_slot)
-        asyncio.get_running_loop().call_later(self._force_after, self._make_way_if_stuck)
+        _log.warning("Task %s does not stop and keeps its slot; %s are taken so", lease.task.id, self._slots)
+        asyncio.get_running_loop().call_later(self._force_after, self._make_way_if_worn)
 
-    def _make_way_if_stuck(self) -> None:
-        if self._stopping.is_set() or len(self._lingering) * 2 < self._concurrency:
+    def _make_way_if_worn(self) -> None:
+        if self._stopping.is_set() or not self._slots.are_worn:
             return
-        _log.error("Half of the slots are taken by tasks that do not stop; this worker makes way for a fresh one")
+        _log.error("%s are taken by tasks that do not stop; this worker makes way for a fresh one", self._slots)
         self._is_worn = True
         self.stop()
 
@@ -334,10 +353,10 @@ class Worker:
         for lease in leases:
             self._give_up(lease)
         edits = [LeasedEdit(lease.task.id, lease.task.epoch, self._parked) for lease in leases]
-        try:
-            await self._store.change_leased(edits, now=self._clock())
-        except Exception as error:
-            _log.error("%d tasks could not be released, they count as lost: %r", len(edits), error)
+        released = await asyncio.gather(*map(self._edits.change, edits), return_exceptions=True)
+        for edit, outcome in zip(edits, released, strict=True):
+            if isinstance(outcome, Exception):
+                _log.error("Task %s could not be released, it counts as lost: %r", edit.id, outcome)
 
     def _parked(self, task: Task) -> Step:
         return lifecycle.park(task, now=self._clock())
@@ -352,13 +371,13 @@ class Worker:
     async def _change(self, lease: Lease, apply: Callable[[Task], Step]) -> Task | None:
         """Change a leased task, however often that takes: it must not be left running under a worker that lives.
 
-        None when the lease is lost. Raises TypeError and ValueError for what no store can take.
+        None when the lease is lost. Raises NotStorable for what no store can take.
         """
         edit = LeasedEdit(lease.task.id, lease.task.epoch, apply)
         while lease.stopping is not StopReason.LEASE_LOST:
             try:
                 after = await self._edits.change(edit)
-            except (TypeError, ValueError):
+            except NotStorable:
                 raise  # trying again would meet the same
             except Exception as error:
                 _log.error("Task %s could not be written; trying again: %r", lease.task.id, error)

@@ -33,6 +33,7 @@ from milepost.store.refusals import KeyReused as KeyReused
 from milepost.store.refusals import LeaseLost as LeaseLost
 from milepost.store.refusals import Missing as Missing
 from milepost.store.refusals import NotFinished as NotFinished
+from milepost.store.refusals import NotStorable as NotStorable
 from milepost.store.refusals import ParentStops as ParentStops
 from milepost.store.refusals import Refusal as Refusal
 from milepost.store.refusals import SchemaTooNew as SchemaTooNew
@@ -318,7 +319,10 @@ class TaskStore(Protocol):
         ...
 
     async def change_leased(self, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
-        """Apply workers' changes: reports, checkpoints, outcomes."""
+        """Apply workers' changes: reports, checkpoints, outcomes.
+
+        Raises NotStorable where one of them can't be written, which changes nothing of the others either.
+        """
         ...
 
     async def requests(self, worker: str) -> list[Request]:

@@ -86,6 +86,10 @@ class SchemaTooNew(Exception):
     """The store was written by a newer Milepost than this one."""
 
 
+class NotStorable(Exception):
+    """What was to be written can't be, however often it is tried; nothing was changed."""
+
+
 class StoreBusy(Exception):
     """A write could not get its turn in reasonable time; nothing was changed."""
 

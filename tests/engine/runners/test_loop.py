@@ -14,7 +14,7 @@ from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, ValueR
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
-from tests.engine.leases import WITHIN, Book, lease_for
+from tests.engine.leases import WITHIN, Book, lease_for, running
 
 NOWHERE = Place("", "")
 
@@ -48,6 +48,18 @@ async def test_input_that_does_not_fit_is_no_reason_to_try_again() -> None:
     assert isinstance(outcome, Raised)
     assert (outcome.failure.code, outcome.retry) == ("invalid_input", False)
     assert outcome.failure.message == "Expected `int`, got `str` - at `$.a`"
+
+
+async def test_a_checkpoint_that_can_t_be_read_fails_the_try() -> None:
+    async def work(ctx: Context) -> None: ...
+
+    task_type = TaskType(work)
+    lease = Book().lease(running("work"), saved=b"{")
+    async with asyncio.timeout(WITHIN):
+        ended = await LoopRunner().run(task_type, lease, NOWHERE)
+    assert isinstance(ended.outcome, Raised)
+    assert ended.outcome.failure.code == "exception"
+    assert "DecodeError" in ended.outcome.failure.message
 
 
 @pytest.mark.parametrize(

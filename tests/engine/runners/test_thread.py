@@ -14,7 +14,7 @@ from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, ValueR
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.task_type import TaskType
-from tests.engine.leases import Book, lease_for
+from tests.engine.leases import Book, lease_for, running
 
 NOWHERE = Place("", "")
 WITHIN = 10
@@ -55,6 +55,18 @@ async def test_whatever_it_raises_ends_the_try_and_not_the_worker(error: BaseExc
     outcome = await outcome_of(work)
     assert isinstance(outcome, Raised)
     assert outcome.failure.message == f"{type(error).__name__}: 3"
+
+
+async def test_a_checkpoint_that_can_t_be_read_fails_the_try() -> None:
+    def work(ctx: BlockingContext) -> None: ...
+
+    task_type = TaskType(work)
+    lease = Book().lease(running("work"), saved=b"{")
+    async with asyncio.timeout(WITHIN):
+        ended = await ThreadRunner().run(task_type, lease, NOWHERE)
+    assert isinstance(ended.outcome, Raised)
+    assert ended.outcome.failure.code == "exception"
+    assert "DecodeError" in ended.outcome.failure.message
 
 
 async def test_parking_stops_it_and_passes_except_exception() -> None:

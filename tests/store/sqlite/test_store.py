@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from milepost import lifecycle, notice
-from milepost.store.protocol import EVERYTHING, StoreBusy
+from milepost.store.protocol import EVERYTHING, NotStorable, StoreBusy
 from milepost.store.sqlite import SqliteStore, records, schedule
 from milepost.store.sqlite.connection import WAL_PAGES
 from milepost.store.sqlite.reads import Reads
@@ -202,7 +202,7 @@ async def test_nothing_is_left_of_a_record_that_was_deleted(path: Path, scene: S
 
 async def test_a_result_has_to_come_with_its_value(scene: Scene) -> None:
     task = await scene.run()
-    with pytest.raises(ValueError, match="value"):
+    with pytest.raises(NotStorable, match="value"):
         await scene.succeed(task, JsonResult(5, None))
     assert await scene.get(task) == task
 

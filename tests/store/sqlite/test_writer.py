@@ -13,6 +13,7 @@ from milepost.store.protocol import EVERYTHING, Creation, StoreBusy, StoreFull
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.migrate import migrate, migrations
+from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.writer import MAX_CALLS, Writer
 from milepost.task import Task
 from tests.store.scene import BOUND, START, Scene, bounded, draft, line
@@ -248,7 +249,8 @@ def test_a_loop_that_ended_gets_no_answer_and_harms_nobody(path: Path) -> None:
     answered = threading.Event()
 
     def make() -> Writer:
-        return Writer(path, busy_timeout=1000, max_log_bytes=100, on_commit=lambda changed: None, ring=answered.set)
+        options = {"busy_timeout": 1000, "max_log_bytes": 100, "skipped": Skipped()}
+        return Writer(path, **options, on_commit=lambda changed: None, ring=answered.set)  # type: ignore[arg-type]
 
     async def leave() -> Writer:
         writer = make()

@@ -1,16 +1,16 @@
 """How does an async function run on the worker's own event loop?"""
 
 import asyncio
-import traceback
 from typing import Final
 
 import msgspec
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import Context, Place, current
-from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, of_exception, of_value
+from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, of_caught, of_exception, of_value
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
+from milepost.engine.text import keepable
 from milepost.task import Failure
 
 LEAVE_AFTER: Final = 5.0
@@ -62,15 +62,15 @@ class LoopRunner:
 
 
 async def _outcome(task_type: TaskType, lease: Lease, place: Place) -> Outcome:
-    context = Context(lease, place)
-    current.set(context)
     try:
-        positional, keywords = task_type.arguments(context, lease.input)
-    except msgspec.ValidationError as error:
-        return Raised(Failure("invalid_input", str(error)), retry=False)
-    try:
+        context = Context(lease, place)
+        current.set(context)
+        try:
+            positional, keywords = task_type.arguments(context, lease.input)
+        except msgspec.ValidationError as error:
+            return Raised(Failure("invalid_input", keepable(error)), retry=False)
         return of_value(await task_type.function(*positional, **keywords))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # what a function raises, even SystemExit, must not end the worker
-        return of_exception(error, traceback.format_exc())
+        return of_caught(error)

@@ -12,7 +12,7 @@ import msgspec
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
-from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason, TaskError
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason, TaskError, of_exception
 from milepost.engine.runners.guard import Guard
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.runners.wire import (
@@ -30,6 +30,7 @@ from milepost.engine.runners.wire import (
 )
 from milepost.engine.source import Source
 from milepost.engine.task_type import TaskType
+from milepost.store.protocol import NotStorable
 from milepost.task import Failure
 
 Process = asyncio.subprocess.Process
@@ -102,6 +103,8 @@ async def _converse(wire: Wire[FromProcess], lease: Lease) -> Outcome | None:
             await lease.write(message.report)
         except Parked as parked:
             return Stopped(parked.reason)
+        except NotStorable as error:
+            return of_exception(error, "")
         wire.send(Answer(message.number))
     return None
 

@@ -4,15 +4,15 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-import traceback
 
 import msgspec
 
 from milepost.engine.channel import Lease
 from milepost.engine.context import BlockingContext, Place, current
-from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, of_exception, of_value
+from milepost.engine.outcome import UNTOLD, Outcome, Raised, Stopped, StopReason, of_caught, of_value
 from milepost.engine.runners.protocol import Ended
 from milepost.engine.task_type import TaskType
+from milepost.engine.text import keepable
 from milepost.task import Failure
 
 
@@ -30,9 +30,12 @@ class ThreadRunner:
                 left.set_result(Stopped(reason))
 
         def work() -> None:
-            outcome = _outcome(task_type, lease, place, loop)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the worker went without this thread
-                loop.call_soon_threadsafe(ended.set_result, outcome)
+            outcome: Outcome = UNTOLD
+            try:
+                outcome = _outcome(task_type, lease, place, loop)
+            finally:  # whatever happens, who waits hears of the end
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the worker went without this thread
+                    loop.call_soon_threadsafe(ended.set_result, outcome)
 
         lease.hook(on_stop=lambda _: None, on_force=leave)
         run = contextvars.copy_context().run
@@ -42,13 +45,13 @@ class ThreadRunner:
 
 
 def _outcome(task_type: TaskType, lease: Lease, place: Place, loop: asyncio.AbstractEventLoop) -> Outcome:
-    context = BlockingContext(lease, place, loop)
-    current.set(context)
     try:
-        positional, keywords = task_type.arguments(context, lease.input)
-    except msgspec.ValidationError as error:
-        return Raised(Failure("invalid_input", str(error)), retry=False)
-    try:
+        context = BlockingContext(lease, place, loop)
+        current.set(context)
+        try:
+            positional, keywords = task_type.arguments(context, lease.input)
+        except msgspec.ValidationError as error:
+            return Raised(Failure("invalid_input", keepable(error)), retry=False)
         return of_value(task_type.function(*positional, **keywords))
     except BaseException as error:  # what a function raises, even SystemExit, must not end its thread in silence
-        return of_exception(error, traceback.format_exc())
+        return of_caught(error)

@@ -15,6 +15,7 @@ from milepost.store.protocol import (
     LeasedEdit,
     LeaseLost,
     Missing,
+    NotStorable,
     ParentStops,
     Refusal,
     StartKey,
@@ -50,7 +51,12 @@ def change(transaction: Transaction, items: Sequence[Edit], *, now: int) -> list
 
 def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
     """See TaskStore.change_leased."""
-    return [_change_leased(transaction, item, now) for item in items]
+    try:
+        return [_change_leased(transaction, item, now) for item in items]
+    except Exception as error:
+        if transaction.concerns_all(error):
+            raise
+        raise NotStorable(f"{type(error).__name__}: {error}") from error
 
 
 def _create(transaction: Transaction, item: Creation, now: int) -> Created:

@@ -8,6 +8,7 @@ these add to its counts.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from milepost import delivery, dependency, lifecycle
 from milepost.dependency import Dependency, Fate, fate
@@ -108,7 +109,7 @@ def settle(
             _spread(transaction, after, now, revives=revives)
         if lifecycle.reaches_children(before, after):
             _cancel_children(transaction, after, now)
-            after = records.current(transaction, Stored(stored.row, after)).task  # it may count them
+            after = transaction.current(Stored(stored.row, after)).task  # it may count them
     return after
 
 
@@ -119,7 +120,7 @@ def bereave(transaction: Transaction, ids: Iterable[str], now: int) -> None:
     """
     for task_id in ids:
         waiting = transaction.rows("waiting_dependents", (task_id,))
-        for after in [_review(transaction, dependent, now) for dependent in records.each(transaction, waiting)]:
+        for _, after in transaction.apart(waiting, partial(_review, transaction, now=now)):
             _spread(transaction, after, now)
 
 
@@ -162,16 +163,20 @@ def _cancel_children(transaction: Transaction, task: Task, now: int) -> None:
     asked = deque([task.id])
     moved: list[Task] = []
     while asked:
-        for child in records.each(transaction, transaction.rows("unfinished_children", (asked.popleft(),))):
-            step = lifecycle.cancel(child.task, now=now)
-            if step.task.version == child.task.version:
+        children = transaction.rows("unfinished_children", (asked.popleft(),))
+        for child, after in transaction.apart(children, partial(_cancel, transaction, now=now)):
+            if after.version == child.task.version:
                 continue  # it was asked before, and has passed it on
-            after = _write(transaction, child, step)
             if fate(child.task) is not fate(after):
                 moved.append(after)
             asked.append(after.id)
     for after in moved:
         _spread(transaction, after, now)
+
+
+def _cancel(transaction: Transaction, child: Stored, now: int) -> Task:
+    step = lifecycle.cancel(child.task, now=now)
+    return child.task if step.task.version == child.task.version else _write(transaction, child, step)
 
 
 def _spread(transaction: Transaction, task: Task, now: int, *, revives: bool = True) -> None:
@@ -191,11 +196,10 @@ def _react(transaction: Transaction, task: Task, now: int, *, revives: bool) -> 
     its = fate(task)
     if its is Fate.MET:
         transaction.run("meet_edges", (task.id,))
-    for dependent in records.each(transaction, waiting):
-        yield dependent, _review(transaction, dependent, now)
+    yield from transaction.apart(waiting, partial(_review, transaction, now=now))
     if its is Fate.OPEN and revives:
-        for dependent in records.each(transaction, transaction.rows("failed_dependents", (task.id,))):
-            yield dependent, _revive(transaction, dependent, now)
+        failed = transaction.rows("failed_dependents", (task.id,))
+        yield from transaction.apart(failed, partial(_revive, transaction, now=now))
 
 
 def _review(transaction: Transaction, dependent: Stored, now: int) -> Task:

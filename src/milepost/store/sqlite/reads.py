@@ -106,15 +106,15 @@ class Reads:
             for task_id, epoch, cancel, pause in self._rows("requests", (worker,))
         ]
 
-    def next_due(self) -> int | None:
-        """See TaskStore.next_due."""
-        due: int | None = self._rows("next_due")[0][0]
+    def next_due(self, skipped: str) -> int | None:
+        """See TaskStore.next_due. `skipped`: see Skipped.known."""
+        due: int | None = self._rows("next_due", {"skipped": skipped})[0][0]
         return due
 
-    def obstacles(self) -> list[tuple[int, str | None]]:
+    def obstacles(self, skipped: str) -> list[tuple[int, str | None]]:
         """The rows of queued tasks that do not say what keeps them, with that; None: they still say what does not.
 
-        Whatever is queued, this costs what it finds, and a few steps a type.
+        Whatever is queued, this costs what it finds, and a few steps a type. `skipped`: see Skipped.known.
         """
         queued = [name for (name,) in self._rows("queued_types")]
         paused = {name for (name,) in self._rows("paused_types")}
@@ -122,7 +122,7 @@ class Reads:
         found: list[tuple[int, str | None]] = []
         for name in queued:
             due = notice.due(name, paused=paused, offered=offered)
-            asked = {"type": name, "limit": -(-NOTED_AT_ONCE // len(queued))}
+            asked = {"type": name, "limit": -(-NOTED_AT_ONCE // len(queued)), "skipped": skipped}
             if due is not None:
                 found += [(row, due) for (row,) in self._rows("not_saying", {**asked, "message": due})]
                 continue
@@ -138,9 +138,9 @@ class Reads:
         """See TaskStore.pulses."""
         return [Pulse(_worker_info(info), beats) for info, beats in self._rows("pulses")]
 
-    def has_unleased(self, now: int) -> bool:
-        """Whether a task runs under no lease."""
-        return bool(self._rows("any_without_lease", {"now": now})[0][0])
+    def has_unleased(self, now: int, skipped: str) -> bool:
+        """Whether a task runs under no lease. `skipped`: see Skipped.known."""
+        return bool(self._rows("any_without_lease", {"now": now, "skipped": skipped})[0][0])
 
     def tally(self, scope: Scope, now: int) -> list[Tally]:
         """See TaskStore.tally."""

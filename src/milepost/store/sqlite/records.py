@@ -1,6 +1,6 @@
 """How is one record read, made and changed, its cold parts and its log with it?"""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,19 +37,6 @@ def find_leased(transaction: Transaction, id: str, epoch: int) -> Stored | None:
     """The record of a running task, if this is the epoch of its lease."""
     row = transaction.row("get_leased", (id, epoch))
     return None if row is None else rows.record(row)
-
-
-def current(transaction: Transaction, stored: Stored) -> Stored:
-    """The record as it stands, should this transaction have changed it since it was read."""
-    if transaction.changed.get(stored.task.id, stored.task.version) == stored.task.version:
-        return stored
-    return rows.record(transaction.rows("get_row", (stored.row,))[0])
-
-
-def each(transaction: Transaction, found: Iterable[Sequence[Any]]) -> Iterator[Stored]:
-    """The records of rows that were found, each as it stands at its turn: those before it may have changed it."""
-    for stored in rows.readable(found):
-        yield current(transaction, stored)
 
 
 def insert(transaction: Transaction, step: Step, input: bytes, files: Sequence[DeliveredFile] = ()) -> Stored:

@@ -1,13 +1,14 @@
 """What goes, when its time is over or somebody deletes it?"""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from milepost import lifecycle
 from milepost.store.protocol import Deleted, Deletion, HasDependents, Missing, NotFinished, Refusal, Scope
-from milepost.store.sqlite import dependencies, records, rows
+from milepost.store.sqlite import dependencies, records
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import FileResult, Task
@@ -47,19 +48,24 @@ def _delete(transaction: Transaction, item: Deletion, now: int) -> Deleted:
 
 def _dependents(transaction: Transaction, task_id: str, scope: Scope, now: int) -> list[Stored]:
     parameters = {"dependency": task_id, "now": now, **records.visibility(scope)}
-    return rows.readable(transaction.rows("visible_dependents", parameters))
+    return transaction.readable(transaction.rows("visible_dependents", parameters))
 
 
 def expire(transaction: Transaction, *, now: int, limit: int) -> Deleted:
     """See TaskStore.expire."""
     transaction.run("forget_idempotency_keys", (now, limit))
     transaction.run("forget_workers", (now - WORKERS_KEPT,))
-    gone = _remove(transaction, dict(rows.readable(transaction.rows("expired_records", {"now": now, "limit": limit}))))
-    expired = rows.readable(transaction.rows("expired_results", (now, limit)))
-    for stored in expired:
-        dependencies.save(transaction, stored, lifecycle.expire_result(stored.task), now)
-    files = [*gone.file_keys, *_file_keys(stored.task for stored in expired)]
-    return Deleted(gone.ids, _forgotten(transaction, files), more=limit in (len(gone.ids), len(expired)))
+    parameters = {"now": now, "limit": limit, "skipped": transaction.skipped.known}
+    old = transaction.rows("expired_records", parameters)
+    gone = _remove(transaction, dict(transaction.readable(old)))
+    results = transaction.rows("expired_results", parameters)
+    expired = [stored.task for stored, _ in transaction.apart(results, partial(_expire_result, transaction, now))]
+    files = [*gone.file_keys, *_file_keys(expired)]
+    return Deleted(gone.ids, _forgotten(transaction, files), more=limit in (len(old), len(results)))
+
+
+def _expire_result(transaction: Transaction, now: int, stored: Stored) -> Task:
+    return dependencies.save(transaction, stored, lifecycle.expire_result(stored.task), now)
 
 
 def _remove(transaction: Transaction, doomed: dict[int, Task]) -> Deleted:

@@ -90,14 +90,20 @@ def record(row: Sequence[Any]) -> Stored:
     return Stored(number, Task(*values))
 
 
-def readable(found: Iterable[Sequence[Any]]) -> list[Stored]:
+def _tell(row: Sequence[Any], error: Exception) -> None:
+    _log.error("The record in row %s can't be read: %s", row[0], error)
+
+
+def readable(
+    found: Iterable[Sequence[Any]], on_unreadable: Callable[[Sequence[Any], Exception], object] = _tell
+) -> list[Stored]:
     """The records of rows. One that can't be read is logged and left out: it must not stop all others."""
     stored: list[Stored] = []
     for row in found:
         try:
             stored.append(record(row))
         except (LookupError, TypeError, ValueError) as error:
-            _log.error("The record in row %s can't be read: %s", row[0], error)
+            on_unreadable(row, error)
     return stored
 
 

@@ -1,13 +1,16 @@
 """Which tasks are due, and which say what keeps them from running?"""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from milepost import lifecycle
 from milepost import notice as notices
 from milepost.lifecycle import IllegalChange, Step
-from milepost.store.sqlite import dependencies, records, rows
+from milepost.store.sqlite import dependencies
+from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
+from milepost.task import Task
 
 NOTED_AT_ONCE: Final = 1000
 """About how many tasks are told at once that they can't run, or can again; the rest is told the next time."""
@@ -24,22 +27,22 @@ def enqueue_due(transaction: Transaction, *, now: int, limit: int) -> list[str]:
     """See TaskStore.enqueue_due."""
     changed: list[str] = []
     for name, change in _DUE:
-        changed += _change_all(transaction, transaction.rows(name, (now, limit - len(changed))), change, now)
+        parameters = {"now": now, "limit": limit - len(changed), "skipped": transaction.skipped.known}
+        changed += _change_all(transaction, transaction.rows(name, parameters), change, now)
     return changed
 
 
 def _change_all(
     transaction: Transaction, found: Iterable[Sequence[Any]], change: Callable[..., Step], now: int
 ) -> list[str]:
-    changed: list[str] = []
-    for stored in records.each(transaction, found):
+    def carry_out(stored: Stored) -> Task | None:
         try:
             step = change(stored.task, now=now)
         except IllegalChange:
-            continue  # It waited for one of those before it, and has failed with that.
-        dependencies.save(transaction, stored, step, now)
-        changed.append(stored.task.id)
-    return changed
+            return None  # It waited for one of those before it, and has failed with that.
+        return dependencies.save(transaction, stored, step, now)
+
+    return [stored.task.id for stored, after in transaction.apart(found, carry_out) if after is not None]
 
 
 def note_obstacles(transaction: Transaction, found: Iterable[tuple[int, str | None]], *, now: int) -> list[str]:
@@ -49,9 +52,13 @@ def note_obstacles(transaction: Transaction, found: Iterable[tuple[int, str | No
         current = transaction.row("get_row", (row,))
         if current is None:
             continue  # It was found before this transaction, and has gone since.
-        for stored in rows.readable([current]):
-            step = notices.note(stored.task, notice, now=now)
-            if step is not None:
-                dependencies.save(transaction, stored, step, now)
-                noted += [] if notice is None else [stored.task.id]
+        for stored, is_news in transaction.apart([current], partial(_note, transaction, notice, now)):
+            noted += [stored.task.id] if is_news and notice is not None else []
     return noted
+
+
+def _note(transaction: Transaction, notice: str | None, now: int, stored: Stored) -> bool:
+    step = notices.note(stored.task, notice, now=now)
+    if step is not None:
+        dependencies.save(transaction, stored, step, now)
+    return step is not None

@@ -42,6 +42,7 @@ from milepost.store.sqlite.heart import SqliteHeart
 from milepost.store.sqlite.log import MAX_LOG_BYTES
 from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.reads import Reads
+from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.transaction import Transaction
 from milepost.store.sqlite.watch import Watch
 from milepost.store.sqlite.writer import Writer
@@ -86,6 +87,7 @@ class SqliteStore:
         self._max_log_bytes = max_log_bytes
         self._busy_timeout = busy_timeout
         self._turns = Turns()
+        self._skipped = Skipped()
         self._open_parts: _Parts | None = None
         self._resources = AsyncExitStack()
 
@@ -114,6 +116,7 @@ class SqliteStore:
                 self._path,
                 busy_timeout=self._busy_timeout,
                 max_log_bytes=self._max_log_bytes,
+                skipped=self._skipped,
                 on_commit=watch.committed,
                 ring=bell.ring,
             )
@@ -234,7 +237,7 @@ class SqliteStore:
     async def rescue(self, silent: Sequence[Pulse], *, now: int) -> list[str]:
         """See TaskStore."""
         # Most rounds find nothing: that costs a look, and no turn at writing.
-        if not silent and not self._parts.reads.has_unleased(now):
+        if not silent and not self._parts.reads.has_unleased(now, self._skipped.known):
             return []
         return await self._write(partial(leases.rescue, silent=silent, now=now))
 
@@ -244,7 +247,7 @@ class SqliteStore:
 
     async def next_due(self, *, now: int) -> int | None:  # noqa: ARG002 - what is due does not depend on it
         """See TaskStore."""
-        return self._parts.reads.next_due()
+        return self._parts.reads.next_due(self._skipped.known)
 
     async def expire(self, *, now: int, limit: int) -> Deleted:
         """See TaskStore."""
@@ -253,7 +256,7 @@ class SqliteStore:
     async def note_obstacles(self, *, now: int) -> list[str]:
         """See TaskStore."""
         # Most rounds find nothing: that costs a look, and no turn at writing.
-        found = await self._read(Reads.obstacles)
+        found = await self._read(Reads.obstacles, self._skipped.known)
         return await self._write(partial(schedule.note_obstacles, found=found, now=now)) if found else []
 
     # Whoever is interested.

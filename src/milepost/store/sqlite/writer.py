@@ -18,6 +18,7 @@ import apsw
 from milepost.store.protocol import StoreBusy, StoreFull
 from milepost.store.sqlite.connection import WriteAheadLog, connect
 from milepost.store.sqlite.gate import Gate
+from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.statements import SQL
 from milepost.store.sqlite.transaction import Changed, Transaction
 
@@ -56,6 +57,7 @@ class Writer:
         *,
         busy_timeout: int,
         max_log_bytes: int,
+        skipped: Skipped,
         on_commit: Callable[[Changed], None],
         ring: Callable[[], None],
     ) -> None:
@@ -66,6 +68,7 @@ class Writer:
         self._wal = WriteAheadLog(self._connection)
         self._patience = busy_timeout / 1000
         self._max_log_bytes = max_log_bytes
+        self._skipped = skipped
         self._on_commit = on_commit
         self._ring = ring
         self._arrival = threading.Condition()
@@ -143,7 +146,7 @@ class Writer:
 
     def _commit(self, calls: list[Call]) -> bool:
         before = self._connection.total_changes()
-        transaction = Transaction(self._connection, max_log_bytes=self._max_log_bytes)
+        transaction = Transaction(self._connection, max_log_bytes=self._max_log_bytes, skipped=self._skipped)
         outcomes, committed = self._carry_out(transaction, calls)
         wrote = committed and self._connection.total_changes() != before
         self._answer_later(calls, outcomes, transaction.changed if wrote else None)

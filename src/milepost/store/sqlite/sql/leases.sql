@@ -37,7 +37,7 @@ SELECT EXISTS (SELECT 1 FROM task AS t WHERE {unleased})
 
 -- name: unleased
 -- Part: that a task runs under no lease.
-t.finished_at IS NULL AND t.state <> 'queued' AND t.state = 'running'
+t.finished_at IS NULL AND t.state <> 'queued' AND t.state = 'running' AND {fit}
 AND (t.leased_until <= :now
      OR (t.worker IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = t.worker AND worker.ended_at IS NULL)))

@@ -1,14 +1,14 @@
 -- name: expired_records
 -- The records past their retention that nobody waits for.
 SELECT {columns} FROM task AS t
-WHERE t.expires_at IS NOT NULL AND t.expires_at <= :now AND NOT {waited_for}
+WHERE t.expires_at IS NOT NULL AND t.expires_at <= :now AND NOT {waited_for} AND {fit}
 ORDER BY t.expires_at LIMIT :limit
 
 -- name: expired_results
 -- The records whose result is past its retention.
 SELECT {columns} FROM task AS t
-WHERE t.result IS NOT NULL AND t.result_expires_at IS NOT NULL AND t.result_expires_at <= ?
-ORDER BY t.result_expires_at LIMIT ?
+WHERE t.result IS NOT NULL AND t.result_expires_at IS NOT NULL AND t.result_expires_at <= :now AND {fit}
+ORDER BY t.result_expires_at LIMIT :limit
 
 -- name: forget_idempotency_keys
 -- Drops the keys past their retention.
