@@ -174,13 +174,13 @@ async def test_a_commit_that_fails_fails_all_its_calls(path: Path, scene: Scene)
 async def test_a_commit_that_leaves_the_transaction_open_is_undone(path: Path, scene: Scene) -> None:
     connection = scene.store._parts.writer._connection  # type: ignore[attr-defined]
     connection.pragma("foreign_keys", "on")
-    connection.execute("CREATE TABLE child (parent REFERENCES absent DEFERRABLE INITIALLY DEFERRED)")
+    connection.execute("CREATE TABLE dangling (parent REFERENCES absent DEFERRABLE INITIALLY DEFERRED)")
     connection.execute("CREATE TABLE absent (x PRIMARY KEY)")
     writer = scene.store._parts.writer  # type: ignore[attr-defined]
 
     def starts() -> list[asyncio.Task[Any]]:
         # SQLite looks at such a reference at the COMMIT.
-        orphan = writer.submit(lambda _: connection.execute("INSERT INTO child VALUES (1)").fetchall())
+        orphan = writer.submit(lambda _: connection.execute("INSERT INTO dangling VALUES (1)").fetchall())
         return [asyncio.ensure_future(orphan), asyncio.create_task(scene.start())]
 
     results = await gathered_behind(path, scene, starts)
