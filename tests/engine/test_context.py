@@ -236,6 +236,29 @@ def test_a_thread_that_outlived_its_worker_is_parked() -> None:
     assert reasons == [StopReason.LEASE_LOST]
 
 
+def test_a_thread_that_waits_when_its_worker_goes_is_parked() -> None:
+    reasons: list[StopReason] = []
+    threads: list[threading.Thread] = []
+
+    async def work() -> None:
+        book = Book()
+        book.is_open.clear()
+        ctx = BlockingContext(book.lease(), Place("", ""), asyncio.get_running_loop())
+
+        def wait() -> None:
+            with pytest.raises(Parked) as parked:
+                ctx.checkpoint(1)
+            reasons.append(parked.value.reason)
+
+        threads.append(threading.Thread(target=wait))
+        threads[0].start()
+        await book.begun.wait()
+
+    asyncio.run(work())  # and with its end whatever still runs on the loop is cancelled
+    threads[0].join(10)
+    assert reasons == [StopReason.LEASE_LOST]
+
+
 # Folders and paths.
 
 

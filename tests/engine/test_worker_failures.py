@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import os
+import resource
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from milepost import BlockingContext, Context, TaskError
 from milepost.access.principal import LOCAL
+from milepost.engine import worker as worker_module
 from milepost.engine.outcome import Stopped, StopReason
 from milepost.task import Failure, State
 from milepost.times import MINUTE
@@ -343,3 +348,37 @@ async def test_a_process_that_can_not_be_started_costs_no_worker(bench: Bench, m
     assert task.failure is not None
     assert (task.failure.code, task.losses) == ("worker_lost", 3)
     assert "could not be run: [Errno 2]" in task.failure.message
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process can open nothing more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    hoarded = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                hoarded.append(os.dup(0))
+        yield
+    finally:
+        for descriptor in hoarded:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_p2_what_can_t_begin_just_now_is_not_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker_module, "POLL", 0.05)
+    bench.app.include(jobs.app)
+    async with bench.working():
+        await bench.end(await bench.start("large", {"size": 1}))
+        with no_descriptor_left():
+            task, stopped = [await bench.start("large", {"size": 1}) for _ in range(2)]
+            await until(lambda: caplog.text.count("can't begin; trying again: [Errno 24]") > 5)
+            await bench.service.cancel(LOCAL, stopped.id)
+            await bench.reach(stopped, State.CANCELLED)
+        ended = await bench.end(task)
+    assert (ended.state, ended.attempt, ended.losses) == (State.SUCCEEDED, 1, 0)

@@ -286,3 +286,25 @@ async def test_cancel_ends_a_repetition_and_a_waiting_task_at_once(bench: Bench,
         waiting = await bench.start("loop", run_at=bench.clock() + HOUR)
         assert (await bench.service.cancel(LOCAL, waiting.id)).state is State.CANCELLED
     assert not Path(bench.app._place().folders, task.id).exists()
+
+
+async def test_p5_a_request_that_can_t_be_passed_on_keeps_no_other_from_its_task(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    @bench.app.task
+    async def work(ctx: Context) -> None:
+        ctx.progress(0, message="here")
+        while True:
+            await ctx.checkpoint()
+            await asyncio.sleep(0.001)
+
+    def fail(_: StopReason | None) -> None:
+        raise RuntimeError("the wire is closed")
+
+    async with bench.working(force_after=WITHIN) as worker:
+        tasks = [await bench.told(await bench.start("work"), "here") for _ in range(2)]
+        worker._leases[tasks[0].id].hook(on_stop=fail, on_force=fail)
+        for task in tasks:
+            await bench.service.cancel(LOCAL, task.id)
+            await bench.reach(task, State.CANCELLED)
+    assert "the wire is closed" in caplog.text

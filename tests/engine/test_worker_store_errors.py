@@ -178,12 +178,13 @@ async def test_a_store_that_was_closed_for_a_while(bench: Bench, log: pytest.Log
             await ctx.checkpoint()
             await asyncio.sleep(0)
 
-    async with bench.working(force_after=WITHIN):
+    async with bench.working(force_after=WITHIN, loops=()):
         task = await bench.start("work")
         await bench.told(task, "here")
         await bench.store.close()
-        await said(log, "Requests to cancel or pause could not be read; trying again")
+        await said(log, "Requests to cancel or pause could not be passed on; trying again")
         await bench.store.open()
+        await until(lambda: bench.store._parts.watch._followers)  # type: ignore[attr-defined]
         await bench.service.cancel(LOCAL, task.id)
         go_on.set()
         assert (await bench.end(task)).state is State.CANCELLED

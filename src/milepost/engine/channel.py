@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from milepost import times
-from milepost.engine.outcome import Parked, StopReason
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
 from milepost.store.protocol import Claimed
@@ -249,6 +249,13 @@ class Lease:
         if self.stopping is StopReason.PAUSE:
             self.stopping = None
             self._on_stop(None)
+
+    def judge(self, outcome: Outcome) -> Outcome:
+        """The outcome as it counts: here it is known why the function was to stop, and force is not its failure."""
+        if self.stopping is None:
+            return outcome
+        is_forced = self.forced and isinstance(outcome, Raised | Died)
+        return Stopped(self.stopping) if is_forced or isinstance(outcome, Stopped) else outcome
 
 
 def _nobody(_: StopReason | None) -> None:

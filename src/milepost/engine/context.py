@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Coroutine, Iterable, Mapping
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Final, NoReturn, SupportsInt, TypeVar, get_args
 
@@ -338,7 +339,10 @@ class BlockingContext(_Face):
         except RuntimeError:  # the loop is closed: the worker went without this thread
             work.close()
             raise Parked(StopReason.LEASE_LOST) from None
-        return waiting.result()
+        try:
+            return waiting.result()
+        except CancelledError:  # the loop is about to be closed
+            raise Parked(StopReason.LEASE_LOST) from None
 
     def checkpoint(self, state: Any = None) -> None:
         """See Context.checkpoint."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -45,6 +46,8 @@ FORCE_AFTER: Final = 5.0
 DEFAULT_CONCURRENCY: Final = 10
 DEFAULT_GRACE: Final = 25.0
 """Seconds that running tasks have to end or reach a checkpoint when their worker is told to stop."""
+SHORTAGES: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Why a process can't be started just now. A task can't help it, and is not lost because of it."""
 POLL: Final = 1.0
 """Seconds after which a worker looks for tasks even if nothing rang."""
 
@@ -170,28 +173,30 @@ class Worker:
 
     async def _listen(self) -> None:
         """Wake whoever waits for something to be committed, by any process."""
-        async for _ in self._store.changes():
-            self._may_claim.set()
-            self._may_be_asked.set()
+        while True:
+            try:
+                async for _ in self._store.changes():
+                    self._may_claim.set()
+                    self._may_be_asked.set()
+            except Exception as error:
+                _log.error("Changes of the store can't be followed; trying again: %r", error)
+            await asyncio.sleep(POLL)
 
     async def _pass_on_requests(self) -> None:
         """Hand requests to cancel or pause on to the tasks they mean."""
         while True:
             await _wait(self._may_be_asked)
             self._may_be_asked.clear()
-            if not self._leases:
-                continue
             try:
                 requests = {request.id: request for request in await self._store.requests(self.id)}
+                for lease in tuple(self._leases.values()):
+                    request = requests.get(lease.task.id)
+                    if request is None:
+                        lease.carry_on()
+                    elif request.epoch == lease.task.epoch:
+                        self._ask_to_stop(lease, StopReason.CANCEL if request.cancel else StopReason.PAUSE)
             except Exception as error:
-                _log.error("Requests to cancel or pause could not be read; trying again: %r", error)
-                continue
-            for lease in tuple(self._leases.values()):
-                request = requests.get(lease.task.id)
-                if request is None:
-                    lease.carry_on()
-                elif request.epoch == lease.task.epoch:
-                    self._ask_to_stop(lease, StopReason.CANCEL if request.cancel else StopReason.PAUSE)
+                _log.error("Requests to cancel or pause could not be passed on; trying again: %r", error)
 
     async def _claim_until_stopped(self) -> None:
         """Fill free slots whenever something is committed, a slot is freed, or some time has passed.
@@ -258,7 +263,7 @@ class Worker:
                 self._leave(lease, ended.lingering)
             elif isinstance(ended.outcome, Raised | Stopped) and lease.stopping is not StopReason.LEASE_LOST:
                 folders.release(self._place, lease.task)
-            return await self._settle(lease, task_type, _judged(lease, ended.outcome))
+            return await self._settle(lease, task_type, lease.judge(ended.outcome))
         except Exception as error:  # what no store takes, or a defect: a task must not be left running that does not
             _log.exception("The outcome of task %s can't be stored", lease.task.id)
             return await self._fail(lease, error)
@@ -272,9 +277,16 @@ class Worker:
             timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
         try:
             await folders.take_over(self._place, lease.task, may_wait=lambda: lease.stopping is None)
-            if lease.stopping is not None:
-                return Ended(Stopped(lease.stopping))
-            return await self._runner(lease.task, task_type).run(task_type, lease, self._place)
+            runner = self._runner(lease.task, task_type)
+            while lease.stopping is None:
+                try:
+                    return await runner.run(task_type, lease, self._place)
+                except OSError as error:
+                    if error.errno not in SHORTAGES:
+                        raise
+                    _log.error("Task %s can't begin; trying again: %s", lease.task.id, error)
+                    await asyncio.sleep(POLL)
+            return Ended(Stopped(lease.stopping))
         except Exception as error:
             _log.exception("Task %s could not be run", lease.task.id)
             return Ended(Died(f"it could not be run: {error}"))
@@ -385,14 +397,6 @@ class Worker:
             else:
                 return None if isinstance(after, LeaseLost) else after
         return None
-
-
-def _judged(lease: Lease, outcome: Outcome) -> Outcome:
-    """The outcome as it counts: the worker knows best why a function was to stop, and force is not its failure."""
-    if lease.stopping is None:
-        return outcome
-    is_forced = lease.forced and isinstance(outcome, Raised | Died)
-    return Stopped(lease.stopping) if is_forced or isinstance(outcome, Stopped) else outcome
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -1,6 +1,7 @@
 """How plain functions run in threads."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -67,6 +68,20 @@ async def test_a_checkpoint_that_can_t_be_read_fails_the_try() -> None:
     assert isinstance(ended.outcome, Raised)
     assert ended.outcome.failure.code == "exception"
     assert "DecodeError" in ended.outcome.failure.message
+
+
+async def test_without_room_for_a_thread_it_does_not_begin() -> None:
+    def work(ctx: BlockingContext) -> None:
+        raise AssertionError
+
+    task_type = TaskType(work)
+    size = threading.stack_size(1 << 47)  # more than there are addresses for
+    try:
+        with pytest.raises(OSError, match="can't start new thread") as failed:
+            await ThreadRunner().run(task_type, lease_for(Book(), task_type), NOWHERE)
+    finally:
+        threading.stack_size(size)
+    assert failed.value.errno == errno.EAGAIN
 
 
 async def test_parking_stops_it_and_passes_except_exception() -> None:

@@ -27,6 +27,7 @@ class Runner(Protocol):
     async def run(self, task_type: TaskType, lease: Lease, place: Place) -> Ended:
         """Run the function with the lease's input until it ends in any way.
 
-        Never raises for what the function does. Cancelling it ends the function too, as far as that is possible.
+        Never raises for what the function does; OSError where it can't begin, for want of memory or descriptors say.
+        Cancelling it ends the function too, as far as that is possible.
         """
         ...

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import errno
 import threading
 
 import msgspec
@@ -39,7 +40,11 @@ class ThreadRunner:
 
         lease.hook(on_stop=lambda _: None, on_force=leave)
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(work,), name=f"task {lease.task.id}", daemon=True).start()
+        thread = threading.Thread(target=run, args=(work,), name=f"task {lease.task.id}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # what Python makes of the system's answer
+            raise OSError(errno.EAGAIN, str(error)) from error
         await asyncio.wait([ended, left], return_when=asyncio.FIRST_COMPLETED)
         return Ended(ended.result()) if ended.done() else Ended(left.result(), lingering=ended)
 

@@ -114,7 +114,8 @@ class Wire(Generic[M]):
     def send(self, message: FromWorker | FromProcess) -> None:
         """Send a message; whether it arrives shows in the answer, or in the other end's end."""
         body = _encode(message)
-        self._writer.write(_LENGTH.pack(len(body)) + body)
+        if not self._writer.is_closing():  # as it is once the other end was found to be gone; uvloop then raises
+            self._writer.write(_LENGTH.pack(len(body)) + body)
 
     async def drain(self) -> None:
         """Wait until what was sent has left, as far as the other end reads."""
