@@ -23,7 +23,7 @@ from milepost.access.principal import LOCAL, Principal
 from milepost.errors import Invalid, NotOpen, Unavailable
 from milepost.http.dialect import Operation
 from milepost.service import MANY, Service
-from milepost.store.protocol import StoreBusy
+from milepost.store.refusals import StoreBusy
 from milepost.task import JsonResult, State, Task
 from milepost.times import SECOND
 

@@ -13,8 +13,9 @@ from milepost.files.folder import FolderFiles
 from milepost.lifecycle import Step
 from milepost.service import Service
 from milepost.start import Start
-from milepost.store.protocol import LeasedEdit, TypeInfo, Wanted, WorkerInfo
+from milepost.store.protocol import LeasedEdit, TypeInfo
 from milepost.store.sqlite.store import SqliteStore
+from milepost.store.workers import Wanted, WorkerInfo
 from milepost.task import Failure, State, Task
 from milepost.times import DAY, HOUR
 

@@ -15,8 +15,9 @@ from milepost.intake import Upload, deliver
 from milepost.lifecycle import drive
 from milepost.service import Service
 from milepost.start import Start
-from milepost.store.protocol import EVERYTHING, Created, Edit, Filter, TypeInfo, Wanted, WorkerInfo
+from milepost.store.protocol import EVERYTHING, Created, Edit, Filter, TypeInfo
 from milepost.store.sqlite.store import SqliteStore
+from milepost.store.workers import Wanted, WorkerInfo
 from milepost.task import Counts, State, Task
 from milepost.times import DAY
 from milepost.update import Update

@@ -39,7 +39,7 @@ APART = (
     Apart(
         ("start", "update", "told", "results", "service", "children", "intake", "engine", "http"),
         ("store", "files"),
-        but=("store.protocol", "files.protocol"),
+        but=("store.protocol", "store.refusals", "store.workers", "files.protocol"),
     ),
     # The parts that stand side by side do not lean on each other.
     Apart(("store",), ("files", "engine", "access")),

@@ -11,8 +11,9 @@ from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.files.folder import FolderFiles
 from milepost.service import News, Service, Wish
 from milepost.start import Start
-from milepost.store.protocol import Claimed, Created, Filter, LeasedEdit, TypeInfo, Wanted, WorkerInfo
+from milepost.store.protocol import Created, Filter, LeasedEdit, TypeInfo
 from milepost.store.sqlite.store import SqliteStore
+from milepost.store.workers import Claimed, Wanted, WorkerInfo
 from milepost.task import Counts, Entry, Failure, FileResult, JsonResult, State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.update import Update

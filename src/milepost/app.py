@@ -29,7 +29,7 @@ from milepost.files.folder import FolderFiles
 from milepost.intake import Upload, deliver
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
-from milepost.store.protocol import StoreBusy, StoreFull
+from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import Task
 from milepost.times import Clock
 

@@ -21,7 +21,8 @@ from milepost.errors import Conflict, ParentLost, ParentStopping, ServiceError, 
 from milepost.files.protocol import FileStore
 from milepost.service import Service
 from milepost.start import Start, draft
-from milepost.store.protocol import Created, IdempotencyKey, StoreBusy, StoreFull, TypeInfo
+from milepost.store.protocol import Created, IdempotencyKey, TypeInfo
+from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import DeliveredFile, State, Task
 
 MAX_FILES: Final = 100

@@ -23,7 +23,6 @@ from milepost.files.protocol import FileStore
 from milepost.lifecycle import IllegalChange, Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
-from milepost.store import protocol as stored
 from milepost.store.protocol import (
     Cold,
     Creation,
@@ -32,16 +31,16 @@ from milepost.store.protocol import (
     Edit,
     IdempotencyKey,
     Page,
-    Refusal,
     StartKey,
     Tally,
     TaskStore,
-    WorkerInfo,
 )
 from milepost.store.protocol import Created as Created
-from milepost.store.protocol import Filter as Filter  # dialects take these from here: they know no store
+from milepost.store.protocol import Filter as Filter
 from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
+from milepost.store.refusals import BadCursor, Refusal
+from milepost.store.workers import WorkerInfo
 from milepost.task import Task, parse_id
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
@@ -229,7 +228,7 @@ class Service:
         """List the records that the caller may see, newest first. Raises Invalid for a cursor that is none."""
         try:
             return await self.store.find(filter, principal.scope(), after=after, limit=limit, now=self.clock())
-        except stored.BadCursor as error:
+        except BadCursor as error:
             raise Invalid(Fault("This cursor is not one that a list gave.", parameter="after")) from error
 
     async def log(self, principal: Principal, task_id: str, *, after: int = 0, limit: int = 100) -> LogPage:

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from milepost import errors
 from milepost.lifecycle import IllegalChange
-from milepost.store import protocol as stored
-from milepost.store.protocol import Refusal
+from milepost.store import refusals
+from milepost.store.refusals import Refusal
 
 
 def told(refusal: Refusal | IllegalChange) -> errors.ServiceError:
@@ -22,17 +22,17 @@ def _in_dependencies(refusal: Any) -> errors.ServiceError:
 
 
 _SAID: Final[dict[type[Refusal], Callable[[Any], errors.ServiceError]]] = {
-    stored.UniqueKeyTaken: lambda it: errors.UniqueKeyConflict(str(it), task=it.task_id),
-    stored.DependencyMissing: _in_dependencies,
-    stored.DependencyCycle: _in_dependencies,
-    stored.LeaseLost: lambda _: errors.ParentLost("The task that is to start this one does not run any more."),
-    stored.ParentStops: lambda _: errors.ParentStopping("The task that is to start this one is to be cancelled."),
-    stored.KeyReused: lambda _: errors.KeyConflict("This Idempotency-Key was used for a request with another body."),
-    stored.KeyOutlived: lambda _: errors.Gone("The task that this Idempotency-Key stands for has been deleted."),
-    stored.ChildDiffers: lambda _: errors.KeyConflict("The task has started another one with this key."),
-    stored.VersionMismatch: lambda _: errors.PreconditionFailed(
+    refusals.UniqueKeyTaken: lambda it: errors.UniqueKeyConflict(str(it), task=it.task_id),
+    refusals.DependencyMissing: _in_dependencies,
+    refusals.DependencyCycle: _in_dependencies,
+    refusals.LeaseLost: lambda _: errors.ParentLost("The task that is to start this one does not run any more."),
+    refusals.ParentStops: lambda _: errors.ParentStopping("The task that is to start this one is to be cancelled."),
+    refusals.KeyReused: lambda _: errors.KeyConflict("This Idempotency-Key was used for a request with another body."),
+    refusals.KeyOutlived: lambda _: errors.Gone("The task that this Idempotency-Key stands for has been deleted."),
+    refusals.ChildDiffers: lambda _: errors.KeyConflict("The task has started another one with this key."),
+    refusals.VersionMismatch: lambda _: errors.PreconditionFailed(
         "The task has changed since the version that If-Match names."
     ),
-    stored.NotFinished: lambda it: errors.Conflict(str(it), task=it.task_id),
-    stored.HasDependents: lambda it: errors.DependentsConflict(str(it), dependents=list(it.dependents)),
+    refusals.NotFinished: lambda it: errors.Conflict(str(it), task=it.task_id),
+    refusals.HasDependents: lambda it: errors.DependentsConflict(str(it), dependents=list(it.dependents)),
 }

@@ -21,7 +21,7 @@ from milepost.app import Milepost
 from milepost.cli.exits import Exit
 from milepost.cli.remote import Remote
 from milepost.cli.server import end_lease
-from milepost.store.protocol import WorkerInfo
+from milepost.store.workers import WorkerInfo
 from tests.cli import processes
 from tests.cli.conftest import Command
 from tests.cli.processes import JOBS, Server, Terminal, environment, spawn, wait_for_line

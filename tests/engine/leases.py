@@ -13,7 +13,7 @@ from milepost.engine.outcome import Parked, StopReason
 from milepost.engine.relatives import ChildStart
 from milepost.engine.task_type import TaskType
 from milepost.lifecycle import Report
-from milepost.store.protocol import Claimed
+from milepost.store.workers import Claimed
 from milepost.task import DeliveredFile, Entry, State, Task
 
 WITHIN: Final = 20.0

@@ -8,7 +8,9 @@ import pytest
 from milepost import lifecycle, times
 from milepost.engine.edits import Edits
 from milepost.lifecycle import Report, Step
-from milepost.store.protocol import LeasedEdit, LeaseLost, NotStorable, Wanted, WorkerInfo
+from milepost.store.protocol import LeasedEdit
+from milepost.store.refusals import LeaseLost, NotStorable
+from milepost.store.workers import Wanted, WorkerInfo
 from milepost.task import State, Task
 from tests.engine.bench import Bench
 

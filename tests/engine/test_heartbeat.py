@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from milepost.engine.heartbeat import BEATS, LEASE, Heartbeat
-from milepost.store.protocol import Heart, WorkerInfo
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.heart import SqliteHeart
+from milepost.store.workers import Heart, WorkerInfo
 from milepost.times import MILLISECOND, SECOND, Clock, elapsed, now
 from tests.engine.bench import WITHIN, Bench
 

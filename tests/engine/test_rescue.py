@@ -9,7 +9,8 @@ from milepost import Context
 from milepost.access.principal import LOCAL
 from milepost.engine.heartbeat import LEASE
 from milepost.engine.rescue import Rescue
-from milepost.store.protocol import LeaseLost, Wanted, WorkerInfo
+from milepost.store.refusals import LeaseLost
+from milepost.store.workers import Wanted, WorkerInfo
 from milepost.task import State
 from milepost.times import DAY, SECOND
 from milepost.update import Update

@@ -13,7 +13,7 @@ from milepost.access.principal import LOCAL
 from milepost.engine import folders
 from milepost.engine.heartbeat import BEATS, LEASE
 from milepost.engine.worker import Worker
-from milepost.store.protocol import Heart, WorkerInfo
+from milepost.store.workers import Heart, WorkerInfo
 from milepost.task import State, Task
 from milepost.times import SECOND
 from tests.chaos.disk import SmallDisk

@@ -19,8 +19,9 @@ from milepost.http.dialect import Dialect
 from milepost.http.dialects.native import Native
 from milepost.service import Service
 from milepost.start import Start
-from milepost.store.protocol import Claimed, LeasedEdit, TypeInfo, Wanted, WorkerInfo
+from milepost.store.protocol import LeasedEdit, TypeInfo
 from milepost.store.sqlite.store import SqliteStore
+from milepost.store.workers import Claimed, Wanted, WorkerInfo
 from milepost.task import Entry, FileResult, JsonResult, Task
 
 EXPORT = TypeInfo(

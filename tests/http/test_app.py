@@ -16,7 +16,7 @@ from milepost.http.dialect import Call, Dialect, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.problems import headers_of, status_of
 from milepost.service import Service
-from milepost.store.protocol import StoreBusy, StoreFull
+from milepost.store.refusals import StoreBusy, StoreFull
 
 from .conftest import Tasks, Watched, http_app, in_memory, served
 

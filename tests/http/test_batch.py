@@ -14,7 +14,8 @@ from milepost.http.errors import Internal
 from milepost.http.lines import NDJSON, LineReader, Lines
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
-from milepost.store.protocol import Filter, StoreBusy
+from milepost.store.protocol import Filter
+from milepost.store.refusals import StoreBusy
 
 HEADERS = [(b"content-type", NDJSON.encode())]
 

@@ -9,7 +9,7 @@ from milepost import __version__
 from milepost.http.app import HttpApp
 from milepost.http.health import readiness
 from milepost.service import Service
-from milepost.store.protocol import WorkerInfo
+from milepost.store.workers import WorkerInfo
 
 from .conftest import Tasks, http_app, in_memory
 

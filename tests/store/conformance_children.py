@@ -7,16 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from milepost import lifecycle
-from milepost.store.protocol import (
-    EVERYTHING,
-    ChildDiffers,
-    ChildKey,
-    Created,
-    Deleted,
-    IdempotencyKey,
-    LeaseLost,
-    Wanted,
-)
+from milepost.store.protocol import EVERYTHING, ChildKey, Created, Deleted, IdempotencyKey
+from milepost.store.refusals import ChildDiffers, LeaseLost
+from milepost.store.workers import Wanted
 from milepost.task import Counts, DeliveredFile, State, Task
 from milepost.times import DAY
 

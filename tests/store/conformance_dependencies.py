@@ -5,17 +5,9 @@ import asyncio
 import pytest
 
 from milepost import lifecycle
-from milepost.store.protocol import (
-    Created,
-    Deleted,
-    DependencyCycle,
-    DependencyMissing,
-    HasDependents,
-    Missing,
-    NotFinished,
-    Refusal,
-    Wanted,
-)
+from milepost.store.protocol import Created, Deleted
+from milepost.store.refusals import DependencyCycle, DependencyMissing, HasDependents, Missing, NotFinished, Refusal
+from milepost.store.workers import Wanted
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
 from milepost.trigger import Trigger

@@ -8,7 +8,9 @@ import pytest
 
 from milepost import lifecycle
 from milepost.lifecycle import Report, Step
-from milepost.store.protocol import EVERYTHING, Claimed, LeasedEdit, LeaseLost, NotStorable, Request, Wanted, WorkerInfo
+from milepost.store.protocol import EVERYTHING, LeasedEdit
+from milepost.store.refusals import LeaseLost, NotStorable
+from milepost.store.workers import Claimed, Request, Wanted, WorkerInfo
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.trigger import Trigger

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Filter, Wanted
+from milepost.store.protocol import EVERYTHING, Filter
+from milepost.store.workers import Wanted
 from milepost.task import State, Task
 from milepost.times import SECOND
 

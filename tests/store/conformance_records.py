@@ -10,19 +10,8 @@ from msgspec.structs import asdict, replace
 
 from milepost import lifecycle
 from milepost.lifecycle import IllegalChange, Step
-from milepost.store.protocol import (
-    EVERYTHING,
-    Created,
-    Creation,
-    DependencyMissing,
-    Edit,
-    IdempotencyKey,
-    KeyOutlived,
-    KeyReused,
-    Missing,
-    UniqueKeyTaken,
-    VersionMismatch,
-)
+from milepost.store.protocol import EVERYTHING, Created, Creation, Edit, IdempotencyKey
+from milepost.store.refusals import DependencyMissing, KeyOutlived, KeyReused, Missing, UniqueKeyTaken, VersionMismatch
 from milepost.task import Counts, Entry, State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.trigger import Trigger

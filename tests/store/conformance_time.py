@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Deleted, Filter, Missing, Tally, Wanted, WorkerInfo
+from milepost.store.protocol import EVERYTHING, Deleted, Filter, Tally
+from milepost.store.refusals import Missing
+from milepost.store.workers import Wanted, WorkerInfo
 from milepost.task import JsonResult, State
 from milepost.times import DAY, HOUR, SECOND
 from milepost.trigger import Trigger

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from milepost.lifecycle import park
-from milepost.store.protocol import Claimed, Missing, TypeInfo, Wanted
+from milepost.store.protocol import TypeInfo
+from milepost.store.refusals import Missing
+from milepost.store.workers import Claimed, Wanted
 from milepost.times import SECOND
 
 from .scene import START, Scene

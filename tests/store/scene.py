@@ -12,7 +12,6 @@ from milepost import lifecycle
 from milepost.lifecycle import IllegalChange, Report, Step
 from milepost.store.protocol import (
     EVERYTHING,
-    Claimed,
     Created,
     Creation,
     Deleted,
@@ -20,14 +19,12 @@ from milepost.store.protocol import (
     Edit,
     Filter,
     LeasedEdit,
-    LeaseLost,
-    Refusal,
     Scope,
     StartKey,
     TaskStore,
-    Wanted,
-    WorkerInfo,
 )
+from milepost.store.refusals import LeaseLost, Refusal
+from milepost.store.workers import Claimed, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Failure, FileResult, JsonResult, State, Task
 from milepost.times import DAY, SECOND
 

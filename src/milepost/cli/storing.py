@@ -7,7 +7,7 @@ from typing import Final
 
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
-from milepost.store.protocol import SchemaTooNew, StoreBusy, StoreFull
+from milepost.store.refusals import SchemaTooNew, StoreBusy, StoreFull
 from milepost.store.sqlite.connection import check_library
 from milepost.store.sqlite.migrate import ForeignDatabase, migrate, migrations
 

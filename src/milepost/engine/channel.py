@@ -19,7 +19,7 @@ from milepost import times
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.relatives import ChildStart, Relatives
 from milepost.lifecycle import Report
-from milepost.store.protocol import Claimed
+from milepost.store.workers import Claimed
 from milepost.task import Counts, DeliveredFile, Entry, Task
 from milepost.times import Clock
 

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from milepost.store.protocol import LeasedEdit, LeaseLost, TaskStore
+from milepost.store.protocol import LeasedEdit, TaskStore
+from milepost.store.refusals import LeaseLost
 from milepost.task import Task
 from milepost.times import Clock
 

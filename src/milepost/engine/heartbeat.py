@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from milepost.store.protocol import Heart
+from milepost.store.workers import Heart
 from milepost.times import SECOND, Clock, elapsed
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import ClassVar
 from milepost import times
 from milepost.engine.background import BackgroundLoop, Sleep
 from milepost.files.protocol import FileStore
-from milepost.store.protocol import Pulse, TaskStore
+from milepost.store.protocol import TaskStore
+from milepost.store.workers import Pulse
 from milepost.times import SECOND, Clock
 
 _log = logging.getLogger(__name__)

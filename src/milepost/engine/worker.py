@@ -35,7 +35,9 @@ from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
-from milepost.store.protocol import Claimed, LeasedEdit, LeaseLost, NotStorable, TaskStore, Wanted, WorkerInfo
+from milepost.store.protocol import LeasedEdit, TaskStore
+from milepost.store.refusals import LeaseLost, NotStorable
+from milepost.store.workers import Claimed, Wanted, WorkerInfo
 from milepost.task import Failure, Task
 from milepost.times import SECOND, Clock
 

@@ -17,7 +17,7 @@ from milepost.http.errors import Internal
 from milepost.http.open_mode import OpenMode
 from milepost.http.site import Site
 from milepost.service import Service
-from milepost.store.protocol import StoreBusy, StoreFull
+from milepost.store.refusals import StoreBusy, StoreFull
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from milepost.http.dialect import Call
 from milepost.http.errors import Internal
 from milepost.http.lines import Line, Lines
 from milepost.service import MANY, Created, Wish
-from milepost.store.protocol import StoreBusy, StoreFull
+from milepost.store.refusals import StoreBusy, StoreFull
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 
 from milepost.access.principal import Principal
 from milepost.service import Service
-from milepost.store.protocol import Tally, TypeInfo, WorkerInfo
+from milepost.store.protocol import Tally, TypeInfo
+from milepost.store.workers import WorkerInfo
 from milepost.task import State
 
 METRICS_TEXT: Final = CONTENT_TYPE_LATEST

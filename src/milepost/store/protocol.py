@@ -21,32 +21,8 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
-
-# Whoever asks a store takes these from here.
-from milepost.store.refusals import BadCursor as BadCursor
-from milepost.store.refusals import ChildDiffers as ChildDiffers
-from milepost.store.refusals import DependencyCycle as DependencyCycle
-from milepost.store.refusals import DependencyMissing as DependencyMissing
-from milepost.store.refusals import HasDependents as HasDependents
-from milepost.store.refusals import KeyOutlived as KeyOutlived
-from milepost.store.refusals import KeyReused as KeyReused
-from milepost.store.refusals import LeaseLost as LeaseLost
-from milepost.store.refusals import Missing as Missing
-from milepost.store.refusals import NotFinished as NotFinished
-from milepost.store.refusals import NotStorable as NotStorable
-from milepost.store.refusals import ParentStops as ParentStops
-from milepost.store.refusals import Refusal as Refusal
-from milepost.store.refusals import SchemaTooNew as SchemaTooNew
-from milepost.store.refusals import StoreBusy as StoreBusy
-from milepost.store.refusals import StoreFull as StoreFull
-from milepost.store.refusals import UniqueKeyTaken as UniqueKeyTaken
-from milepost.store.refusals import VersionMismatch as VersionMismatch
-from milepost.store.workers import Claimed as Claimed
-from milepost.store.workers import Heart as Heart
-from milepost.store.workers import Pulse as Pulse
-from milepost.store.workers import Request as Request
-from milepost.store.workers import Wanted as Wanted
-from milepost.store.workers import WorkerInfo as WorkerInfo
+from milepost.store.refusals import LeaseLost, Missing, Refusal
+from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from milepost.access.principal import Grant, Principal, Role
 from milepost.http.app import HttpApp
-from milepost.http.dialects.native_shapes import OutcomeBody
+from milepost.http.dialects.native_answers import OutcomeBody
 from milepost.http.lines import NDJSON
 from milepost.service import Service
-from milepost.store.protocol import Wanted
+from milepost.store.workers import Wanted
 from tests.http.conftest import WORKER, Tasks, http_app, in_memory, served
 
 BATCH = "/v1/tasks:batch"

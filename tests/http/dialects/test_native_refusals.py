@@ -10,7 +10,7 @@ import pytest
 
 from milepost.access.principal import LOCAL
 from milepost.http.body import BODY_LIMIT
-from milepost.http.dialects.native_shapes import LONGEST_KEY, StartBody, UpdateBody
+from milepost.http.dialects.native_requests import LONGEST_KEY, StartBody, UpdateBody
 from milepost.http.query import MAX_PARAMETERS
 from milepost.service import Service
 from milepost.store.protocol import TypeInfo

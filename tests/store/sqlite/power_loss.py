@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import apsw
 
-from milepost.store.protocol import Claimed, Created, TaskStore
+from milepost.store.protocol import Created, TaskStore
 from milepost.store.sqlite import SqliteStore
+from milepost.store.workers import Claimed
 from milepost.task import Task
 from tests.store.scene import Scene, whole
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import apsw
 
-from milepost.store.protocol import StoreFull
+from milepost.store.refusals import StoreFull
 from milepost.store.sqlite import SqliteStore, connection
 from milepost.task import Task
 from tests.store.scene import Scene, whole

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from milepost.store.protocol import EVERYTHING, StoreFull
+from milepost.store.protocol import EVERYTHING
+from milepost.store.refusals import StoreFull
 from milepost.store.sqlite import SqliteStore, connection
 from milepost.store.sqlite import store as store_module
 from milepost.store.sqlite.gate import Gate

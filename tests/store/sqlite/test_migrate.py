@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import pytest
 
-from milepost.store.protocol import SchemaTooNew
+from milepost.store.refusals import SchemaTooNew
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.migrate import APPLICATION_ID, ForeignDatabase, migrate, migrations
 from milepost.task import State

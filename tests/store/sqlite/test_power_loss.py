@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from milepost import lifecycle
 from milepost.files.folder import FolderFiles
 from milepost.lifecycle import Report
-from milepost.store.protocol import IdempotencyKey, Wanted
+from milepost.store.protocol import IdempotencyKey
 from milepost.store.sqlite import SqliteStore, connection, writer
 from milepost.store.sqlite.migrate import migrate, migrations
+from milepost.store.workers import Wanted
 from milepost.task import FileResult, Task
 from milepost.times import DAY
 from tests.store.scene import FAILURE, START, Scene, draft, json_result, line

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from milepost import lifecycle
-from milepost.store.protocol import Wanted
+from milepost.store.workers import Wanted
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
 from milepost.trigger import Trigger

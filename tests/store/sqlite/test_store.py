@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from milepost import lifecycle, notice
-from milepost.store.protocol import EVERYTHING, NotStorable, StoreBusy
+from milepost.store.protocol import EVERYTHING
+from milepost.store.refusals import NotStorable, StoreBusy
 from milepost.store.sqlite import SqliteStore, records, schedule
 from milepost.store.sqlite.connection import WAL_PAGES
 from milepost.store.sqlite.reads import Reads

@@ -6,7 +6,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from milepost.store.protocol import Deleted, Wanted
+from milepost.store.protocol import Deleted
+from milepost.store.workers import Wanted
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
 from tests.store.scene import Scene

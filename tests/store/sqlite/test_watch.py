@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from milepost.store.protocol import StoreBusy
+from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite import watch as watch_module
 from milepost.store.sqlite.watch import COALESCE, Watch
 from tests.store.scene import bounded

@@ -9,7 +9,8 @@ import apsw
 import pytest
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Creation, StoreBusy, StoreFull
+from milepost.store.protocol import EVERYTHING, Creation
+from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.migrate import migrate, migrations

@@ -43,7 +43,7 @@ from milepost.engine.source import load
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.lifecycle import Report
-from milepost.store.protocol import Claimed
+from milepost.store.workers import Claimed
 from milepost.task import DeliveredFile, Failure, Task
 
 

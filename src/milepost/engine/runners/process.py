@@ -30,7 +30,7 @@ from milepost.engine.runners.wire import (
 )
 from milepost.engine.source import Source
 from milepost.engine.task_type import TaskType
-from milepost.store.protocol import NotStorable
+from milepost.store.refusals import NotStorable
 from milepost.task import Failure
 
 Process = asyncio.subprocess.Process

@@ -16,25 +16,21 @@ from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http.batch import start_lines
 from milepost.http.credentials import bearer
 from milepost.http.dialect import JSON, Call, NoQuery, Operation
+from milepost.http.dialects.native_answers import DeletedBody, LogBody, TaskBody, TaskList, TypeList
 from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, line_wish, wish
 from milepost.http.dialects.native_render import entry_body, outcome_body, part_body, task_body, type_body
-from milepost.http.dialects.native_shapes import (
+from milepost.http.dialects.native_requests import (
     LONGEST_KEY,
-    DeletedBody,
     DeleteQuery,
     DeliveryBody,
     FollowQuery,
     ListQuery,
-    LogBody,
     LogQuery,
     ReadQuery,
     RetryQuery,
     StartBody,
     StartLine,
-    TaskBody,
-    TaskList,
-    TypeList,
     UpdateBody,
 )
 from milepost.http.etag import etag, expected_version, is_unchanged

@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from milepost.http.dialect import JSON, Answer, Handler, NoQuery, Operation
-from milepost.http.dialects.native_shapes import (
+from milepost.http.dialects.native_answers import (
     DeletedBody,
+    LogBody,
+    OutcomeBody,
+    TaskBody,
+    TaskList,
+    TypeBody,
+    TypeList,
+)
+from milepost.http.dialects.native_requests import (
     DeleteQuery,
     DeliveryBody,
     Disposition,
@@ -16,20 +24,14 @@ from milepost.http.dialects.native_shapes import (
     Key,
     LastEventId,
     ListQuery,
-    LogBody,
     LogQuery,
-    OutcomeBody,
     Prefer,
     Range,
     ReadQuery,
     RetryQuery,
     StartBody,
     StartLine,
-    TaskBody,
     TaskId,
-    TaskList,
-    TypeBody,
-    TypeList,
     TypeName,
     UpdateBody,
 )

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from milepost.errors import Fault, Invalid
-from milepost.http.dialects.native_shapes import StartBody, StartLine, TriggerBody, UpdateBody
+from milepost.http.dialects.native_requests import StartBody, StartLine, TriggerBody, UpdateBody
 from milepost.http.faults import sentence
 from milepost.service import Wish
 from milepost.start import Start

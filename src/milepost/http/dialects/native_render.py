@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from milepost.errors import ServiceError
-from milepost.http.dialects.native_shapes import (
+from milepost.http.dialects.native_answers import (
     EntryBody,
     FileBody,
     OutcomeBody,

@@ -7,20 +7,8 @@ from msgspec.structs import replace
 
 from milepost import dependency, lifecycle
 from milepost.lifecycle import IllegalChange
-from milepost.store.protocol import (
-    ChildKey,
-    Created,
-    Creation,
-    Edit,
-    LeasedEdit,
-    LeaseLost,
-    Missing,
-    NotStorable,
-    ParentStops,
-    Refusal,
-    StartKey,
-    VersionMismatch,
-)
+from milepost.store.protocol import ChildKey, Created, Creation, Edit, LeasedEdit, StartKey
+from milepost.store.refusals import LeaseLost, Missing, NotStorable, ParentStops, Refusal, VersionMismatch
 from milepost.store.sqlite import dependencies, keys, records
 from milepost.store.sqlite.keys import Whose
 from milepost.store.sqlite.rows import Stored

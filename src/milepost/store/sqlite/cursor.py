@@ -10,7 +10,7 @@ import secrets
 from hashlib import blake2b
 from typing import Final
 
-from milepost.store.protocol import BadCursor
+from milepost.store.refusals import BadCursor
 
 _NONCE: Final = 8
 _PLACE: Final = 8

@@ -13,7 +13,8 @@ from functools import partial
 from milepost import delivery, dependency, lifecycle
 from milepost.dependency import Dependency, Fate, fate
 from milepost.lifecycle import Step
-from milepost.store.protocol import DependencyCycle, DependencyMissing, Scope, UniqueKeyTaken
+from milepost.store.protocol import Scope
+from milepost.store.refusals import DependencyCycle, DependencyMissing, UniqueKeyTaken
 from milepost.store.sqlite import records, rows
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction

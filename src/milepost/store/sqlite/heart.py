@@ -4,7 +4,7 @@ from pathlib import Path
 
 import apsw
 
-from milepost.store.protocol import StoreBusy
+from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite.connection import WriteAheadLog, connect
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.statements import SQL

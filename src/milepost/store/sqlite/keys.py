@@ -3,7 +3,8 @@
 from typing import TypeAlias
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, ChildDiffers, ChildKey, IdempotencyKey, KeyOutlived, KeyReused, StartKey
+from milepost.store.protocol import EVERYTHING, ChildKey, IdempotencyKey, StartKey
+from milepost.store.refusals import ChildDiffers, KeyOutlived, KeyReused
 from milepost.store.sqlite import records
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction

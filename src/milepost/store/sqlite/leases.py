@@ -6,10 +6,11 @@ from typing import Any, Final
 import msgspec
 
 from milepost import lifecycle, notice
-from milepost.store.protocol import Claimed, LeaseLost, Pulse, Wanted, WorkerInfo
+from milepost.store.refusals import LeaseLost
 from milepost.store.sqlite import dependencies, rows
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Damaged, Transaction
+from milepost.store.workers import Claimed, Pulse, Wanted, WorkerInfo
 from milepost.task import Task
 from milepost.turns import Line, Turns, Waiting, between_tenants
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import apsw
 
-from milepost.store.protocol import SchemaTooNew, StoreBusy, StoreFull
+from milepost.store.refusals import SchemaTooNew, StoreBusy, StoreFull
 from milepost.store.sqlite.connection import connect
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.statements import SQL

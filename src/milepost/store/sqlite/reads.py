@@ -12,24 +12,14 @@ import apsw
 import msgspec
 
 from milepost import lifecycle, notice
-from milepost.store.protocol import (
-    Cold,
-    Filter,
-    LogPage,
-    Page,
-    Pulse,
-    Request,
-    Scope,
-    StoreBusy,
-    Tally,
-    TypeInfo,
-    WorkerInfo,
-)
+from milepost.store.protocol import Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
+from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite import lists, log, rows, task_types
 from milepost.store.sqlite.cursor import Cursors
 from milepost.store.sqlite.records import visibility
 from milepost.store.sqlite.schedule import NOTED_AT_ONCE
 from milepost.store.sqlite.statements import SQL
+from milepost.store.workers import Pulse, Request, WorkerInfo
 from milepost.task import State, Task
 
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode

@@ -9,7 +9,8 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from milepost.lifecycle import Step
-from milepost.store.protocol import Scope, UniqueKeyTaken
+from milepost.store.protocol import Scope
+from milepost.store.refusals import UniqueKeyTaken
 from milepost.store.sqlite import log, rows
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from milepost import lifecycle
-from milepost.store.protocol import Deleted, Deletion, HasDependents, Missing, NotFinished, Refusal, Scope
+from milepost.store.protocol import Deleted, Deletion, Scope
+from milepost.store.refusals import HasDependents, Missing, NotFinished, Refusal
 from milepost.store.sqlite import dependencies, records
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction

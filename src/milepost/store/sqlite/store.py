@@ -11,7 +11,6 @@ from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import (
-    Claimed,
     Cold,
     Created,
     Creation,
@@ -19,22 +18,15 @@ from milepost.store.protocol import (
     Deletion,
     Edit,
     Filter,
-    Heart,
     LeasedEdit,
-    LeaseLost,
     LogPage,
-    Missing,
     Page,
-    Pulse,
-    Refusal,
-    Request,
     Scope,
     StartKey,
     Tally,
     TypeInfo,
-    Wanted,
-    WorkerInfo,
 )
+from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.sqlite import changes, leases, retention, schedule, task_types
 from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
@@ -46,6 +38,7 @@ from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.transaction import Transaction
 from milepost.store.sqlite.watch import Watch
 from milepost.store.sqlite.writer import Writer
+from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import Task
 from milepost.times import SECOND
 from milepost.turns import Turns

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from milepost.store.protocol import Missing, TypeInfo
+from milepost.store.protocol import TypeInfo
+from milepost.store.refusals import Missing
 from milepost.store.sqlite.transaction import Transaction
 
 _decode = msgspec.json.Decoder(TypeInfo).decode

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
 
-from milepost.store.protocol import StoreBusy, StoreFull
+from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.store.sqlite.connection import WriteAheadLog, connect
 from milepost.store.sqlite.gate import Gate
 from milepost.store.sqlite.skipped import Skipped
