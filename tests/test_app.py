@@ -103,6 +103,38 @@ async def until_said(service: Service, task: Task, message: str) -> None:
         task = later
 
 
+# The store.
+
+
+@pytest.mark.parametrize(
+    ("store", "path"),
+    [("x.db", "x.db"), (Path("a/x.db"), "a/x.db"), ("sqlite:///x.db", "x.db"), ("sqlite:////srv/x.db", "/srv/x.db")],
+)
+def test_a_store_is_named_by_path_or_url(store: str | Path, path: str) -> None:
+    assert Milepost(store).path == Path(path)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        *("", "sqlite://", "sqlite:///", "sqlite://x.db", "sqlite:x.db", "sqlite:///x.db?mode=ro", "sqlite:///x.db#a"),
+        *("mysql://x", "postgres:x", "file:x.db", ":memory:", "x\0.db"),
+    ],
+)
+def test_what_names_no_store_is_refused(store: str) -> None:
+    with pytest.raises(ValueError, match="names no store: write a path, or sqlite:///path"):
+        Milepost(store)
+
+
+def test_what_is_no_path_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TypeError, match=r"store must be a path, .* not int"):
+        Milepost(5)  # type: ignore[arg-type]
+    monkeypatch.setenv("MILEPOST_STORE", "")
+    with pytest.raises(ValueError, match="MILEPOST_STORE is empty"):
+        Milepost()
+    assert Milepost("x.db").path == Path("x.db")
+
+
 # Beneath somebody's paths.
 
 

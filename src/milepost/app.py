@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -49,7 +50,7 @@ class Milepost:
 
     `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
-    callers may name paths, by default the current one.
+    callers may name paths, by default the current one. Raises ValueError for a `store` that names none.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Milepost:
         files_root: Path | str | None = None,
         clock: Clock = times.now,
     ) -> None:
-        self.path = _path(store if store is not None else os.environ.get("MILEPOST_STORE", DEFAULT_STORE))
+        self.path = _default_path() if store is None else _path(store)
         self.types: dict[str, TaskType] = {}
         self._files_folder = Path(files) if files else self.path.with_name(self.path.name + ".files")
         self._files_root = Path(files_root or os.environ.get("MILEPOST_FILES_ROOT", "."))
@@ -335,10 +336,25 @@ def _checked(start: Start) -> Start:
 _KINDS: Final = {name: kind for name, kind in get_type_hints(Start).items() if name != "input"}
 
 
+def _default_path() -> Path:
+    store = os.environ.get("MILEPOST_STORE", DEFAULT_STORE)
+    if not store:
+        raise ValueError("MILEPOST_STORE is empty: let it have the path of a store, or unset it.")
+    return _path(store)
+
+
 def _path(store: str | Path) -> Path:
-    if isinstance(store, str) and "://" in store:
-        scheme, _, path = store.partition("://")
-        if scheme != "sqlite" or not path.strip("/"):
-            raise ValueError(f"{store!r} names no store: write a path, or sqlite:///path.")
-        return Path(path.removeprefix("/") if not path.startswith("//") else path[1:])
-    return Path(store)
+    """Where a store is. Raises ValueError for what is no path, and TypeError for what is no text either."""
+    if not isinstance(store, str | Path):
+        raise TypeError(f"store must be a path, or text such as sqlite:///path, not {type(store).__name__}.")
+    text = str(store)
+    is_url = isinstance(store, str) and _NO_PATH.match(store) is not None
+    path = text.removeprefix("sqlite:///") if is_url else text
+    # What a URL may end with, other programs would heed: it is not to become a part of the name.
+    if not path or "\0" in path or (is_url and (path == text or set(path) & set("?#"))):
+        raise ValueError(f"{text!r:.80} names no store: write a path, or sqlite:///path.")
+    return Path(path)
+
+
+_NO_PATH: Final = re.compile(r"\w+://|(sqlite|file|postgres|postgresql):|:memory:$")
+"""What is meant to be something else than a path, and would be a file of an odd name."""

@@ -23,9 +23,11 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def complaint(*files: Path, store: str | None = None, files_root: Path | None = None) -> str:
+def complaint(
+    *files: Path, store: str | None = None, files_root: Path | None = None, files_folder: Path | None = None
+) -> str:
     with pytest.raises(CommandError) as caught:
-        load(files, store=store, files_root=files_root)
+        load(files, store=store, files_root=files_root, files_folder=files_folder)
     assert caught.value.code is Exit.USAGE
     return str(caught.value)
 
@@ -98,4 +100,8 @@ def test_the_store_is_the_one_that_the_files_name(tmp_path: Path) -> None:
 
 def test_folders_and_stores_that_are_none(tmp_path: Path) -> None:
     assert complaint(JOBS, files_root=tmp_path / "no") == f"--files-root: {tmp_path}/no is not a folder."
-    assert complaint(JOBS, store="mysql://x").startswith("--store: 'mysql://x' names no store")
+    (tmp_path / "file").touch()
+    assert complaint(JOBS, files_folder=tmp_path / "file") == f"--files: {tmp_path}/file is not a folder."
+    assert load([JOBS], store=str(tmp_path / "x.db"), files_folder=tmp_path / "new").types
+    for store in ("mysql://x", ""):
+        assert complaint(JOBS, store=store).startswith(f"--store: {store!r} names no store")

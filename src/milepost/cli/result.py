@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples
+from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples, path
 from milepost.cli.remote import PAUSES, Remote, task_path
 from milepost.cli.terminal import is_terminal, note, printable, say_broken
 
@@ -39,7 +39,9 @@ EXAMPLES = examples(
 
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Save the result here; in a folder, under its own name."),
+    typer.Option(
+        "-o", "--output", metavar="FILE", parser=path, help="Save the result here; in a folder, under its own name."
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """What does `milepost serve` do?"""
 
+import contextlib
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -75,14 +76,17 @@ def serve(
             "--log-level": log_level,
         },
     )
-    server.run(
-        app,
-        sockets,
-        None if no_worker else command,
-        grace=grace,
-        access_log=log_level == "debug",
-        on_ready=lambda: _say_ready(app, sockets, no_worker=no_worker, no_auth=no_auth),
-    )
+    with contextlib.ExitStack() as stack:
+        for one in sockets:
+            stack.enter_context(one)
+        server.run(
+            app,
+            sockets,
+            None if no_worker else command,
+            grace=grace,
+            access_log=log_level == "debug",
+            on_ready=lambda: _say_ready(app, sockets, no_worker=no_worker, no_auth=no_auth),
+        )
 
 
 def _worker_command(files: Sequence[Path], options: Mapping[str, object]) -> list[str]:

@@ -25,11 +25,13 @@ def load(
                 found.append((file, instance))
     _check_names(found)
     if files_root is not None and not files_root.is_dir():
-        raise CommandError(f"--files-root: {files_root} is not a folder.", Exit.USAGE)
+        raise _wrong(f"--files-root: {files_root} is not a folder.")
+    if files_folder is not None and files_folder.exists() and not files_folder.is_dir():
+        raise _wrong(f"--files: {files_folder} is not a folder.")
     try:
-        app = Milepost(store or _store_of(found), files=files_folder, files_root=files_root)
+        app = Milepost(_store_of(found) if store is None else store, files=files_folder, files_root=files_root)
     except ValueError as error:
-        raise CommandError(f"--store: {error}", Exit.USAGE) from error
+        raise _wrong(f"--store: {error}") from error
     for _, instance in found:
         app.include(instance)
     return app
