@@ -107,7 +107,7 @@ def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bo
             "  api": "  ".join(addresses),
             "  docs": f"{addresses[0]}/docs",
             "  store": str(app.path.resolve()),
-            "  types": ", ".join(sorted(app.types)),
+            "  types": ", ".join(sorted(app.types)) or "none: no function of these files is under `@app.task`",
             "  worker": "none here; run one with `milepost worker`" if no_worker else "",
             "  access": f"open, {why}: everybody on this machine may do everything",
             "  try": _example(app, addresses[0]),
