@@ -21,7 +21,7 @@ LAYERS = (
     ("dependency", "notice", "turns"),
     ("store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "service"),
+    ("start", "update", "told", "service", "wish"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 

@@ -100,6 +100,11 @@ def test_a_runner_that_the_type_does_not_have_is_refused() -> None:
         ("max_attempts", 0),
         ("max_attempts", MAX_ATTEMPTS + 1),
         ("lease_seconds", 5),
+        ("state", "running"),
+        ("parent", "x"),
+        ("run_at", 2**62),
+        ("timeout", 2**62),
+        ("keep_record", 2**62),
     ],
 )
 def test_a_field_out_of_its_bounds_is_named(field: str, value: object) -> None:

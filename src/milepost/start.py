@@ -13,7 +13,7 @@ from milepost import trigger as triggers
 from milepost.errors import Fault, Invalid, pointer
 from milepost.store.protocol import TypeInfo
 from milepost.task import TYPE_NAME, DependencyFailure, Runner, State, Task, parse_id
-from milepost.times import DAY
+from milepost.times import DAY, EARLIEST, LATEST, LONGEST_DURATION, SECOND, format_duration
 from milepost.trigger import Trigger
 
 MAX_TEXT: Final = 10_000
@@ -126,7 +126,7 @@ def draft(
         type=start.type,
         created_at=now,
         updated_at=now,
-        parent=start.parent,
+        parent=None if start.parent is None else parse_id(start.parent),
         runner=start.runner or info.runner,
         title=start.title,
         description=start.description,
@@ -224,12 +224,23 @@ def _no_name(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
     return field, is_none, f"From 1 to {MAX_NAME} characters."
 
 
-_TEXTS: Final = ("title", "description", "unique_key", "list_id", "assignee", "blocked_reason", "debug")
+def _no_time(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
+    return field, lambda s, now: not EARLIEST <= _said(getattr(s, field), now) <= LATEST, "Of the years 1 to 9999."
+
+
+def _too_lasting(field: str) -> tuple[str, Callable[[Start, int], bool], str]:
+    return field, lambda s, _: (getattr(s, field) or 0) > LONGEST_DURATION, f"At most {_LONGEST}."
+
+
+_LONGEST: Final = format_duration(LONGEST_DURATION)
+_TEXTS: Final = ("title", "description", "unique_key", "list_id", "assignee", "creator", "blocked_reason", "debug")
 
 _RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
     *map(_too_long, _TEXTS),
     *map(_no_name, ("tenant", "owner")),
-    *map(_with_nul, (*_TEXTS, "tenant", "owner", "creator")),
+    *map(_with_nul, (*_TEXTS, "tenant", "owner")),
+    *map(_no_time, ("run_at", "start_by")),
+    *map(_too_lasting, ("timeout", "keep_result", "keep_record")),
     ("unique_key", lambda s, _: s.unique_key == "", "Must not be empty."),
     ("priority", lambda s, _: abs(s.priority or 0) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way."),
     ("timeout", lambda s, _: s.timeout is not None and s.timeout <= 0, "Must be more than 0."),
@@ -245,7 +256,16 @@ _RULES: Final[tuple[tuple[str, Callable[[Start, int], bool], str], ...]] = (
     ("depends_on", lambda s, _: len(s.depends_on) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks."),
     (
         "lease_seconds",
-        lambda s, _: s.lease_seconds is not None and (s.lease_seconds <= 0 or s.runner != "external"),
+        lambda s, _: (
+            s.lease_seconds is not None
+            and not (0 < s.lease_seconds <= LONGEST_DURATION // SECOND and s.runner == "external")
+        ),
         "A positive number, for tasks with runner external only.",
     ),
+    (
+        "state",
+        lambda s, _: s.state is not None and s.runner != "external",
+        "Only a task with runner external begins in a state of its client's choice.",
+    ),
+    ("parent", lambda s, _: s.parent is not None and parse_id(s.parent) is None, "Not a task id."),
 )
