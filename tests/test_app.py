@@ -3,8 +3,10 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import anyio.from_thread
@@ -23,6 +25,7 @@ from milepost.access.principal import LOCAL, Principal
 from milepost.errors import Invalid, NotOpen, Unavailable
 from milepost.http.dialect import Operation
 from milepost.service import MANY, Service
+from milepost.start import MAX_TEXT
 from milepost.store.refusals import StoreBusy
 from milepost.task import JsonResult, State, Task
 from milepost.times import SECOND
@@ -30,6 +33,7 @@ from milepost.times import SECOND
 from .http.conftest import in_memory, served
 
 PATIENCE = 60 * SECOND
+NOBODY = "0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40"
 
 
 class Make(Protocol):
@@ -101,6 +105,38 @@ async def until_said(service: Service, task: Task, message: str) -> None:
         later = await service.wait(LOCAL, task.id, timeout=PATIENCE, version=task.version)
         assert later.version > task.version
         task = later
+
+
+# The store.
+
+
+@pytest.mark.parametrize(
+    ("store", "path"),
+    [("x.db", "x.db"), (Path("a/x.db"), "a/x.db"), ("sqlite:///x.db", "x.db"), ("sqlite:////srv/x.db", "/srv/x.db")],
+)
+def test_a_store_is_named_by_path_or_url(store: str | Path, path: str) -> None:
+    assert Milepost(store).path == Path(path)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        *("", "sqlite://", "sqlite:///", "sqlite://x.db", "sqlite:x.db", "sqlite:///x.db?mode=ro", "sqlite:///x.db#a"),
+        *("mysql://x", "postgres:x", "file:x.db", ":memory:", "x\0.db"),
+    ],
+)
+def test_what_names_no_store_is_refused(store: str) -> None:
+    with pytest.raises(ValueError, match="names no store: write a path, or sqlite:///path"):
+        Milepost(store)
+
+
+def test_what_is_no_path_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TypeError, match=r"store must be a path, .* not int"):
+        Milepost(5)  # type: ignore[arg-type]
+    monkeypatch.setenv("MILEPOST_STORE", "")
+    with pytest.raises(ValueError, match="MILEPOST_STORE is empty"):
+        Milepost()
+    assert Milepost("x.db").path == Path("x.db")
 
 
 # Beneath somebody's paths.
@@ -420,14 +456,69 @@ async def test_very_many_are_started_in_several_batches_and_a_busy_store_refuses
 
 
 @pytest.mark.parametrize(
-    ("wrong", "error"),
-    [({"type": "spin", "timeout": "soon"}, ValueError), ({"type": "spin", "colour": "red"}, TypeError)],
+    ("wrong", "error", "why"),
+    [
+        ({"type": "spin", "timeout": "soon"}, ValueError, "timeout: not a duration"),
+        ({"type": "spin", "timeout": []}, ValueError, "timeout: a duration is text such as 90s, .* not list"),
+        ({"type": "spin", "colour": "red"}, TypeError, "'colour'"),
+        ({"title": "Spin"}, TypeError, "'type'"),
+        ("spin", TypeError, "A start is a mapping .* not str"),
+    ],
 )
-async def test_what_is_no_start_at_all_starts_nothing(app: Milepost, wrong: dict[str, Any], error: type) -> None:
+async def test_what_is_no_start_at_all_starts_nothing(app: Milepost, wrong: Any, error: type, why: str) -> None:
     async with app.opened() as service:
-        with pytest.raises(error):
+        with pytest.raises(error, match=rf"starts\[1\]: .*{why}"):
             await app.start_many([{"type": "spin"}, wrong])
         assert await service.tally(LOCAL) == []
+
+
+async def test_values_of_python_are_kept_as_json_has_them(tmp_path: Path) -> None:
+    app = Milepost(tmp_path / "tasks.db")
+
+    @app.task
+    async def work(ctx: Context, *, when: datetime, sizes: dict[int, float]) -> None: ...
+
+    async with app.opened() as service:
+        parent = await app.start("work", {"when": datetime(2026, 1, 1, tzinfo=UTC), "sizes": {3: 1.5}})
+        cold = await service.cold(LOCAL, parent.id)
+        assert json.loads(cold.input or b"") == {"when": "2026-01-01T00:00:00Z", "sizes": {"3": 1.5}}
+        again = {"when": "2026-01-01T00:00:00Z", "sizes": {"3": 1.5}}
+        child = await app.start(
+            "work", MappingProxyType(again), parent=parent.id.replace("-", ""), trigger={"every": times.HOUR}
+        )
+        assert (child.parent, child.trigger) == (parent.id, trigger.Trigger(every=times.HOUR, anchor=child.run_at))
+        with pytest.raises(Invalid, match="/parent: No such task"):
+            await app.start("work", again, parent=parent.id, tenant="elsewhere")
+
+
+def test_options_of_a_type_that_there_are_not_are_named() -> None:
+    app = Milepost("x.db")
+    with pytest.raises(TypeError, match="There is no option 'retry'; there are name, retries, timeout, "):
+        app.task(retry=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"Write @app\.task\(name='export'\)"):
+        app.task("export")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="another Milepost, not module"):
+        app.include(json)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["files", "files_root"])
+def test_folders_that_are_none(name: str) -> None:
+    for folder, error in (("", ValueError), ("a\0", ValueError), (5, TypeError)):
+        with pytest.raises(error, match=f"^{name}"):
+            Milepost("x.db", **{name: folder})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name"),
+    [({"concurrency": 0}, "concurrency"), ({"concurrency": "2"}, "concurrency"), ({"grace": -1}, "grace")],
+)
+async def test_numbers_of_a_worker_that_are_none(app: Milepost, numbers: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        async with app.lifespan_with_worker(**numbers):
+            pass
+    async with app.opened():
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            app.worker(**numbers)
 
 
 async def test_many_need_an_open_application_on_its_own_event_loop(app: Milepost) -> None:
@@ -457,6 +548,32 @@ async def test_opening_once_more_does_not_resume_a_paused_type(app: Milepost) ->
         ({"keep_record": -5}, "/keep_record"),
         ({"keep_result": "7d"}, "/keep_result"),
         ({"parent": 7}, "/parent"),
+        ({"parent": "x"}, "/parent"),
+        ({"parent": NOBODY}, "/parent"),
+        ({"state": "nowhere"}, "/state"),
+        ({"state": "running"}, "/state"),
+        ({"state": State.SUCCEEDED}, "/state"),
+        ({"run_at": datetime(2026, 1, 1)}, "/run_at"),
+        ({"run_at": 2**62}, "/run_at"),
+        ({"run_at": -(2**70)}, "/run_at"),
+        ({"start_by": 2**63}, "/start_by"),
+        ({"keep_record": 2**62}, "/keep_record"),
+        ({"keep_result": 2**70}, "/keep_result"),
+        ({"runner": "external", "lease_seconds": 2**70}, "/lease_seconds"),
+        ({"title": "\ud800"}, "/title"),
+        ({"creator": "x" * (MAX_TEXT + 1)}, "/creator"),
+        ({"metadata": {"a": object()}}, "/metadata"),
+        ({"input": []}, "/input"),
+        ({"input": ""}, "/input"),
+        ({"input": {"n": {(1, 2): 3}}}, "/input"),
+        ({"input": {"n": "\ud800"}}, "/input"),
+        ({"input": {1: 2}}, "/input/1"),
+        ({"trigger": {"every": 5}}, "/trigger"),
+        ({"blocked_reason": "tea"}, "/blocked_reason"),
+        ({"idempotency_key": 5}, "/idempotency_key"),
+        ({"idempotency_key": ""}, "/idempotency_key"),
+        ({"idempotency_key": "\x01"}, "/idempotency_key"),
+        ({"idempotency_key": "x" * 256}, "/idempotency_key"),
     ],
 )
 async def test_a_start_from_python_is_refused_by_name_for_what_no_record_can_keep(
@@ -465,13 +582,16 @@ async def test_a_start_from_python_is_refused_by_name_for_what_no_record_can_kee
     app = Milepost(tmp_path / "tasks.db")
 
     @app.task
-    async def work(ctx: Context) -> None:
-        await ctx.start("work", **given)
+    async def work(ctx: Context, *, n: Any = None) -> None: ...
 
     async with app.opened():
         with pytest.raises(Invalid) as refused:
             await app.start("work", **given)
-        assert [fault.pointer for fault in refused.value.faults] == [pointer]
+        assert pointer in [fault.pointer for fault in refused.value.faults]
+        outcomes = await app.start_many([{"type": "work", **given}, {"type": "work"}])
+        assert isinstance(outcomes[0], Invalid)
+        assert outcomes[0].faults == refused.value.faults
+        assert isinstance(outcomes[1], Task)
         task = await app.start("work", trigger=trigger.Trigger(every=times.HOUR), metadata={"a": [1]})
         assert task.metadata == {"a": [1]}
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "service", "children", "intake"),
+    ("start", "update", "told", "results", "service", "wish", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 

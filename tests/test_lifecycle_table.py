@@ -1,17 +1,20 @@
 """Every change from every standing that a task can come to: what the table allows happens, and no promise is broken."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from milepost import lifecycle
 from milepost.lifecycle import LEGAL, MAX_LOSSES, IllegalChange, Step, as_of
-from milepost.task import TERMINAL, State
+from milepost.task import TERMINAL, State, Task
 from milepost.times import DAY, HOUR, MINUTE
-from tests.drafts import T, queued
+from tests.drafts import BROKEN, DAILY, T, queued, running
 from tests.moves import BEGINNINGS, CHANGES, Move, attempt, changed, legal, made, standing, untimely
+
+FAILED = lifecycle.fail(running(), now=T, failure=BROKEN).task
+BETWEEN_RUNS = lifecycle.fail(running(trigger=DAILY, run_at=T), now=T, failure=BROKEN).task
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,25 @@ def test_what_is_not_legal_is_refused_in_words() -> None:
     with pytest.raises(IllegalChange, match=r"^A task that is queued can't fail dependency\.$") as refused:
         lifecycle.fail_dependency(queued(), now=T, reason="Task a failed.")
     assert (refused.value.change, refused.value.state) == ("fail_dependency", State.QUEUED)
+
+
+@pytest.mark.parametrize(
+    ("change", "task", "why"),
+    [
+        (lifecycle.pause, queued(blocked_by=("a",)), "it waits already, without a slot. Pause what it waits for"),
+        (lifecycle.resume, queued(blocked_by=("a",)), "blocked, and not paused: it goes on when what it waits for"),
+        (lifecycle.pause, FAILED, "as failed: there is nothing to pause.$"),
+        (lifecycle.resume, FAILED, "as failed: there is nothing to resume. A retry lets it begin again.$"),
+        (lifecycle.cancel, FAILED, "as failed: there is nothing to cancel.$"),
+        (lifecycle.pause, BETWEEN_RUNS, "there is nothing to pause. It will run again: a cancel ends that"),
+        (lifecycle.retry, queued(), "Only a failed or cancelled task can be retried; this one is queued.$"),
+    ],
+)
+def test_what_clients_ask_for_is_refused_with_what_they_can_do(
+    change: Callable[..., Step], task: Task, why: str
+) -> None:
+    with pytest.raises(IllegalChange, match=why):
+        change(task, now=T)
 
 
 def test_every_line_of_the_table_happens_and_no_other(moves: Sequence[Move]) -> None:

@@ -108,6 +108,10 @@ def test_of_a_task_that_takes_deliveries_arguments_may_lack_and_none_may_be_wron
         ("max_attempts", MAX_ATTEMPTS + 1),
         ("lease_seconds", 5),
         ("state", State.RUNNING),
+        ("parent", "x"),
+        ("run_at", 2**62),
+        ("timeout", 2**62),
+        ("keep_record", 2**62),
     ],
 )
 def test_a_field_out_of_its_bounds_is_named(field: str, value: object) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints, overload
-
-import msgspec
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from milepost import times
 from milepost.access.principal import LOCAL
@@ -32,6 +31,7 @@ from milepost.start import Start
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import Task
 from milepost.times import Clock
+from milepost.wish import checked, wish
 
 if TYPE_CHECKING:
     from milepost.http.app import HttpApp
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_STORE = "milepost.db"
+
+OPTIONS: Final = tuple(signature(TaskType).parameters)[1:]
+"""What `task` takes beside the function."""
 
 NOT_OPEN = (
     "Milepost is not open, because its lifespan does not run. Give it to the application that is served: "
@@ -53,7 +56,7 @@ class Milepost:
 
     `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
-    callers may name paths, by default the current one.
+    callers may name paths, by default the current one. Raises ValueError for what is no path, or no store.
     """
 
     def __init__(
@@ -64,10 +67,12 @@ class Milepost:
         files_root: Path | str | None = None,
         clock: Clock = times.now,
     ) -> None:
-        self.path = _path(store if store is not None else os.environ.get("MILEPOST_STORE", DEFAULT_STORE))
+        self.path = _default_path() if store is None else _path(store)
         self.types: dict[str, TaskType] = {}
-        self._files_folder = Path(files) if files else self.path.with_name(self.path.name + ".files")
-        self._files_root = Path(files_root or os.environ.get("MILEPOST_FILES_ROOT", "."))
+        beside = self.path.with_name(f"{self.path.name}.files")
+        self._files_folder = beside if files is None else _folder("files", files)
+        root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
+        self._files_root = _folder("files_root", root)
         self._clock = clock
         self._service: Service | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,8 +106,12 @@ class Milepost:
         `retries`: tries after the first that failed, `backoff` to `backoff_max` apart. `timeout`: of one try.
         `runner`: `loop` (default for async functions), `thread` (for plain ones) or `process`. `concurrency`: how many
         of its tasks run at once, over all workers. `priority`: higher first. `keep_result`, `keep_record`: retention.
-        Raises ValueError for an option, name or signature that does not work.
+        Raises ValueError for an option, name or signature that does not work, TypeError for an option that is none.
         """
+        if unknown := options.keys() - OPTIONS:
+            raise TypeError(f"There is no option {min(unknown)!r}; there are {', '.join(OPTIONS)}.")
+        if isinstance(function, str):
+            raise TypeError(f"Write @app.task(name={function!r}): what is given without a name is the function.")
 
         def register(function: F) -> F:
             self._add(TaskType(function, **options))
@@ -112,6 +121,8 @@ class Milepost:
 
     def include(self, other: "Milepost") -> None:
         """Take over the task types of another instance. ValueError where a name is taken."""
+        if not isinstance(other, Milepost):
+            raise TypeError(f"What is included is another Milepost, not {type(other).__name__}.")
         for task_type in other.types.values():
             self._add(task_type)
 
@@ -168,8 +179,9 @@ class Milepost:
 
         Of all processes of a host that serve these types from this store one runs it, and another takes over when that
         one ends. `concurrency`: how many tasks it runs at once. `grace`: seconds that they have, at the end, to end
-        themselves or reach a checkpoint.
+        themselves or reach a checkpoint. Raises ValueError for numbers that are none.
         """
+        _check_numbers(concurrency, grace)
         async with self.lifespan(web):
             self._host_worker = HostWorker(
                 self._worker_lock(),
@@ -203,7 +215,8 @@ class Milepost:
         return web
 
     def worker(self, *, concurrency: int = DEFAULT_CONCURRENCY, grace: float = DEFAULT_GRACE) -> Worker:
-        """A worker for these types; `grace` in seconds. Only while open."""
+        """A worker for these types; `grace` in seconds. Only while open. Raises ValueError for what is no number."""
+        _check_numbers(concurrency, grace)
         return self._make_worker(Slots(concurrency), grace=grace, loops=self._loops())
 
     @contextlib.asynccontextmanager
@@ -241,13 +254,13 @@ class Milepost:
             clock=self._clock,
         )
 
-    async def _start_child(self, parent: Task, wish: ChildStart) -> Task:
+    async def _start_child(self, parent: Task, asked: ChildStart) -> Task:
         """See `milepost.engine.relatives.StartChild`."""
         try:
-            start = _checked(Start(type=wish.type, input=wish.input, **wish.options))
+            start = checked(Start(type=asked.type, input=asked.input, **asked.options))
         except TypeError as error:  # an option that there is not
             raise Invalid(Fault(f"{error}.")) from None
-        return await start_child(self.service, parent, start, wish.key)
+        return await start_child(self.service, parent, start, asked.key)
 
     def _worker_lock(self) -> Path:
         """A file beside the store, for these types: another application on the same store may bring others."""
@@ -279,13 +292,13 @@ class Milepost:
         """Start a task; it is durable when this returns. Only while open, and on the event loop that it was opened on.
 
         `timeout` is of each try. `options` are the other fields of `milepost.start.Start`: title, run_at (µs),
-        priority, depends_on … Raises ValueError for a timeout that is none, milepost.errors.Invalid and its kin,
-        NotOpen, and RuntimeError on another event loop.
+        priority, depends_on … Raises TypeError for one that there is not, ValueError for a timeout that is none,
+        milepost.errors.Invalid, naming the argument, and its kin, NotOpen, and RuntimeError on another event loop.
         """
         service = self._service_here()
         options |= {"owner": owner, "tenant": tenant, "timeout": timeout, "idempotency_key": idempotency_key}
-        wish = _wish({"type": type, "input": input or {}, **options})
-        created = await service.start(LOCAL, wish.start, origin="python", idempotency_key=wish.idempotency_key)
+        asked = wish({"type": type, "input": {} if input is None else input, **options})
+        created = await service.start(LOCAL, asked.start, origin="python", idempotency_key=asked.idempotency_key)
         return created.task
 
     async def start_many(self, starts: Iterable[Mapping[str, Any]]) -> list[Task | ServiceError]:
@@ -293,20 +306,25 @@ class Milepost:
 
         Each has its outcome, in their order: the task, or the error why it is refused, which keeps no other from being
         started. All are durable when this returns. Raises as `start` does for what no start could be, before any is
-        made: ValueError for a timeout that is none, TypeError for a name that there is not.
+        made: ValueError for a timeout that is none, TypeError for a name that there is not; they say which one it is.
         """
         service = self._service_here()
-        wishes = [_wish(start) for start in starts]
-        outcomes: list[Created | ServiceError] = []
+        wishes = [_wish_of_many(number, start) for number, start in enumerate(starts)]
+        outcomes: list[Task | ServiceError] = []
         for first in range(0, len(wishes), MANY):
             some = wishes[first : first + MANY]
-            try:
-                outcomes += await service.start_many(LOCAL, some, origin="python")
-            except StoreFull:
-                outcomes += [Unavailable("The store has no room left; nothing was changed.")] * len(some)
-            except StoreBusy:
-                outcomes += [Unavailable("The store is busy; nothing was changed.")] * len(some)
-        return [outcome.task if isinstance(outcome, Created) else outcome for outcome in outcomes]
+            made = iter(await self._start_some(service, [one for one in some if isinstance(one, Wish)]))
+            outcomes += [next(made) if isinstance(one, Wish) else one for one in some]
+        return outcomes
+
+    async def _start_some(self, service: Service, wishes: Sequence[Wish]) -> list[Task | ServiceError]:
+        try:
+            made = await service.start_many(LOCAL, wishes, origin="python")
+        except StoreFull:
+            return [Unavailable("The store has no room left; nothing was changed.")] * len(wishes)
+        except StoreBusy:
+            return [Unavailable("The store is busy; nothing was changed.")] * len(wishes)
+        return [outcome.task if isinstance(outcome, Created) else outcome for outcome in made]
 
     async def deliver(
         self,
@@ -345,36 +363,50 @@ class Milepost:
         return service
 
 
-def _wish(start: Mapping[str, Any]) -> Wish:
-    """A start as somebody wrote it in Python. Raises ValueError, TypeError, and Invalid for a value of a wrong type."""
-    given = dict(start)
-    key = given.pop("idempotency_key", None)
-    timeout = given.pop("timeout", None)
-    return Wish(_checked(Start(**given, timeout=None if timeout is None else times.parse_duration(timeout))), key)
+def _wish_of_many(number: int, start: Mapping[str, Any]) -> Wish | Invalid:
+    """One start of many. What no start could be is raised, saying which it is."""
+    try:
+        return wish(start)
+    except Invalid as error:
+        return error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"starts[{number}]: {error}") from None
 
 
-def _checked(start: Start) -> Start:
-    """The start, with its values of the types that a record can keep. Raises Invalid, naming the field."""
-    kept: dict[str, Any] = {}
-    for name, kind in _KINDS.items():
-        value = getattr(start, name)
-        if value is getattr(_UNSAID, name):
-            continue  # as most are; to check them all costs a fifth of a start
-        try:
-            kept[name] = msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            raise Invalid(Fault(f"{str(error).split(' - at ')[0]}.", f"/{name}")) from None
-    return replace(start, **kept)
+def _check_numbers(concurrency: object, grace: object) -> None:
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise ValueError(f"concurrency must be a whole number from 1, not {concurrency!r:.60}.")
+    if not isinstance(grace, int | float) or not grace >= 0:
+        raise ValueError(f"grace must be a number of seconds, not {grace!r:.60}.")
 
 
-_UNSAID: Final = Start(type="")
-_KINDS: Final = {name: kind for name, kind in get_type_hints(Start).items() if name != "input"}
+def _default_path() -> Path:
+    store = os.environ.get("MILEPOST_STORE", DEFAULT_STORE)
+    if not store:
+        raise ValueError("MILEPOST_STORE is empty: let it have the path of a store, or unset it.")
+    return _path(store)
+
+
+def _folder(name: str, folder: str | Path) -> Path:
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"{name} must be the path of a folder, not {type(folder).__name__}.")
+    if not str(folder) or "\0" in str(folder):
+        raise ValueError(f"{name}: {folder!r:.80} is no path; the current folder is '.'.")
+    return Path(folder)
 
 
 def _path(store: str | Path) -> Path:
-    if isinstance(store, str) and "://" in store:
-        scheme, _, path = store.partition("://")
-        if scheme != "sqlite" or not path.strip("/"):
-            raise ValueError(f"{store!r} names no store: write a path, or sqlite:///path.")
-        return Path(path.removeprefix("/") if not path.startswith("//") else path[1:])
-    return Path(store)
+    """Where a store is. Raises ValueError for what is no path, and TypeError for what is no text either."""
+    if not isinstance(store, str | Path):
+        raise TypeError(f"store must be a path, or text such as sqlite:///path, not {type(store).__name__}.")
+    text = str(store)
+    is_url = isinstance(store, str) and _NO_PATH.match(store) is not None
+    path = text.removeprefix("sqlite:///") if is_url else text
+    # What a URL may end with, other programs would heed: it is not to become a part of the name.
+    if not path or "\0" in path or (is_url and (path == text or set(path) & set("?#"))):
+        raise ValueError(f"{text!r:.80} names no store: write a path, or sqlite:///path.")
+    return Path(path)
+
+
+_NO_PATH: Final = re.compile(r"\w+://|(sqlite|file|postgres|postgresql):|:memory:$")
+"""What is meant to be something else than a path, and would be a file of an odd name."""

@@ -167,6 +167,10 @@ class Service:
             if known is None:
                 raise
             return _done([known])
+        if task.parent is not None and wish.parent is None:
+            (parent,) = await self.store.get([task.parent], principal.scope(), now=now)
+            if parent is None or parent.tenant != tenant:
+                raise Invalid(Fault("No such task.", "/parent"))
         return Creation(
             task,
             msgspec.json.encode(start.input),

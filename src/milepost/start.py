@@ -13,7 +13,7 @@ from milepost import trigger as triggers
 from milepost.errors import Fault, Invalid, pointer
 from milepost.store.protocol import TypeInfo
 from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
-from milepost.times import DAY
+from milepost.times import DAY, EARLIEST, LATEST, LONGEST_DURATION, SECOND, format_duration
 from milepost.trigger import Trigger
 
 MAX_TEXT: Final = 10_000
@@ -129,7 +129,7 @@ def draft(
         type=start.type,
         created_at=now,
         updated_at=now,
-        parent=start.parent,
+        parent=None if start.parent is None else parse_id(start.parent),
         runner=start.runner or info.runner,
         title=start.title,
         description=start.description,
@@ -231,29 +231,28 @@ _WITH_NUL: Final[_Rule] = (lambda text, *_: "\x00" in text, NUL)
 _EMPTY: Final[_Rule] = (lambda text, *_: text == "", "Must not be empty.")
 _NEGATIVE: Final[_Rule] = (lambda number, *_: number < 0, "Must not be negative.")
 
+_TOO_LASTING: Final[_Rule] = (lambda span, *_: span > LONGEST_DURATION, f"At most {format_duration(LONGEST_DURATION)}.")
+_NO_TIME: Final[_Rule] = (lambda time, *_: not EARLIEST <= time <= LATEST, "Of the years 1 to 9999.")
+_FOR_CLIENTS: Final = "For tasks with runner external only: where any other stands, the engine says."
+
 _RULES: Final[Mapping[str, Sequence[_Rule]]] = {
     **dict.fromkeys(("title", "description"), (_TOO_LONG, _WITH_NUL)),
     "unique_key": (_TOO_LONG, _WITH_NUL, _EMPTY),
-    **dict.fromkeys(("list_id", "assignee", "blocked_reason", "debug"), (_TOO_LONG, _WITH_NUL)),
+    **dict.fromkeys(("list_id", "assignee", "creator", "blocked_reason", "debug"), (_TOO_LONG, _WITH_NUL)),
     **dict.fromkeys(("tenant", "owner"), (_NO_NAME, _WITH_NUL)),
-    "creator": (_WITH_NUL,),
+    "parent": [(lambda said, *_: parse_id(said) is None, "Not a task id.")],
     "priority": [(lambda number, *_: abs(number) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way.")],
-    "timeout": [(lambda timeout, *_: timeout <= 0, "Must be more than 0.")],
-    "keep_result": (_NEGATIVE,),
-    "keep_record": (_NEGATIVE,),
-    "start_by": [(lambda start_by, _, now: start_by <= now, "Must lie ahead.")],
+    "run_at": (_NO_TIME,),
+    "timeout": (_TOO_LASTING, (lambda timeout, *_: timeout <= 0, "Must be more than 0.")),
+    **dict.fromkeys(("keep_result", "keep_record"), (_TOO_LASTING, _NEGATIVE)),
+    "start_by": (_NO_TIME, (lambda start_by, _, now: start_by <= now, "Must lie ahead.")),
     "max_attempts": [(lambda number, *_: not 1 <= number <= MAX_ATTEMPTS, f"From 1 to {MAX_ATTEMPTS}.")],
     "metadata": [(lambda metadata, *_: is_too_large(metadata), TOO_LARGE)],
     "depends_on": [(lambda ids, *_: len(ids) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks.")],
-    "state": [
-        (
-            lambda _, start, __: start.runner != "external",
-            "For tasks with runner external only: where any other stands, the engine says.",
-        )
-    ],
+    "state": [(lambda _, start, __: start.runner != "external", _FOR_CLIENTS)],
     "lease_seconds": [
         (
-            lambda seconds, start, _: seconds <= 0 or start.runner != "external",
+            lambda seconds, start, _: start.runner != "external" or not 0 < seconds <= LONGEST_DURATION // SECOND,
             "A positive number, for tasks with runner external only.",
         )
     ],

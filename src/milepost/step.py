@@ -55,8 +55,31 @@ class IllegalChange(Exception):
     def __init__(self, change: str, task: Task, why: str = "") -> None:
         self.change = change
         self.state = task.state
-        self.why = why or f"A task that is {task.state} can't {change.replace('_', ' ')}."
+        self.why = why or _why(change, task)
         super().__init__(self.why)
+
+
+def _why(change: str, task: Task) -> str:
+    """Why not, and for what callers ask what they can do instead."""
+    state = task.state
+    if change == "retry":
+        return f"Only a failed or cancelled task can be retried; this one is {state}."
+    if state is _S.BLOCKED and change in _OF_BLOCKED:
+        return _OF_BLOCKED[change]
+    if state in TERMINAL and change in ("pause", "resume", "cancel"):
+        more = ""
+        if task.next_run_at is not None:
+            more = " It will run again: a cancel ends that, and its type can be paused."
+        elif change == "resume" and state is not _S.SUCCEEDED:
+            more = " A retry lets it begin again."
+        return f"The task has ended, as {state}: there is nothing to {change}.{more}"
+    return f"A task that is {state} can't {change.replace('_', ' ')}."
+
+
+_OF_BLOCKED: Final = {
+    "pause": "The task is blocked: it waits already, without a slot. Pause what it waits for, or cancel it.",
+    "resume": "The task is blocked, and not paused: it goes on when what it waits for has ended, or a client frees it.",
+}
 
 
 class Step(NamedTuple):

@@ -25,8 +25,9 @@ Clock = Callable[[], int]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
-_EARLIEST = (datetime.min - _NAIVE_EPOCH) // timedelta.resolution
-_LATEST = (datetime.max - _NAIVE_EPOCH) // timedelta.resolution
+EARLIEST = (datetime.min - _NAIVE_EPOCH) // timedelta.resolution
+LATEST = (datetime.max - _NAIVE_EPOCH) // timedelta.resolution
+"""The first and the last time that can be written as a date: of the years 1 to 9999."""
 
 _DATE_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]"
@@ -112,7 +113,7 @@ def from_rfc3339(text: str) -> int:
     if second == "60" and us % DAY != 0:
         raise ValueError(f"a leap second can only be the last one of a day in UTC: {text!r:.60}")
     us += int(f"{fraction:0<6.6}")
-    if not _EARLIEST <= us <= _LATEST:
+    if not EARLIEST <= us <= LATEST:
         raise ValueError(f"outside the years 1 to 9999 in UTC: {text!r:.60}")
     return us
 
@@ -140,6 +141,8 @@ def parse_duration(text_or_seconds: str | int | float) -> int:
 
 def _from_seconds(seconds: int | float) -> int:
     longest = LONGEST_DURATION // SECOND
+    if not isinstance(seconds, int | float):
+        raise ValueError(f"a duration is text such as 90s, or a number of seconds, not {type(seconds).__name__}")
     # bool is an int to Python, but `true` is not a duration. NaN fails every comparison.
     if isinstance(seconds, bool) or not 0 <= seconds <= longest:
         raise ValueError(f"a duration in seconds must be a number from 0 to {longest}, not {seconds!r:.60}")

@@ -16,12 +16,13 @@ class Canned(NamedTuple):
 
 
 class Foreign(ThreadingHTTPServer):
-    """`requests` are the method, path and headers of all that were asked for."""
+    """`requests` are the method, path and headers of all that were asked for. Answers `once` an event has come."""
 
     daemon_threads = True
 
-    def __init__(self, *answers: Canned) -> None:
+    def __init__(self, *answers: Canned, once: threading.Event | None = None) -> None:
         self.answers = list(answers)
+        self.once = once
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -35,6 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
         answers = self.server.answers
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         self.rfile.read(int(self.headers.get("content-length", 0)))
+        assert self.server.once is None or self.server.once.wait(60)
         self.send_response(answer.status)
         self.send_header("content-type", answer.media_type)
         self.send_header("content-length", str(len(answer.body)))
@@ -48,9 +50,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(*answers: Canned) -> Iterator[Foreign]:
+def serving(*answers: Canned, once: threading.Event | None = None) -> Iterator[Foreign]:
     """Such a server, while it runs."""
-    server = Foreign(*answers)
+    server = Foreign(*answers, once=once)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

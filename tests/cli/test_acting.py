@@ -52,6 +52,14 @@ def test_without_a_server_it_is_said_once(command: Command) -> None:
     assert outcome.err.count("\n") == 1
 
 
+def test_a_blocked_task_waits_already(milepost: Command, server: Server) -> None:
+    blocked = server.start("echo", {"depends_on": [later(server)]})
+    outcome = milepost("pause", blocked)
+    told = "The task is blocked: it waits already, without a slot. Pause what it waits for, or cancel it."
+    assert outcome == (Exit.FAILED, "", f"milepost: {told}\n")
+    assert milepost("cancel", blocked).code == 0
+
+
 def test_what_the_state_does_not_allow(milepost: Command, server: Server) -> None:
     task_id = server.start("echo")
     server.wait(task_id)

@@ -87,6 +87,22 @@ def test_a_wrong_value_names_its_option(arguments: list[str], command: Command) 
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "x.py", "--files", ""],
+        ["worker", "x.py", "--files-root", ""],
+        ["result", "x", "-o", ""],
+        ["serve", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(arguments: list[str], command: Command) -> None:
+    outcome = command(*arguments)
+    assert outcome.code == Exit.USAGE
+    assert "an empty path; write . for the current folder." in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
 def test_options_come_from_variables_too(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILEPOST_URL", "nonsense")
     assert "'nonsense' is not a URL" in command("list").err

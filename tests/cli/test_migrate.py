@@ -1,12 +1,18 @@
 import contextlib
+import os
+import socket
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
-from milepost.cli.exits import Exit
+from milepost.cli.exits import CommandError, Exit
+from milepost.cli.storing import _explained
 from milepost.store.sqlite.migrate import migrations
 from tests.cli.conftest import Command
+from tests.cli.processes import JOBS
 
 NEWEST = len(migrations())
 
@@ -43,7 +49,51 @@ def test_stores_that_are_none(command: Command, tmp_path: Path) -> None:
     assert command("migrate", "--store", tmp_path / "no" / "x.db", "--create").code == Exit.FAILED
 
 
+def no_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """What is there, but no file, and what it is."""
+    yield Path("/dev/null"), "a device"
+    yield folder, "a folder"
+    os.mkfifo(folder / "pipe")
+    yield folder / "pipe", "a pipe"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(folder / "socket"))
+        yield folder / "socket", "a socket"
+
+
 def test_what_no_database_can_be_in_is_told_in_one_line(command: Command, tmp_path: Path) -> None:
-    outcome = command("migrate", "--store", str(tmp_path))
-    assert outcome.code == Exit.FAILED
-    assert outcome.err == f"milepost: --store: {tmp_path} can't be opened (it is no file that a database can be in).\n"
+    for path, kind in no_files(tmp_path):
+        why = f"it is {kind}, and not a file that a database can be in"
+        told = f"milepost: --store: {path} can't be opened ({why}).\n"
+        for words in (["migrate"], ["worker", JOBS], ["serve", JOBS, "--port", "0"]):
+            assert command(*words, "--store", path) == (Exit.FAILED, "", told)
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "socket"}
+
+
+def test_a_name_that_no_file_can_have(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    told = f"milepost: --store: {path} can't be opened (File name too long).\n"
+    assert command("worker", JOBS, "--store", path) == command("migrate", "--store", path) == (Exit.FAILED, "", told)
+
+
+def test_an_empty_name_is_not_the_default_one(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = "milepost: --store: '' names no store: write a path, or sqlite:///path.\n"
+    for words in (["migrate", "--create"], ["worker", JOBS], ["serve", JOBS, "--port", "0"]):
+        assert command(*words, "--store", "") == (Exit.USAGE, "", told)
+    monkeypatch.setenv("MILEPOST_STORE", "")
+    outcome = command("migrate", "--create")
+    assert (outcome.code, outcome.err.startswith("milepost: --store: MILEPOST_STORE is empty")) == (Exit.USAGE, True)
+    monkeypatch.setenv("MILEPOST_STORE", "/dev/null")
+    assert command("migrate").err.startswith("milepost: --store: /dev/null can't be opened (it is a device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CommandError) as caught, _explained(tmp_path / "x.db"):
+        raise apsw.IOError("disk I/O error")
+    assert (caught.value.code, str(caught.value)) == (
+        Exit.FAILED,
+        f"--store: {tmp_path}/x.db can't be opened (disk I/O error).",
+    )

@@ -1,4 +1,5 @@
 import socket
+import threading
 from typing import Any
 
 import httpx2
@@ -141,6 +142,22 @@ def test_a_stream_is_not_repeated(server: Server) -> None:
         with pytest.raises(httpx2.TransportError), remote.stream("/v1/types"):
             pass
         assert proxy.connections == 1
+
+
+def test_who_waits_is_told_what_for() -> None:
+    told = threading.Event()
+    notes: list[str] = []
+
+    def hear(text: str) -> None:
+        notes.append(text)
+        told.set()
+
+    with serving(FINE, once=told) as server, Remote(server.url, slow=0.01, on_slow=hear) as remote:
+        assert remote.get("/v1/x", dict[str, bool]) == {"fine": True}
+        told.clear()
+        with remote.stream("/v1/x") as response:
+            assert response.read() == FINE.body
+    assert notes == [f"Waiting for an answer from {server.url} …"] * 2
 
 
 def test_a_stream_can_be_refused(server: Server) -> None:

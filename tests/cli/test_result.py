@@ -14,6 +14,7 @@ from tests.cli.foreign import Canned, serving
 from tests.cli.jobs import content
 from tests.cli.processes import Server
 from tests.cli.proxy import Proxy
+from tests.cli.test_remote import free_port
 
 SIZE = 3_000_000
 
@@ -117,6 +118,50 @@ def test_nothing_is_left_of_a_download_that_is_given_up(server: Server, blob: st
             save(download, tmp_path / "a.bin")
     assert caught.value.code is Exit.UNREACHABLE
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_there_is_told_as_soon_as_by_any_other_command() -> None:
+    pauses: list[float] = []
+    said: list[None] = []
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    with Remote(f"http://127.0.0.1:{free_port()}") as remote:
+        download = Download(remote, "x", sleep=sleep, clock=lambda: clock[0], on_broken=lambda: said.append(None))
+        with pytest.raises(CommandError) as caught:
+            list(download.pieces())
+    assert caught.value.code is Exit.UNREACHABLE
+    assert str(caught.value).startswith(f"No Milepost server answers at {remote.url} (Connection refused). ")
+    assert (pauses, said) == ([0.25, 0.5, 1.0], [])
+
+
+def test_a_connection_that_broke_is_spoken_of_once_a_break(server: Server, blob: str, tmp_path: Path) -> None:
+    said: list[None] = []
+    with Proxy(server.port, cuts=(900_000, 0, 0, 900_000)) as proxy, Remote(proxy.url) as remote:
+        download = Download(remote, blob, sleep=lambda _: None, on_broken=lambda: said.append(None))
+        save(download, tmp_path / "a.bin")
+        assert proxy.connections == 5
+    assert len(said) == 2
+
+
+def test_a_person_hears_of_a_broken_connection(server: Server, blob: str, command: Command) -> None:
+    with Proxy(server.port, cuts=(900_000,)) as proxy:
+        outcome = command("result", blob, "-o", "/dev/null", "--url", proxy.url)
+    assert outcome == (0, "", "The connection broke; trying again.\nSaved /dev/null\n")
+
+
+def test_a_server_that_can_not_for_a_while_is_asked_again(tmp_path: Path) -> None:
+    busy = Canned(503, b'{"title": "Later", "detail": "The store is busy."}', "application/problem+json")
+    with serving(busy, Canned(502), Canned(200, b"abc", "text/plain")) as server, Remote(server.url) as remote:
+        save(quick(remote, "x"), tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    clock = count(0, 100)
+    with serving(busy) as server, Remote(server.url) as remote, pytest.raises(CommandError) as caught:
+        list(Download(remote, "x", sleep=lambda _: None, clock=lambda: float(next(clock))).pieces())
+    assert (caught.value.code, str(caught.value)) == (Exit.UNREACHABLE, "The store is busy.")
 
 
 def test_in_a_pipe_the_bytes_are_as_they_are(server: Server, blob: str, tmp_path: Path) -> None:

@@ -69,6 +69,17 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
     assert sorted(events) == ["Stopping; Ctrl-C ends it at once", "The worker has started"]
 
 
+def test_it_says_that_there_is_nothing_to_start(tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text("from milepost import Milepost\napp = Milepost()\n")
+    process = spawn("serve", tmp_path / "bare.py", "--port", "0", "--no-worker", "--store", tmp_path / "x.db")
+    try:
+        line = wait_for_line(process.stdout, "  types")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    assert line.split(maxsplit=1)[1] == "none: no function of these files is under `@app.task`"
+
+
 def test_both_families_answer(server: Server) -> None:
     for host in ("127.0.0.1", "[::1]", "localhost"):
         with Remote(f"http://{host}:{server.port}") as remote:

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.sources import load
+from milepost.cli.sources import LONGEST_WAY, load
 from tests.cli.processes import JOBS
 
 HELLO = """
@@ -23,9 +24,11 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def complaint(*files: Path, store: str | None = None, files_root: Path | None = None) -> str:
+def complaint(
+    *files: Path, store: str | None = None, files_root: Path | None = None, files_folder: Path | None = None
+) -> str:
     with pytest.raises(CommandError) as caught:
-        load(files, store=store, files_root=files_root)
+        load(files, store=store, files_root=files_root, files_folder=files_folder)
     assert caught.value.code is Exit.USAGE
     return str(caught.value)
 
@@ -49,7 +52,13 @@ def test_an_instance_that_two_files_share_counts_once(tmp_path: Path) -> None:
         ("x = 1", "{file}: no Milepost in it. It needs `app = Milepost()`, and tasks under `@app.task`."),
         ("a = 1\ndef f(:\n    pass", "{file}, line 2: invalid syntax: def f(:"),
         ("a = 1\nb = a / 0", "{file}, line 2: ZeroDivisionError: division by zero"),
-        ("def f():\n    raise KeyError('x')\n\nf()", "{file}, line 2: KeyError: 'x'"),
+        (
+            "def f():\n    raise KeyError('x')\n\nf()",
+            "{file}, line 2: KeyError: 'x'\n  {file}, line 4: f()\n  {file}, line 2, in f: raise KeyError('x')",
+        ),
+        ("", "{file}: no Milepost in it. It needs `app = Milepost()`, and tasks under `@app.task`."),
+        ("raise ValueError", "{file}, line 1: ValueError"),
+        ("import json\njson.loads('{')", "{file}, line 2: JSONDecodeError: Expecting property name {json}"),
         ("raise SystemExit('stop')", "{file}, line 1: SystemExit: stop"),
         (
             "open('/no/such/thing')",
@@ -62,6 +71,7 @@ def test_an_instance_that_two_files_share_counts_once(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_of_no_use(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, "bad.py", text)
+    message = message.replace("{json}", "enclosed in double quotes: line 1 column 2 (char 1)")
     assert complaint(path) == message.replace("{file}", str(path))
 
 
@@ -73,9 +83,45 @@ def test_a_file_that_imports_a_broken_one(tmp_path: Path) -> None:
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert complaint(tmp_path / "no.py") == f"{tmp_path}/no.py: no such file."
-    assert (
-        complaint(write(tmp_path, "text.txt", ""))
-        == f"{tmp_path}/text.txt: ImportError: {tmp_path}/text.txt is not a Python file."
+    path = write(tmp_path, "text.txt", "")
+    assert complaint(path) == f"{path} is not a Python file: that is one whose name ends with .py."
+    os.mkfifo(tmp_path / "pipe.py")
+    assert complaint(tmp_path / "pipe.py").startswith(f"{tmp_path}/pipe.py is not a Python file")
+    assert complaint(tmp_path) == f"{tmp_path} is a folder; name the Python files in it that have task types."
+
+
+def test_a_module_that_is_named_as_for_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "tasks.py").touch()
+    for name in ("shop.tasks:app", "shop.tasks", "shop/tasks", "shop/tasks.py:app"):
+        assert complaint(Path(name)) == f"{name}: no such file. Is it shop/tasks.py?"
+
+
+def test_an_error_far_from_the_file_comes_with_the_way_there(tmp_path: Path) -> None:
+    settings = write(tmp_path, "broken_settings.py", "def read():\n    return {}['url']\n\nurl = read()")
+    path = write(tmp_path, "far.py", "import json\nimport broken_settings")
+    assert complaint(path).splitlines() == [
+        f"{settings}, line 2: KeyError: 'url'",
+        f"  {path}, line 2: import broken_settings",
+        f"  {settings}, line 4: url = read()",
+        f"  {settings}, line 2, in read: return {{}}['url']",
+    ]
+
+
+def test_the_way_is_not_shown_for_ever(tmp_path: Path) -> None:
+    path = write(tmp_path, "deep.py", "def f(n):\n    f(n + 1)\n\nf(0)")
+    lines = complaint(path).splitlines()
+    assert lines[0].startswith(f"{path}, line 2: RecursionError: ")
+    assert len(lines) == 1 + LONGEST_WAY
+
+
+def test_a_file_may_have_two_instances(tmp_path: Path) -> None:
+    text = HELLO.format(name="one") + HELLO.format(name="two").replace("app", "other")
+    assert list(load([write(tmp_path, "both.py", text)], store=None).types) == ["one", "two"]
+    text = text.replace("other = Milepost()", "other = Milepost('other.db')")
+    assert complaint(write(tmp_path, "apart.py", text)) == (
+        "The files name several stores (milepost.db, other.db); say which with --store."
     )
 
 
@@ -98,4 +144,8 @@ def test_the_store_is_the_one_that_the_files_name(tmp_path: Path) -> None:
 
 def test_folders_and_stores_that_are_none(tmp_path: Path) -> None:
     assert complaint(JOBS, files_root=tmp_path / "no") == f"--files-root: {tmp_path}/no is not a folder."
-    assert complaint(JOBS, store="mysql://x").startswith("--store: 'mysql://x' names no store")
+    (tmp_path / "file").touch()
+    assert complaint(JOBS, files_folder=tmp_path / "file") == f"--files: {tmp_path}/file is not a folder."
+    assert load([JOBS], store=str(tmp_path / "x.db"), files_folder=tmp_path / "new").types
+    for store in ("mysql://x", ""):
+        assert complaint(JOBS, store=store).startswith(f"--store: {store!r} names no store")

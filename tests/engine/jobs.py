@@ -267,6 +267,42 @@ async def start_one(
     return await ctx.result_of(done.id)
 
 
+@app.task
+async def wait_saying(ctx: Context) -> list[Any]:
+    """Log what is in `saved` once it waits, and return what is there when it has waited."""
+    child = await ctx.start("double", {"n": 1})
+    found = [ctx.saved]
+    try:
+        await ctx.wait(child, state={"n": 1})
+    finally:
+        ctx.log("left", saved=ctx.saved)
+    await ctx.wait(child, state={"n": 2})  # it has ended
+    return [*found, ctx.saved]
+
+
+def _wait_saying(ctx: BlockingContext) -> list[Any]:
+    child = ctx.start("double", {"n": 1})
+    found = [ctx.saved]
+    try:
+        ctx.wait(child, state={"n": 1})
+    finally:
+        ctx.log("left", saved=ctx.saved)
+    ctx.wait(child, state={"n": 2})
+    return [*found, ctx.saved]
+
+
+@app.task
+def wait_saying_in_thread(ctx: BlockingContext) -> list[Any]:
+    """The same, blocking."""
+    return _wait_saying(ctx)
+
+
+@app.task(runner="process")
+def wait_saying_in_process(ctx: BlockingContext) -> list[Any]:
+    """The same, elsewhere."""
+    return _wait_saying(ctx)
+
+
 def _start_one(
     ctx: BlockingContext, type: str, input: dict[str, Any], options: dict[str, Any] | None, wait: str
 ) -> Any:

@@ -71,6 +71,20 @@ def test_defaults_stand_where_nothing_is_said() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"name": ""}, "'' can't name a task type"),
+        ({"runner": ""}, "there is no runner ''"),
+        ({"runner": []}, "there is no runner"),
+        ({"backoff": "1h"}, "backoff is longer than backoff_max, which is '10m'"),
+    ],
+)
+def test_what_says_nothing_is_not_the_default(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        TaskType(export, **options)
+
+
 def test_a_whole_number_may_be_written_as_json_may_write_it() -> None:
     assert call(TaskType(export), b'{"index":"5","limit":5.0}')["limit"] == 5
     assert call(TaskType(export), b'{"index":"5","limit":5.0}')["index"] == "5"

@@ -55,6 +55,36 @@ async def test_a_parent_waits_without_a_slot_and_carries_on_with_the_same_attemp
     assert len(await children(bench, task)) == 3
 
 
+async def test_a_failure_leaves_the_children_alone_and_a_retry_finds_them(bench: Bench) -> None:
+    go_on = asyncio.Event()
+
+    @bench.app.task
+    async def slow(ctx: Context) -> str:
+        ctx.progress(0, message="going on")
+        await go_on.wait()
+        return "done"
+
+    @bench.app.task
+    async def careless(ctx: Context) -> Any:
+        child = await ctx.start("slow")
+        await ctx.wait(await ctx.start("double", {"n": -1}), check=not go_on.is_set())
+        await ctx.wait(child)
+        return await ctx.result_of(child)
+
+    async with bench.working():
+        task = await bench.start("careless")
+        failed = await bench.end(task)
+        slow_child = next(child for child in await children(bench, task) if child.type == "slow")
+        running = await bench.told(slow_child, "going on")
+        assert (failed.state, running.state, running.cancel_requested) == (State.FAILED, State.RUNNING, False)
+        go_on.set()
+        assert (await bench.end(slow_child)).state is State.SUCCEEDED
+        await bench.service.retry(LOCAL, task.id)
+        await bench.reach(task, State.SUCCEEDED)
+    assert await bench.result(task) == "done"
+    assert len(await children(bench, task)) == 2
+
+
 async def test_p10_a_parent_that_waits_says_for_which_children(bench: Bench) -> None:
     @bench.app.task
     async def two(ctx: Context) -> None:
@@ -237,6 +267,65 @@ async def test_every_runner_can_start_and_wait(bench: Bench, runner: str) -> Non
     assert await bench.result(task) == 42
     (child,) = await children(bench, task)
     assert child.timeout == 60_000_000
+
+
+@pytest.mark.parametrize("type", ["wait_saying", "wait_saying_in_thread", "wait_saying_in_process"])
+async def test_what_is_saved_by_a_wait_is_there_as_by_a_checkpoint(bench: Bench, type: str) -> None:
+    async with bench.working(concurrency=1):  # so that the child can't have ended before it is waited for
+        task = await bench.start(type)
+        await bench.end(task)
+    assert await bench.result(task) == [{"n": 1}, {"n": 2}]
+    left = [entry.fields for entry in await bench.entries(task) if entry.message == "left"]
+    assert left == [{"saved": {"n": 1}}] * 2
+    assert await bench.saved(task) == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"owner": "ada"}, "owner can't be given: the parent of a child is"),
+        ({"tenant": "acme"}, "tenant can't be given: the parent of a child is"),
+        ({"parent": "x"}, "parent can't be given: the parent of a child is"),
+        ({"key": 5}, "key must be text, not a value of type int"),
+        ({"timeout": "soon"}, "timeout: not a duration"),
+        ({"timeout": []}, "timeout: a duration is text such as 90s"),
+    ],
+)
+@pytest.mark.parametrize("runner", ["start_one", "start_one_in_thread", "start_one_in_process"])
+async def test_what_no_child_can_be_given_is_named(
+    bench: Bench, options: dict[str, Any], why: str, runner: str
+) -> None:
+    async with bench.working():
+        task = await bench.start(runner, {"type": "double", "input": {"n": 1}, "options": options})
+        failed = await bench.end(task)
+    assert failed.failure is not None
+    assert (failed.failure.code, why in failed.failure.message) == ("exception", True), failed.failure
+    assert await children(bench, task) == []
+
+
+async def test_children_are_named_one_by_one(bench: Bench) -> None:
+    told: list[str] = []
+
+    @bench.app.task
+    async def confused(ctx: Context) -> Any:
+        child = await ctx.start("double", {"n": 4})
+        for work in (ctx.wait([child]), ctx.result_of(4), ctx.start("double", [4])):  # type: ignore[arg-type]
+            try:
+                await work
+            except TypeError as error:
+                told.append(str(error))
+        await ctx.wait(child)
+        return await ctx.result_of(child)
+
+    async with bench.working():
+        task = await bench.start("confused")
+        await bench.end(task)
+    assert await bench.result(task) == 8
+    assert told[:3] == [
+        "A task is named by its record or its id, not by a value of type list; of several write *tasks.",
+        "A task is named by its record or its id, not by a value of type int; of several write *tasks.",
+        "input must be a mapping of the child's arguments, not a value of type list.",
+    ]
 
 
 async def test_a_child_is_kept_until_its_parent_has_ended(bench: Bench) -> None:

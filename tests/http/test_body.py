@@ -35,7 +35,13 @@ READER = BodyReader(Shape, ("application/json", "application/merge-patch+json"))
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"]
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        'application/merge-patch+json ; v=1;Charset="UTF-8"',
+        "application/json;charset=UTF8;",
+    ],
 )
 async def test_a_body_becomes_a_struct(content_type: str) -> None:
     pieces = b'{"text": "\xc3', b'\xbc", "free": {"a": [1, null]}', b', "since": "1970-01-01T00:00:01Z"}'
@@ -47,6 +53,15 @@ async def test_a_body_becomes_a_struct(content_type: str) -> None:
 async def test_another_media_type_is_not_taken(headers: dict[str, str]) -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         await READER.read(request(b"{}", **headers))
+    assert caught.value.accepted == ("application/json", "application/merge-patch+json")
+
+
+@pytest.mark.parametrize(
+    "charset", ["latin-1", "ISO-8859-1", '"utf-16"', "us-ascii", "", '""', "utf-8; charset=latin-1"]
+)
+async def test_another_charset_is_not_taken_for_utf_8(charset: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match=r"sent as UTF-8, not with the charset '.*' \(RFC 8259, ") as caught:
+        await READER.read(request(b"{}", content_type=f"application/json; charset={charset}"))
     assert caught.value.accepted == ("application/json", "application/merge-patch+json")
 
 

@@ -56,6 +56,12 @@ async def test_the_last_line_needs_no_end_and_empty_ones_only_count() -> None:
     assert await read(b"\n\n") == []
 
 
+async def test_another_charset_is_not_taken_for_utf_8() -> None:
+    assert not (await lines(b"", content_type=f"{NDJSON};charset=utf-8")).ended
+    with pytest.raises(UnsupportedMediaType, match="UTF-8, not with the charset 'latin-1'"):
+        await lines(b'{"n": 1}', content_type=f"{NDJSON};charset=latin-1")
+
+
 async def test_a_line_that_is_wrong_is_wrong_alone() -> None:
     found = await read(b'{"n": "x"}\n{"n": 1}\n{"n"\n{"n": 2}\n{"m": 3}\n\xff\n{"n": 4}\n')
     assert told(found) == [

@@ -13,7 +13,7 @@ from milepost import times
 from milepost.cli import wording
 from milepost.cli.events import Event
 from milepost.cli.records import LogEntry, Record
-from milepost.cli.terminal import console, is_terminal, note, on_one_line, say
+from milepost.cli.terminal import console, is_terminal, on_one_line, say, say_broken
 from milepost.task import State
 
 
@@ -60,7 +60,7 @@ class Silent:
         """See Display; said once for each time."""
         if not self._is_broken:
             self._is_broken = True
-            note("The connection broke; trying again.")
+            say_broken()
 
 
 class Lines(Silent):

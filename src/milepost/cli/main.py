@@ -55,7 +55,7 @@ app.command(epilog=migrate.EXAMPLES)(migrate.migrate)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; its exit code. What goes wrong is one line on stderr."""
+    """Run a command; its exit code. What goes wrong is a line on stderr."""
     try:
         return int(app(list(arguments), prog_name="milepost", standalone_mode=False) or Exit.DONE)
     except CommandError as error:

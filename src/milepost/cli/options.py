@@ -14,8 +14,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The task.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID", help="The tasks.")]
 
+
+def path(text: str) -> Path:
+    """The path that an option names. Raises BadParameter for an empty one, which Path takes for the current folder."""
+    if not text:
+        raise typer.BadParameter("an empty path; write . for the current folder.")
+    return Path(text)
+
+
 # Of `serve` and `worker`.
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Python files with task types.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", parser=path, help="Python files with task types.")]
 Store = Annotated[
     str | None,
     typer.Option(
@@ -27,7 +35,11 @@ Store = Annotated[
 FilesFolder = Annotated[
     Path | None,
     typer.Option(
-        "--files", envvar="MILEPOST_FILES", metavar="DIR", help="Where result files live; by default beside the store."
+        "--files",
+        envvar="MILEPOST_FILES",
+        metavar="DIR",
+        parser=path,
+        help="Where result files live; by default beside the store.",
     ),
 ]
 FilesRoot = Annotated[
@@ -35,6 +47,7 @@ FilesRoot = Annotated[
     typer.Option(
         envvar="MILEPOST_FILES_ROOT",
         metavar="DIR",
+        parser=path,
         help="Beneath it lie the paths that callers may name; by default the current folder.",
     ),
 ]

@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import mimetypes
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -17,7 +18,7 @@ import msgspec
 from milepost import __version__
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.records import Problem, TypeList
-from milepost.cli.terminal import on_one_line
+from milepost.cli.terminal import note, on_one_line
 
 T = TypeVar("T")
 
@@ -26,6 +27,9 @@ PAUSES: Final = (0.1, 0.3, 0.8)
 
 READ_TIMEOUT: Final = 45.0
 """Seconds of silence after which a connection counts as broken. Streams say that they live more often than that."""
+
+SLOW: Final = 3.0
+"""Seconds without an answer after which a person is told what the command waits for."""
 
 _FOR_A_WHILE: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 """Answers after which the same request may succeed: the server, or what stands before it, can't just now."""
@@ -38,7 +42,6 @@ _CODES: Final[Mapping[int, Exit]] = {
     HTTPStatus.CONFLICT: Exit.FAILED,
     HTTPStatus.PRECONDITION_FAILED: Exit.FAILED,
 }
-
 
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
@@ -54,15 +57,34 @@ def schema_of(remote: "Remote", type_name: str) -> Mapping[str, Any]:
     return next((one.schema for one in types if one.name == type_name), {})
 
 
+class Away(httpx2.TransportError):
+    """Somebody answered that the server can't for a while: for a stream that is as if nobody had. `told` is how."""
+
+    def __init__(self, told: CommandError) -> None:
+        self.told = told
+        super().__init__(str(told))
+
+
 class Remote:
     """The native API of the server at `url`, as whoever holds `key`; connected while entered.
 
-    Raises CommandError for whatever goes wrong.
+    When an answer takes longer than `slow` seconds `on_slow` is told, from another thread, what is waited for. Raises
+    CommandError for whatever goes wrong.
     """
 
-    def __init__(self, url: str, key: str | None = None, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        slow: float = SLOW,
+        on_slow: Callable[[str], None] = note,
+    ) -> None:
         self.url = url.rstrip("/")
         self._sleep = sleep
+        self._slow = slow
+        self._on_slow = on_slow
         headers = {"user-agent": f"milepost/{__version__}", "accept": "application/json, */*;q=0.5"}
         if key:
             headers["authorization"] = f"Bearer {key}"
@@ -145,7 +167,8 @@ class Remote:
         pauses = iter(PAUSES)
         while True:
             try:
-                response = self._client.request(method, path, params=query, content=content, headers=headers)
+                with self._waiting():
+                    response = self._client.request(method, path, params=query, content=content, headers=headers)
             except httpx2.TransportError as error:
                 pause = next(pauses, None) if safe or isinstance(error, httpx2.ConnectError) else None
                 if pause is None:
@@ -173,14 +196,36 @@ class Remote:
 
     @contextlib.contextmanager
     def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
-        """An answer whose body is still to be read, once, without another try. Raises TransportError."""
-        with self._client.stream("GET", path, headers=headers) as response:
+        """An answer whose body is still to be read, once, without another try.
+
+        Raises TransportError, also (Away) when the server says that it can't for a while.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._waiting():
+                response = stack.enter_context(self._client.stream("GET", path, headers=headers))
             if response.status_code >= HTTPStatus.BAD_REQUEST:
                 response.read()
-            yield self._checked(response)
+            try:
+                checked = self._checked(response)
+            except CommandError as error:
+                raise Away(error) if response.status_code in _FOR_A_WHILE else error from None
+            yield checked
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Around what may take long without anything to be seen of it."""
+        timer = threading.Timer(self._slow, self._on_slow, [f"Waiting for an answer from {self.url} …"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def unreachable(self, error: Exception) -> CommandError:
         """What to tell when the server does not answer."""
+        if isinstance(error, Away):
+            return error.told
         why = _ERRNO.sub("", str(error)) or type(error).__name__
         return CommandError(
             f"No Milepost server answers at {self.url} ({why}). Start one with `milepost serve FILE`, "

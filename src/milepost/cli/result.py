@@ -20,9 +20,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples
-from milepost.cli.remote import Remote, task_path
-from milepost.cli.terminal import is_terminal, note, printable
+from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples, path
+from milepost.cli.remote import PAUSES, Remote, task_path
+from milepost.cli.terminal import is_terminal, note, printable, say_broken
+
+FIRST_PATIENCE: Final = sum(PAUSES)
+"""Seconds that the first answer is waited for where nobody answers: as long as any other command waits."""
 
 BAR_FROM: Final = 8 << 20
 """Bytes from which on saving shows a bar, on a terminal."""
@@ -36,7 +39,9 @@ EXAMPLES = examples(
 
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Save the result here; in a folder, under its own name."),
+    typer.Option(
+        "-o", "--output", metavar="FILE", parser=path, help="Save the result here; in a folder, under its own name."
+    ),
 ]
 
 
@@ -58,7 +63,11 @@ def result(task_id: Id, output: Output = None, url: Url = DEFAULT_URL, key: Key 
 
 
 class Download:
-    """A result's bytes, over as many connections as it takes. Gives up after `patience` seconds without any."""
+    """A result's bytes, over as many connections as it takes.
+
+    Gives up after `patience` seconds without any; before the first answer as soon as any other command would.
+    `on_broken` is called once for each time that the connection broke.
+    """
 
     def __init__(
         self,
@@ -66,16 +75,19 @@ class Download:
         task_id: str,
         *,
         patience: float = PATIENCE,
+        on_broken: Callable[[], None] = say_broken,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._remote = remote
         self._path = task_path(task_id, "result")
         self._patience = patience
+        self._on_broken = on_broken
         self._sleep = sleep
         self._clock = clock
         self._position = 0
         self._tag: str | None = None
+        self._has_begun = False
         self.headers = httpx2.Headers()
         """Those of the first answer; there with the first piece."""
 
@@ -116,8 +128,11 @@ class Download:
                         yield piece
                 return
             except httpx2.TransportError as error:
-                if self._clock() - heard > self._patience:
+                patience = self._patience if self._has_begun else FIRST_PATIENCE
+                if self._clock() - heard > patience:
                     raise self._remote.unreachable(error) from error
+                if self._has_begun and pause == FIRST_PAUSE:
+                    self._on_broken()
             self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -132,6 +147,7 @@ class Download:
             self.headers, self._tag = response.headers, response.headers.get("etag")
         elif response.status_code != HTTPStatus.PARTIAL_CONTENT:
             raise CommandError("The result changed while it was fetched; fetch it again.", Exit.FAILED)
+        self._has_begun = True
 
 
 def save(download: Download, to: Path) -> Path:

@@ -1,5 +1,6 @@
 """What does `milepost serve` do?"""
 
+import contextlib
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -75,14 +76,17 @@ def serve(
             "--log-level": log_level,
         },
     )
-    server.run(
-        app,
-        sockets,
-        None if no_worker else command,
-        grace=grace,
-        access_log=log_level == "debug",
-        on_ready=lambda: _say_ready(app, sockets, no_worker=no_worker, no_auth=no_auth),
-    )
+    with contextlib.ExitStack() as stack:
+        for one in sockets:
+            stack.enter_context(one)
+        server.run(
+            app,
+            sockets,
+            None if no_worker else command,
+            grace=grace,
+            access_log=log_level == "debug",
+            on_ready=lambda: _say_ready(app, sockets, no_worker=no_worker, no_auth=no_auth),
+        )
 
 
 def _worker_command(files: Sequence[Path], options: Mapping[str, object]) -> list[str]:
@@ -103,7 +107,7 @@ def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bo
             "  api": "  ".join(addresses),
             "  docs": f"{addresses[0]}/docs",
             "  store": str(app.path.resolve()),
-            "  types": ", ".join(sorted(app.types)),
+            "  types": ", ".join(sorted(app.types)) or "none: no function of these files is under `@app.task`",
             "  worker": "none here; run one with `milepost worker`" if no_worker else "",
             "  access": f"open, {why}: everybody on this machine may do everything",
             "  try": _example(app, addresses[0]),

@@ -1,13 +1,19 @@
 """Which task types are in the files that `serve` and `worker` are given?"""
 
+import sysconfig
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
+import milepost
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import on_one_line
 from milepost.engine.source import load_file
+
+LONGEST_WAY: Final = 10
+"""Lines that are shown of how an error came about."""
 
 
 def load(
@@ -25,21 +31,27 @@ def load(
                 found.append((file, instance))
     _check_names(found)
     if files_root is not None and not files_root.is_dir():
-        raise CommandError(f"--files-root: {files_root} is not a folder.", Exit.USAGE)
+        raise _wrong(f"--files-root: {files_root} is not a folder.")
+    if files_folder is not None and files_folder.exists() and not files_folder.is_dir():
+        raise _wrong(f"--files: {files_folder} is not a folder.")
     try:
-        app = Milepost(store or _store_of(found), files=files_folder, files_root=files_root)
+        app = Milepost(_store_of(found) if store is None else store, files=files_folder, files_root=files_root)
     except ValueError as error:
-        raise CommandError(f"--store: {error}", Exit.USAGE) from error
+        raise _wrong(f"--store: {error}") from error
     for _, instance in found:
         app.include(instance)
     return app
 
 
 def _instances(file: Path) -> list[Milepost]:
+    if not file.exists():
+        raise _wrong(f"{file}: no such file.{_meant(file)}")
+    if file.is_dir():
+        raise _wrong(f"{file} is a folder; name the Python files in it that have task types.")
+    if not file.is_file() or file.suffix != ".py":
+        raise _wrong(f"{file} is not a Python file: that is one whose name ends with .py.")
     try:
         module = load_file(file)
-    except FileNotFoundError as error:
-        raise _wrong(f"{file}: no such file." if not file.exists() else _place(file, error)) from error
     except (Exception, SystemExit) as error:
         raise _wrong(_place(file, error)) from error
     instances = [value for value in vars(module).values() if isinstance(value, Milepost)]
@@ -48,16 +60,46 @@ def _instances(file: Path) -> list[Milepost]:
     return instances
 
 
+def _meant(file: Path) -> str:
+    """What somebody may have meant who names a module, as other servers want it."""
+    module = str(file).partition(":")[0]
+    guesses = (Path(f"{module}.py"), Path(f"{module.replace('.', '/')}.py"), Path(module))
+    guess = next((guess for guess in guesses if guess.suffix == ".py" and guess.is_file()), None)
+    return "" if guess is None else f" Is it {guess}?"
+
+
 def _place(file: Path, error: BaseException) -> str:
-    """Where in a file an error came up when it was loaded, and which: in one line."""
+    """Where an error came up when a file was loaded, and which; with the way there, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         code = f": {error.text.strip()}" if error.text else ""
         return f"{error.filename}, line {error.lineno}: {error.msg}{on_one_line(code)}"
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file.resolve())
-    ]
-    line = f", line {lines[-1]}" if lines else ""
-    return f"{file}{line}: {type(error).__name__}: {on_one_line(str(error))}"
+    what = f"{type(error).__name__}: {on_one_line(str(error))}".removesuffix(": ")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_theirs(frame.filename)]
+    if not frames:
+        return f"{file}: {what}"
+    way = "".join(f"\n  {_step(file, frame)}" for frame in frames[-LONGEST_WAY:]) if len(frames) > 1 else ""
+    return f"{_named(file, frames[-1].filename)}, line {frames[-1].lineno}: {what}{way}"
+
+
+def _is_theirs(filename: str) -> bool:
+    """Whether that is code of whoever wrote the file: neither Milepost's nor a library's."""
+    return not filename.startswith("<") and not any(Path(filename).is_relative_to(place) for place in _NOT_THEIRS)
+
+
+_NOT_THEIRS: Final = (
+    Path(milepost.__file__).parent,
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
+
+
+def _step(file: Path, frame: traceback.FrameSummary) -> str:
+    within = "" if frame.name == "<module>" else f", in {frame.name}"
+    return f"{_named(file, frame.filename)}, line {frame.lineno}{within}: {on_one_line(frame.line or '')}"
+
+
+def _named(file: Path, filename: str) -> str:
+    """A file as it was given, the others in full."""
+    return str(file) if filename == str(file.resolve()) else filename
 
 
 def _check_names(found: Iterable[tuple[Path, Milepost]]) -> None:

@@ -7,8 +7,9 @@ from typing import Final
 
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
+from milepost.cli.terminal import on_one_line
 from milepost.store.refusals import SchemaTooNew, StoreBusy, StoreFull
-from milepost.store.sqlite.connection import check_library
+from milepost.store.sqlite.connection import DatabaseFailure, check_library
 from milepost.store.sqlite.migrate import ForeignDatabase, migrate, migrations
 
 BUSY_TIMEOUT: Final = 30_000
@@ -29,8 +30,12 @@ def check_there(path: Path, otherwise: str) -> None:
 
     `otherwise` says what to do where it is right.
     """
-    if not path.exists():
-        raise CommandError(f"--store: there is no store at {path.absolute()}. {otherwise}", Exit.USAGE)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CommandError(f"--store: there is no store at {path.absolute()}. {otherwise}", Exit.USAGE) from error
+    except OSError as error:
+        raise _unopened(path, error) from error
 
 
 def bring_up_to_date(path: Path) -> tuple[int, int]:
@@ -47,6 +52,10 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except (SchemaTooNew, ForeignDatabase, StoreBusy, StoreFull) as error:
         raise CommandError(f"--store: {error}", Exit.FAILED) from error
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise CommandError(f"--store: {path} can't be opened ({why}).", Exit.FAILED) from error
+    except (OSError, DatabaseFailure) as error:
+        raise _unopened(path, error) from error
+
+
+def _unopened(path: Path, error: Exception) -> CommandError:
+    why = getattr(error, "strerror", None) or on_one_line(str(error)) or type(error).__name__
+    return CommandError(f"--store: {path} can't be opened ({why}).", Exit.FAILED)

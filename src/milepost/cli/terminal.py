@@ -35,6 +35,11 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def say_broken() -> None:
+    """Say what a command that follows something waits for."""
+    note("The connection broke; trying again.")
+
+
 def printable(text: str) -> str:
     """The text with control characters and changes of writing direction as escapes; line breaks and tabs stay."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -28,6 +28,9 @@ LONGEST_FIELDS: Final = 64 * 1024
 MOST_FIELDS: Final = 100
 """Fields of a line that are kept where they are too long together."""
 
+INHERITED: Final = frozenset({"owner", "tenant", "parent"})
+"""What a child has of the task that starts it."""
+
 LEVELS: Final = get_args(Level)
 
 
@@ -168,6 +171,19 @@ def _whole(number: object, name: str) -> int:
     return min(LARGEST, max(0, int(number)))
 
 
+def _id_of(task: Task | str) -> str:
+    """The id of a task that a function names. Raises TypeError."""
+    if isinstance(task, Task):
+        return task.id
+    if not isinstance(task, str):
+        raise TypeError(f"A task is named by its record or its id, not by {_name(task)}; of several write *tasks.")
+    return parse_id(task) or task
+
+
+def _name(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
 def _no_result(error: LookupError) -> TaskError:
     return TaskError(str(error.args[0]), code="no_result", retry=False)
 
@@ -179,13 +195,20 @@ def _child(
     timeout: str | float | None,
     options: dict[str, Any],
 ) -> ChildStart:
+    """What a function asks for. Raises TypeError and ValueError, naming the argument, for what no child can have."""
+    if inherited := options.keys() & INHERITED:
+        told = "the parent of a child is the task that starts it, and its owner and tenant are the parent's"
+        raise TypeError(f"{min(inherited)} can't be given: {told}.")
+    if input is not None and not isinstance(input, Mapping):
+        raise TypeError(f"input must be a mapping of the child's arguments, not {_name(input)}.")
+    if key is not None and not isinstance(key, str):
+        raise TypeError(f"key must be text, not {_name(key)}.")
     if timeout is not None:
-        options["timeout"] = parse_duration(timeout)
+        try:
+            options["timeout"] = parse_duration(timeout)
+        except ValueError as error:
+            raise ValueError(f"timeout: {error}") from None
     return ChildStart(type, dict(input or {}), key, options)
-
-
-def _ids(children: Iterable[Task | str]) -> tuple[str, ...]:
-    return tuple(child.id if isinstance(child, Task) else parse_id(child) or child for child in children)
 
 
 def _no_child(error: LookupError) -> TaskError:
@@ -269,13 +292,13 @@ class Context(_Face):
         """Make durable what was told so far."""
         await self._channel.save()
 
-    async def result_of(self, id: str) -> Any:
-        """The JSON result of a task that this one depends on, or has started.
+    async def result_of(self, id: Task | str) -> Any:
+        """The JSON result of a task that this one depends on, or has started, given or named by id.
 
         Raises TaskError (code `no_result`, no retry).
         """
         try:
-            return msgspec.json.decode(await self._channel.result_of(parse_id(id) or id))
+            return msgspec.json.decode(await self._channel.result_of(_id_of(id)))
         except LookupError as error:
             raise _no_result(error) from error
 
@@ -300,8 +323,9 @@ class Context(_Face):
 
         A later try that starts the same type with the same input gets the same child, and one that failed or was
         cancelled begins again if this task was retried since. `key` tells children apart that are the same otherwise.
-        `timeout` (of each try) and `options` are as for `Milepost.start`. Raises TaskError (code `child_refused`, no
-        retry), and Parked when this task is to be cancelled.
+        `timeout` (of each try) and `options` are as for `Milepost.start`, but for owner, tenant and parent. Raises
+        TaskError (code `child_refused`, no retry), Parked when this task is to be cancelled, and TypeError or
+        ValueError for an argument that is none.
         """
         return await self._channel.start(_child(type, input, key, timeout, options))
 
@@ -309,16 +333,19 @@ class Context(_Face):
         """The records of children, given or named by id, once all have ended.
 
         Until then this task waits without a slot: Parked is raised, and when they have ended, its next try comes here
-        again. `state` is saved before, as `checkpoint` does. With `check`, a child that did not succeed fails this task
-        (TaskError, code `child_failed`, no retry).
+        again. `state` is saved before, and is in `saved` then, as by `checkpoint`. With `check`, a child that did not
+        succeed fails this task (TaskError, code `child_failed`, no retry).
         """
-        ids = _ids(children)
+        ids = tuple(map(_id_of, children))
         try:
             found = await self._channel.children(ids)
         except LookupError as error:
             raise _no_child(error) from error
+        if state is not UNSET:
+            await self._channel.save(_state(state))
+            self.saved = state
         if _are_open(found):
-            await self._channel.save(UNSET if state is UNSET else _state(state))
+            await self._channel.save()
             self._park_for(ids)
         return _checked(found) if check else found
 
@@ -354,10 +381,10 @@ class BlockingContext(_Face):
         """See Context.flush."""
         self._wait(self._channel.save())
 
-    def result_of(self, id: str) -> Any:
+    def result_of(self, id: Task | str) -> Any:
         """See Context.result_of."""
         try:
-            return msgspec.json.decode(self._wait(self._channel.result_of(parse_id(id) or id)))
+            return msgspec.json.decode(self._wait(self._channel.result_of(_id_of(id))))
         except LookupError as error:
             raise _no_result(error) from error
 
@@ -379,13 +406,16 @@ class BlockingContext(_Face):
 
     def wait(self, *children: Task | str, state: Any = UNSET, check: bool = True) -> list[Task]:
         """See Context.wait."""
-        ids = _ids(children)
+        ids = tuple(map(_id_of, children))
         try:
             found = self._wait(self._channel.children(ids))
         except LookupError as error:
             raise _no_child(error) from error
+        if state is not UNSET:
+            self._wait(self._channel.save(_state(state)))
+            self.saved = state
         if _are_open(found):
-            self._wait(self._channel.save(UNSET if state is UNSET else _state(state)))
+            self._wait(self._channel.save())
             self._park_for(ids)
         return _checked(found) if check else found
 

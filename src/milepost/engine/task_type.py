@@ -55,15 +55,17 @@ class TaskType:
         self.function = function
         if not inspect.isfunction(function):
             raise ValueError(f"{function!r} can't be a task: only a function can, made with def or async def.")
-        self.name = name or function.__name__
+        self.name = function.__name__ if name is None else name
         self.is_async = inspect.iscoroutinefunction(function)
-        self.runner = runner or ("loop" if self.is_async else "thread")
+        self.runner = ("loop" if self.is_async else "thread") if runner is None else runner
         self._check_name(self.name)
         self._check_function()
         self._check_whole("retries", retries, 0, MOST_RETRIES)
         self._check_whole("concurrency", 1 if concurrency is None else concurrency, 1, MOST)
         self._check_whole("priority", priority, -MOST, MOST)
         self.backoff = Backoff(self._duration("backoff", backoff), self._duration("backoff_max", backoff_max))
+        if self.backoff.first > self.backoff.longest:
+            raise ValueError(f"{self.name}: backoff is longer than backoff_max, which is {backoff_max!r}.")
         face = Context if self.is_async else BlockingContext
         self.takes_context, self.input, schema = read_signature(self.name, function, face)
         # The schema has had its say at the start; to it, as to JSON, 1.0 is a whole number.
@@ -117,7 +119,7 @@ class TaskType:
 
     def _check_runner(self) -> None:
         if self.runner not in get_args(EngineRunner):
-            raise ValueError(f"{self.name}: there is no runner {self.runner!r}; take loop, thread or process.")
+            raise ValueError(f"{self.name}: there is no runner {self.runner!r:.60}; take loop, thread or process.")
         if self.runner == "loop" and not self.is_async:
             raise ValueError(f"{self.name}: the loop runs async functions; a plain one takes runner='thread'.")
         if self.runner == "thread" and self.is_async:

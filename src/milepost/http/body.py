@@ -23,6 +23,7 @@ MAX_DEPTH: Final = 100
 _DIGITS: Final = 18
 """Of a Content-Length; with more it is too large for anything."""
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_UTF_8: Final = ("utf-8", "utf8")
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -37,9 +38,7 @@ class BodyReader:
 
     async def read(self, request: Request) -> Any:
         """The body. Raises UnsupportedMediaType, TooLarge, Malformed, and Invalid with a pointer to what is wrong."""
-        if media_type(request) not in self._media_types:
-            wanted = " or ".join(self._media_types)
-            raise UnsupportedMediaType(f"The body must be sent as {wanted}.", self._media_types)
+        check_media_type(request, self._media_types)
         coding = header(request, b"content-encoding")
         if coding is not None and coding.strip().lower() != "identity":
             raise UnsupportedMediaType("The body must be sent as it is, without a Content-Encoding.", self._media_types)
@@ -81,6 +80,22 @@ def _malformed(body: bytes, error: Exception) -> Malformed:
     kind = "UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON"
     place = f"{fault.pointer}: " if fault.pointer else ""
     return Malformed(f"The body is not {kind}. {place}{fault.detail}", errors=[fault])
+
+
+def check_media_type(request: Request, media_types: Sequence[str]) -> None:
+    """Raise UnsupportedMediaType unless the body is sent as one of these, and as UTF-8: JSON is nothing else (RFC 8259,
+    section 8.1), and another charset would be read as what it is not.
+    """
+    if media_type(request) not in media_types:
+        raise UnsupportedMediaType(f"The body must be sent as {' or '.join(media_types)}.", media_types)
+    for parameter in (header(request, b"content-type") or "").split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip('"')
+        if name.strip().lower() == "charset" and charset.lower() not in _UTF_8:
+            raise UnsupportedMediaType(
+                f"The body must be sent as UTF-8, not with the charset {charset!r:.60} (RFC 8259, section 8.1).",
+                media_types,
+            )
 
 
 def media_type(request: Request) -> str:

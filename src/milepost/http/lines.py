@@ -7,8 +7,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from milepost.errors import ServiceError, TooLarge
-from milepost.http.body import BODY_LIMIT, BodyReader, media_type
-from milepost.http.errors import UnsupportedMediaType
+from milepost.http.body import BODY_LIMIT, BodyReader, check_media_type
 from milepost.http.waiting import unless_stopped
 
 NDJSON: Final = "application/x-ndjson"
@@ -33,9 +32,7 @@ class LineReader:
 
     async def read(self, request: Request) -> "Lines[Any]":
         """The lines, of which none has been read yet. Raises UnsupportedMediaType."""
-        if media_type(request) not in self._media_types:
-            wanted = " or ".join(self._media_types)
-            raise UnsupportedMediaType(f"The body must be sent as {wanted}.", self._media_types)
+        check_media_type(request, self._media_types)
         return Lines(request, self._reader, self._limit)
 
 

@@ -158,6 +158,7 @@ async def test_free_json_is_kept_as_it_is(client: httpx2.AsyncClient) -> None:
         ({"content-type": "application/json, text/plain"}, 415),
         ({"content-type": "application/x-www-form-urlencoded"}, 415),
         ({**JSON, "content-encoding": "gzip"}, 415),
+        ({"content-type": "application/json; charset=latin-1"}, 415),
         ({**JSON, "content-length": str(BODY_LIMIT + 1)}, 413),
         ({**JSON, "content-length": "9" * 5000}, 413),
     ],

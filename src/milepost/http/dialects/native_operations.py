@@ -314,7 +314,10 @@ def _actions(native: "Native") -> list[Operation]:
     asked = "It is asked to; it still runs, and the record shows the request."
     described = {
         "cancel": "A running task is asked to stop at its next checkpoint; any other ends at once.",
-        "pause": "A running task is asked to stop at its next checkpoint; one that waits does not start.",
+        "pause": (
+            "A running task is asked to stop at its next checkpoint; one that waits for its time or its turn does not "
+            "start. A blocked one waits already: pause what it waits for."
+        ),
         "resume": "A paused task goes on; a pause that was only requested is taken back.",
         "retry": (
             "A failed or cancelled task begins again, with all its attempts and what it saved; and with it those that "
@@ -340,7 +343,9 @@ def _actions(native: "Native") -> list[Operation]:
             answers={200: Answer("Done: the record after it.", TaskBody, headers=_ETAG | _RETRY)}
             | ({202: Answer(asked, TaskBody, headers=_ETAG | _RETRY)} if name in ("cancel", "pause") else {})
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 409: "Its state does not allow this.", 422: "A parameter is wrong."}),
+            | _problems(
+                {404: _NO_TASK, 409: "Its state does not allow this: `detail` says why.", 422: "A parameter is wrong."}
+            ),
         )
         for name, description in described.items()
     ]

@@ -10,6 +10,8 @@ _log = logging.getLogger(__name__)
 
 OLDEST_LIBRARY: Final = (3, 51, 3)
 """Before this release two connections that write or checkpoint at the same time could corrupt a WAL file."""
+DatabaseFailure = apsw.Error
+"""What SQLite raises, and with it whoever opens a store, where a disk fails."""
 WAL_PAGES: Final = 1000
 """Above so many pages the write-ahead log is carried over into the database."""
 

@@ -5,6 +5,7 @@
 """
 
 import errno
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import resources
@@ -36,9 +37,10 @@ def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> tuple[i
     """Make the store at `path`, or bring it up to date with `scripts`, while nobody else writes.
 
     Returns the versions before and after; 0 for a store that was not there.
-    Raises SchemaTooNew, ForeignDatabase, StoreBusy, StoreFull, and FileNotFoundError where there is no folder for it.
+    Raises SchemaTooNew, ForeignDatabase, StoreBusy, StoreFull, and OSError where there can be none: there is no folder
+    for it, or something else than a file in its place.
     """
-    if path.exists():
+    if _is_there(path):
         # Most often there is nothing to do; and beside a file of somebody else's no lock files are made.
         with _connected(path, busy_timeout) as connection:
             if _version(connection, path, len(scripts)) == len(scripts):
@@ -51,6 +53,30 @@ def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> tuple[i
     return version, len(scripts)
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is a file at `path`. Raises OSError where it is no file that a database can be in.
+
+    Asked before SQLite opens it: that would wait at a pipe, and take a device for a disk that fails.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    for is_kind, kind in _NO_FILES:
+        if is_kind(mode):
+            raise OSError(errno.EINVAL, f"it is {kind}, and not a file that a database can be in")
+    return True
+
+
+_NO_FILES: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
 @contextmanager
 def _connected(path: Path, busy_timeout: int) -> Iterator[apsw.Connection]:
     try:
@@ -60,10 +86,6 @@ def _connected(path: Path, busy_timeout: int) -> Iterator[apsw.Connection]:
         raise ForeignDatabase(f"{path} is not a SQLite database. Give the store another path.") from error
     except apsw.BusyError as error:
         raise StoreBusy(f"Another program has locked {path}.") from error
-    except apsw.CantOpenError as error:
-        if not path.exists() or path.is_file():
-            raise  # the disk failed
-        raise OSError(errno.EINVAL, "it is no file that a database can be in") from error
     except (apsw.FullError, apsw.IOError) as error:
         # Readers and writers share memory through a file, for which there may be no room either.
         if getattr(error, "extendedresult", 0) not in (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_SHMSIZE):
