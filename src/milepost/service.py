@@ -161,16 +161,14 @@ class Service:
         identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
             task = draft(start, info, self.retention, now=now, **identity)
+            if task.parent is not None and wish.parent is None:
+                await self._check_parent(principal, task.parent, tenant)
         except Invalid:
             # It may have been right when it was made first: its time has passed since, or its type has changed.
             known = None if key is None else await self.store.recall(tenant, owner, start.type, key, now=now)
             if known is None:
                 raise
             return _done([known])
-        if task.parent is not None and wish.parent is None:
-            (parent,) = await self.store.get([task.parent], principal.scope(), now=now)
-            if parent is None or parent.tenant != tenant:
-                raise Invalid(Fault("No such task.", "/parent"))
         return Creation(
             task,
             msgspec.json.encode(start.input),
@@ -180,6 +178,12 @@ class Service:
             None if wish.parent is None else wish.parent.epoch,
             start.files,
         )
+
+    async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
+        """Whether a task of this tenant may name that one its parent. Raises Invalid."""
+        (found,) = await self.store.get([parent], principal.scope(), now=self.clock())
+        if found is None or found.tenant != tenant:
+            raise Invalid(Fault("No such task.", "/parent"))
 
     async def type_info(self, name: str) -> TypeInfo | None:
         """What is known of a task type, as of the last second; None where nobody has made it known."""
