@@ -6,10 +6,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import apsw
+
 from milepost import lifecycle
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.gate import Gate
+from milepost.store.sqlite.migrate import migrate, migrations
 from tests.store.scene import Scene
 
 
@@ -40,6 +43,19 @@ def ring(path: Path) -> None:
         say("bound")
         sys.stdin.readline()
         bell.ring()
+
+
+def migrate_stepwise(path: Path) -> None:
+    """Bring the store up to date; tell of each statement before it runs, and run it when told to."""
+
+    def tell(_: object, statement: str, __: object) -> bool:
+        say(" ".join(statement.split()))
+        sys.stdin.readline()
+        return True
+
+    apsw.connection_hooks.append(lambda connection: connection.set_exec_trace(tell))
+    before, after = migrate(path, busy_timeout=30_000, scripts=migrations())
+    say(f"from {before} to {after}")
 
 
 async def start(path: Path) -> None:

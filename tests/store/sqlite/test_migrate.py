@@ -13,7 +13,7 @@ from milepost.store.sqlite.migrate import APPLICATION_ID, ForeignDatabase, migra
 from milepost.task import State
 from tests.store.scene import MakeStore, Scene, bounded
 
-from .processes import child
+from .processes import Child, child
 
 
 def bring_up(path: Path, scripts: Sequence[str] | None = None) -> None:
@@ -148,6 +148,56 @@ async def test_many_can_open_a_new_file_at_once(path: Path) -> None:
     for store in stores:
         assert {task.id for task in tasks} <= set(await Scene(store).find())
         await store.close()
+
+
+async def stopped_before(process: Child, statement: str) -> None:
+    """Let a process that migrates go on until it is about to run a statement."""
+    while not (heard := await process.heard()).startswith(statement):
+        assert heard, "it ended"
+        process.tell("")
+
+
+async def freed(process: Child) -> str:
+    """Let it go on to its end; which versions it says there were before and after."""
+    process.tell("")
+    while not (heard := await process.heard()).startswith("from "):
+        assert heard, "it failed"
+        process.tell("")
+    await process.end()
+    return heard
+
+
+NEWEST = len(migrations())
+
+
+async def test_a_store_that_is_made_between_two_looks_at_it_is_not_somebody_else_s(path: Path) -> None:
+    async with child("migrate_stepwise", path) as maker:
+        await stopped_before(maker, "BEGIN IMMEDIATE")
+        async with child("migrate_stepwise", path) as looker:
+            await stopped_before(looker, 'pragma "user_version"')  # it has found no application_id
+            assert await freed(maker) == f"from 0 to {NEWEST}"
+            assert await freed(looker) == f"from {NEWEST} to {NEWEST}"
+
+
+async def test_who_finds_a_store_half_made_waits_until_it_is_whole(path: Path) -> None:
+    async with child("migrate_stepwise", path) as maker:
+        await stopped_before(maker, "COMMIT")
+        async with child("migrate_stepwise", path) as other:
+            await stopped_before(other, "ROLLBACK")  # it has found nothing, and comes to the gate next
+            other.tell("")
+            assert await freed(maker) == f"from 0 to {NEWEST}"
+            assert await freed(other) == f"from {NEWEST} to {NEWEST}"
+
+
+async def test_two_who_found_the_same_old_version_bring_it_up_to_date_once(path: Path) -> None:
+    bring_up(path, migrations()[:1])
+    async with child("migrate_stepwise", path) as first, child("migrate_stepwise", path) as second:
+        for process in (first, second):
+            await stopped_before(process, "ROLLBACK")
+        assert await freed(first) == f"from 1 to {NEWEST}"
+        key = ask(path, "SELECT hex(cursor_key) FROM secret")
+        assert await freed(second) == f"from {NEWEST} to {NEWEST}"
+    assert ask(path, "SELECT hex(cursor_key) FROM secret") == key
 
 
 async def test_an_open_that_fails_leaves_nothing_behind(path: Path) -> None:
