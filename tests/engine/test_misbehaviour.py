@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from milepost import Context
-from milepost.engine.context import LARGEST_CHECKPOINT, LONGEST_FIELDS, MOST_FIELDS
+from milepost.engine.context import LARGEST_CHECKPOINT
+from milepost.engine.fields import LONGEST_FIELDS, MOST_FIELDS
 from milepost.engine.text import LONGEST
 from milepost.task import Failure, FileResult, State
 from tests.engine import misbehaving

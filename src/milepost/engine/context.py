@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from milepost.dependency import Fate, fate
 from milepost.engine.channel import Channel
+from milepost.engine.fields import kept
 from milepost.engine.outcome import Parked, StopReason, TaskError
 from milepost.engine.relatives import ChildStart
 from milepost.engine.text import keepable
@@ -23,10 +24,8 @@ T = TypeVar("T")
 
 LARGEST_CHECKPOINT: Final = 64 * 1024 * 1024
 """Bytes of JSON that a checkpoint may have; what is larger belongs into a file in the task's folder."""
-LONGEST_FIELDS: Final = 64 * 1024
-"""Bytes of JSON that the fields of one line may have; the longest among them are cut."""
-MOST_FIELDS: Final = 100
-"""Fields of a line that are kept where they are too long together."""
+LARGEST: Final = 2**63 - 1
+"""What a store can count to."""
 
 INHERITED: Final = frozenset({"owner", "tenant", "parent"})
 """What a child has of the task that starts it."""
@@ -39,10 +38,6 @@ class Place(msgspec.Struct, frozen=True):
 
     folders: str
     files_root: str
-
-
-LARGEST: Final = 2**63 - 1
-"""What a store can count to."""
 
 
 def folder_of(place: Place, task: Task) -> Path:
@@ -145,7 +140,7 @@ class _Face:
         """
         if level not in LEVELS:
             raise ValueError(f"{level!r} is no level; take {', '.join(LEVELS)}.")
-        known = _known(fields) if fields else None
+        known = kept(fields) if fields else None
         self._channel.tell(
             entry=Entry(self._channel.clock(), "log", self.task.attempt, level, keepable(message), known)
         )
@@ -229,40 +224,6 @@ def _checked(children: list[Task]) -> list[Task]:
     return children
 
 
-def _known(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields as JSON has them, and not so long that one line fills the log."""
-    try:
-        body = msgspec.json.encode(fields, enc_hook=keepable)
-        return _plain.decode(body) if len(body) <= LONGEST_FIELDS else _cut(fields)
-    except (TypeError, ValueError, RecursionError):  # text that is not UTF-8, a structure that contains itself
-        return _cut({name: keepable(_Repr(value)) for name, value in fields.items()})
-
-
-def _cut(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields of which each has its share: what is longer is cut as text, and more than `MOST_FIELDS` are counted."""
-    share = LONGEST_FIELDS // min(len(fields), MOST_FIELDS)
-    known: dict[str, Any] = {}
-    for name in list(fields)[:MOST_FIELDS]:
-        body = msgspec.json.encode(fields[name], enc_hook=keepable)
-        short = len(body) <= share
-        value = fields[name]
-        text = value if isinstance(value, str) else body[:share].decode("utf-8", "ignore")
-        known[keepable(name, longest=share)] = msgspec.json.decode(body) if short else keepable(text, longest=share)
-    if len(fields) > MOST_FIELDS:
-        known["fields_dropped"] = len(fields) - MOST_FIELDS
-    return known
-
-
-class _Repr:
-    """A value whose text is the one for programmers."""
-
-    def __init__(self, value: object) -> None:
-        self._value = value
-
-    def __str__(self) -> str:
-        return repr(self._value)
-
-
 def _state(state: Any) -> bytes:
     """A checkpoint as JSON. Raises TypeError and the like for what JSON can't say, TaskError for too much of it."""
     body = msgspec.json.encode(state)
@@ -270,9 +231,6 @@ def _state(state: Any) -> bytes:
         message = f"A checkpoint of {len(body)} bytes was to be saved, of more than {LARGEST_CHECKPOINT}."
         raise TaskError(message, code="checkpoint_too_large", retry=False)
     return body
-
-
-_plain: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Context(_Face):
