@@ -16,13 +16,17 @@ class Canned(NamedTuple):
 
 
 class Foreign(ThreadingHTTPServer):
-    """`requests` are the method, path and headers of all that were asked for. Answers `once` an event has come."""
+    """`requests` are the method, path and headers of all that were asked for, `asked` whether any was.
+
+    Answers `once` an event has come.
+    """
 
     daemon_threads = True
 
     def __init__(self, *answers: Canned, once: threading.Event | None = None) -> None:
         self.answers = list(answers)
         self.once = once
+        self.asked = threading.Event()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -33,6 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.command, self.path, dict(self.headers)))
+        self.server.asked.set()
         answers = self.server.answers
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -43,7 +43,7 @@ def test_several_at_once(milepost: Command, server: Server) -> None:
     outcome = milepost("cancel", first, NOBODY, second)
     assert outcome.code == Exit.NOT_FOUND
     assert outcome.out == f"{first}\tcancelled\n{second}\tcancelled\n"
-    assert outcome.err == f"milepost: {NOBODY}: There is no such task.\nmilepost: Not all of the 3 tasks.\n"
+    assert outcome.err == f"milepost: {NOBODY}: There is no such task.\nmilepost: Not done for 1 of the 3 tasks.\n"
 
 
 def test_without_a_server_it_is_said_once(command: Command) -> None:
@@ -120,7 +120,7 @@ def test_a_type_as_a_whole(own_server: Server, command: Command) -> None:
     assert own_server.wait(task_id)["state"] == "succeeded"
     missing = command("pause", "--type", "absent", "--type", "echo", *url)
     assert (missing.code, missing.out) == (Exit.NOT_FOUND, "echo\tpaused\n")
-    assert missing.err.splitlines()[-1] == "milepost: Not all of the 2 types."
+    assert missing.err.splitlines()[-1] == "milepost: Not done for 1 of the 2 types."
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def test_input_comes_from_a_file(tmp_path: Path) -> None:
         ([], "[1]", "--input: not a JSON object."),
         ([], "{", "--input: not JSON (Input data was truncated)."),
         ([], "@/nowhere/at/all", "--input: /nowhere/at/all can't be read (No such file or directory)."),
+        ([], "@", "--input: the name of a file is missing; - reads stdin."),
+        ([], "x" * 300, "--input: not JSON (JSON is malformed: invalid character (byte 0))."),
     ],
 )
 def test_what_is_wrong_is_named(words: list[str], given: str | None, complaint: str) -> None:
@@ -94,6 +97,11 @@ def test_what_is_wrong_is_named(words: list[str], given: str | None, complaint: 
         read_input(words, given, SCHEMA)
     assert str(caught.value) == complaint
     assert caught.value.code is Exit.USAGE
+
+
+def test_a_file_without_its_at_is_noticed() -> None:
+    with pytest.raises(CommandError, match=rf"--input: not JSON \(.*\)\. For a file write @{re.escape(__file__)}\.$"):
+        read_input([], __file__, SCHEMA)
 
 
 def test_a_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:

@@ -34,6 +34,18 @@ def test_without_a_command_there_is_help(command: Command) -> None:
     assert outcome == command("--help")
 
 
+def test_there_is_help_by_its_short_name_too(command: Command) -> None:
+    assert command("-h") == command("--help")
+    assert command("list", "-h") == command("list", "--help")
+
+
+def test_what_commands_are_for_can_be_read_to_the_end(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = command("--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert len(listed.splitlines()) == len(COMMANDS)
+    assert "..." not in listed
+
+
 def options(text: str) -> set[str]:
     """The options that a help text tells of."""
     return set(re.findall(r"(?:^|[ ,])(--?[a-z][a-z-]*)", text))
@@ -62,15 +74,23 @@ def test_help_has_examples_and_each_of_their_options_is_there(name: str, command
         for words in commands(line):
             assert words[0] in COMMANDS
             assert {word for word in words if word.startswith("-")} <= known[words[0]]
-    assert "  --help" in usage
+    assert "  -h, --help" in usage
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["strat"], "milepost: No such command 'strat'. Did you mean 'start'? See `milepost --help`.\n"),
+        (
+            ["serve", "x", "--log-level", "loud"],
+            (
+                "milepost: Invalid value for '--log-level' (env var: 'MILEPOST_LOG_LEVEL'): "
+                "'loud' is not one of 'debug', 'info', 'warning', 'error'. See `milepost serve --help`.\n"
+            ),
+        ),
         (["nope"], "milepost: No such command 'nope'. See `milepost --help`.\n"),
         (["start"], "milepost: Missing argument 'TYPE'. See `milepost start --help`.\n"),
-        (["start", "x", "--zzz"], "milepost: No such option: --zzz See `milepost start --help`.\n"),
+        (["start", "x", "--zzz"], "milepost: No such option: --zzz. See `milepost start --help`.\n"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], message: str, command: Command) -> None:

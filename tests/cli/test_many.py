@@ -42,7 +42,7 @@ def test_refused_lines_are_named_and_fail_alone(milepost: Command, tmp_path: Pat
     assert len(outcome.out.split()) == 2
     *named, last = outcome.err.splitlines()
     assert [line.split(": ")[1] for line in named] == ["line 4", "line 5", "line 2"]
-    assert "/input/number" in named[2]
+    assert "line 2: number: " in named[2]
     assert last == "milepost: Not all lines: 2 tasks started, 3 refused."
 
 

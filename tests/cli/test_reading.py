@@ -1,11 +1,13 @@
 import json
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from milepost.cli.exits import Exit
 from tests.cli.conftest import Command
+from tests.cli.foreign import Canned, serving
 from tests.cli.processes import Server, Terminal, environment, spawn, wait_for_line
 from tests.cli.proxy import Proxy
 from tests.cli.test_watch import meeting
@@ -37,6 +39,37 @@ def test_a_record_that_failed(milepost: Command, server: Server) -> None:
     task_id = server.start("fail")
     server.wait(task_id)
     assert "failure" in milepost("get", task_id).out
+
+
+def test_states_can_stand_between_commas(milepost: Command, counted: str) -> None:
+    one = milepost("list", "--state", "succeeded", "--type", "count").out
+    assert counted in one
+    assert milepost("list", "--state", "paused,succeeded", "--type", "count").out == one
+    assert milepost("list", "--state", "paused", "--state", "succeeded", "--type", "count").out == one
+    outcome = milepost("list", "--state", "paused,runing")
+    assert outcome.code == Exit.USAGE
+    assert outcome.err.startswith("milepost: Invalid value for '--state': 'runing' is no state; there are scheduled, ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["get", "x"], ["list"], ["types"], ["logs", "x"], ["logs", "x", "-f"], ["watch", "x"], ["result", "x"]),
+        *(["cancel", "x"], ["rm", "-y", "x"], ["start", "x", "--wait"]),
+    ],
+)
+def test_ctrl_c_ends_whatever_waits(words: list[str]) -> None:
+    answering = threading.Event()
+    with serving(Canned(200), once=answering) as server:
+        process = spawn(*words, "--url", server.url, env=environment())
+        server.asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        answering.set()
+    assert (process.returncode, out) == (Exit.INTERRUPTED, "")
+    assert "Traceback" not in err
+    if words[0] == "start":
+        assert "it may have been started. The same command with --idempotency-key " in err
 
 
 @pytest.mark.parametrize("task_id", [NOBODY, "nonsense", "a/../b", "ä b?c#d"])

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.remote import PAUSES, Remote
+from milepost.cli.main import run
+from milepost.cli.remote import PAUSES, Remote, task_path
 from tests.cli.foreign import Canned, serving
 from tests.cli.processes import Server
 from tests.cli.proxy import Proxy
@@ -100,10 +101,14 @@ def test_a_problem_without_detail_is_told_by_its_title() -> None:
         assert str(refused(Remote(server.url))) == "Not found"
 
 
-def test_other_servers_are_noticed() -> None:
+def test_other_servers_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(Canned(404, b"<h1>no</h1>")) as server:
         error = refused(Remote(server.url))
         assert str(error) == f"{server.url} answered 404 Not Found, and not as Milepost does. Is MILEPOST_URL right?"
+    with serving(Canned(200, b'{"tasks": 5}', "application/json")) as server:
+        for words in (["get", "x"], ["list"], ["types"], ["start", "x"], ["logs", "x"], ["watch", "x"]):
+            assert run([*words, "--url", server.url]) == Exit.UNREACHABLE
+            assert "did not answer as Milepost does" in capsys.readouterr().err
     with serving(Canned(200, b"<h1>welcome</h1>")) as server, Remote(server.url) as remote:
         with pytest.raises(CommandError, match="did not answer as Milepost does") as caught:
             remote.get("/v1/types", list[str])
@@ -116,6 +121,27 @@ def test_a_url_that_is_none(url: str) -> None:
         pass
     assert caught.value.code is Exit.USAGE
     assert f"--url: {url!r} is not a URL" in str(caught.value)
+
+
+def test_a_url_without_a_scheme_may_be_meant_so() -> None:
+    for url in ("127.0.0.1:8006", "localhost:8006/operations"):
+        with pytest.raises(CommandError, match=rf" Is it http://{url}\?$"):
+            Remote(url)
+
+
+@pytest.mark.parametrize("key", ["a\nb", "schlüssel", "a\0"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(CommandError, match=r"^--key: .* printable ASCII") as caught:
+        Remote("http://127.0.0.1:8006", key)
+    assert (caught.value.code, key in str(caught.value)) == (Exit.USAGE, False)
+
+
+@pytest.mark.parametrize("task_id", ["", ".", ".."])
+def test_what_stands_for_an_id_leads_nowhere_else(task_id: str) -> None:
+    with pytest.raises(CommandError, match="There is no such task") as caught:
+        task_path(task_id, "cancel")
+    assert caught.value.code is Exit.NOT_FOUND
+    assert task_path("../x/..") == "/v1/tasks/..%2Fx%2F.."
 
 
 def test_the_key_is_shown_and_queries_are_sent_without_what_is_not_said() -> None:

@@ -34,7 +34,14 @@ def test_loopback_addresses(host: str, families: list[socket.AddressFamily]) -> 
         close(bound)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+@pytest.mark.parametrize("host", ["example.org", "", "127.0.0.1:8006", "http://localhost"])
+def test_what_is_no_address_is_not_said_to_be_an_open_one(host: str) -> None:
+    with pytest.raises(CommandError, match="is not an address; use localhost") as caught:
+        sockets.listen(host, 0)
+    assert caught.value.code is Exit.USAGE
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])
 def test_addresses_that_others_can_reach_are_refused(host: str) -> None:
     with pytest.raises(CommandError, match="can be reached by others") as caught:
         sockets.listen(host, 0)

@@ -83,6 +83,7 @@ def test_a_file_that_imports_a_broken_one(tmp_path: Path) -> None:
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert complaint(tmp_path / "no.py") == f"{tmp_path}/no.py: no such file."
+    assert complaint(tmp_path / f"{'x' * 300}.py").endswith("x.py can't be read (File name too long).")
     path = write(tmp_path, "text.txt", "")
     assert complaint(path) == f"{path} is not a Python file: that is one whose name ends with .py."
     os.mkfifo(tmp_path / "pipe.py")

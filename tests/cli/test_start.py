@@ -35,6 +35,14 @@ def test_on_a_terminal_it_says_how_to_go_on(server: Server) -> None:
     assert second == f"echo is queued. Follow it with `milepost watch {first}`."
 
 
+def test_who_is_to_type_the_input_is_told_so(server: Server) -> None:
+    terminal = Terminal("start", "echo", "--input", "-", url=server.url)
+    terminal.read_until("Reading from the terminal; Ctrl-D on a line of its own ends it")
+    terminal.type('{"text": "typed"}\n\x04')
+    assert terminal.end() == 0
+    assert "echo is queued." in terminal.screen
+
+
 def test_json_is_the_record(milepost: Command) -> None:
     assert json.loads(milepost("start", "echo", "--json").out)["type"] == "echo"
     record = json.loads(milepost("start", "echo", "text=hi", "--json", "--wait").out)
@@ -96,15 +104,18 @@ def test_repetitions(milepost: Command, server: Server, words: list[str], trigge
             ["--every", "15m", "--timezone", "UTC"],
             "--timezone: says what --cron or --repeat is meant in; give one of them.",
         ),
-        (["--run-at", "tomorrow"], "--run-at: not a time like 2026-05-01T09:00: tomorrow"),
-        (["--run-at", "0001-01-01T00:00+23:59"], "--run-at: not a time like 2026-05-01T09:00: 0001-01-01T00:00+23:59"),
+        (["--run-at", "tomorrow"], "--run-at: not a time like 2026-05-01T09:00: 'tomorrow'."),
+        (
+            ["--run-at", "0001-01-01T00:00+23:59"],
+            "--run-at: not a time like 2026-05-01T09:00: '0001-01-01T00:00+23:59'.",
+        ),
         (["-o", "x"], "-o: the result can be saved only after --wait or --watch."),
         (["text"], "text: not in the form key=value."),
-        (["--every", "soon"], "/trigger/every: "),
-        (["--timeout", "-5"], "/timeout: "),
-        (["--depends-on", "x"], "/depends_on/0: Not a task id."),
-        (["number=five"], "/input/number: "),
-        (["numbr=5"], "/input/numbr: "),
+        (["--every", "soon"], "--every: "),
+        (["--timeout", "-5"], "--timeout: "),
+        (["--depends-on", "x"], "--depends-on: Not a task id."),
+        (["number=five"], "number: "),
+        (["numbr=5"], "numbr: "),
     ],
 )
 def test_what_is_wrong_is_named(milepost: Command, arguments: list[str], message: str) -> None:
@@ -116,7 +127,8 @@ def test_what_is_wrong_is_named(milepost: Command, arguments: list[str], message
 
 def test_a_type_that_is_not_there(milepost: Command) -> None:
     outcome = milepost("start", "no-such-type", "a=1")
-    assert outcome == (Exit.USAGE, "", "milepost: /type: There is no task type 'no-such-type' here.\n")
+    told = "milepost: TYPE: There is no task type 'no-such-type' here. `milepost types` lists them.\n"
+    assert outcome == (Exit.USAGE, "", told)
 
 
 def test_no_server(command: Command) -> None:

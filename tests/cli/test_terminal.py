@@ -1,4 +1,5 @@
 import unicodedata
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.cli import terminal
+from tests.cli.processes import Server, environment, spawn
 
 
 @given(st.text())
@@ -18,6 +20,18 @@ def test_nothing_that_moves_the_cursor_is_printed(text: str) -> None:
 
 def test_control_characters_can_be_seen() -> None:
     assert terminal.printable("a\x1b]0;title\x07b\rc\u202ed\ne") == r"a\x1b]0;title\x07b\rc\u202ed" + "\ne"
+
+
+@pytest.mark.parametrize("command", ["--version", "types", "result"])
+def test_an_output_that_can_not_be_written_is_told_in_one_line(server: Server, command: str) -> None:
+    words = [command]
+    if command == "result":
+        words.append(server.start("echo"))
+        server.wait(words[1])
+    with Path("/dev/full").open("w") as full:
+        process = spawn(*words, stdout=full, env=environment(MILEPOST_URL=server.url))
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "milepost: The output can't be written (No space left on device).\n")
 
 
 def test_json_is_on_one_line_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

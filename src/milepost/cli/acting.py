@@ -134,7 +134,7 @@ def _confirm(number: int, *, cascade: bool) -> None:
 
 def _each(ids: list[str], act: Callable[[str], None], what: str = "tasks") -> None:
     """Do it to every one, whatever happens to the others. Raises the last CommandError, once all had their turn."""
-    failed: CommandError | None = None
+    failed: list[CommandError] = []
     for task_id in ids:
         try:
             act(task_id)
@@ -142,6 +142,6 @@ def _each(ids: list[str], act: Callable[[str], None], what: str = "tasks") -> No
             if error.code is Exit.UNREACHABLE or len(ids) == 1:
                 raise
             note(f"milepost: {task_id}: {error}")
-            failed = error
-    if failed is not None:
-        raise CommandError(f"Not all of the {len(ids)} {what}.", failed.code)
+            failed.append(error)
+    if failed:
+        raise CommandError(f"Not done for {len(failed)} of the {len(ids)} {what}.", failed[-1].code)

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from milepost.cli.exits import CommandError, Exit
+from milepost.cli.terminal import note, on_one_line
 
 Schema = Mapping[str, Any]
 
@@ -36,9 +37,9 @@ def _read_object(given: str) -> dict[str, Any]:
     """What `--input` names: `@FILE`, `-` for stdin, or JSON itself."""
     try:
         if given == "-":
-            body = sys.stdin.buffer.read()
+            body = stdin().read()
         elif given.startswith("@"):
-            body = Path(given[1:]).read_bytes()
+            body = named_file("--input", given[1:]).read_bytes()
         else:
             body = given.encode()
     except OSError as error:
@@ -48,7 +49,29 @@ def _read_object(given: str) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise _wrong("--input: not a JSON object.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _wrong(f"--input: not JSON ({error}).") from error
+        hint = f" For a file write @{given}." if _is_file(given) else ""
+        raise _wrong(f"--input: not JSON ({on_one_line(str(error))}).{hint}") from error
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # no file can have such a name
+        return False
+
+
+def named_file(option: str, name: str) -> Path:
+    """The file that an option names after its @. Raises CommandError where there is nothing after it."""
+    if not name:
+        raise _wrong(f"{option}: the name of a file is missing; - reads stdin.")
+    return Path(name)
+
+
+def stdin() -> BinaryIO:
+    """What comes in; a person is told that it is waited for."""
+    if sys.stdin.isatty():
+        note("Reading from the terminal; Ctrl-D on a line of its own ends it.")
+    return sys.stdin.buffer
 
 
 def _forced(key: str, value: str) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 import typer
 
 from milepost import __version__
@@ -21,6 +22,7 @@ app = typer.Typer(
     ),
     rich_markup_mode=None,  # plain help: it can be searched and copied, and costs no import of Rich's Markdown
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -36,22 +38,22 @@ def milepost(
         say(context.get_help())
 
 
-app.command(epilog=serve.EXAMPLES)(serve.serve)
-app.command(epilog=worker.EXAMPLES)(worker.worker)
+app.command(epilog=serve.EXAMPLES, short_help="Serve task types over HTTP, and run their tasks.")(serve.serve)
+app.command(epilog=worker.EXAMPLES, short_help="Run tasks beside a server on the same store.")(worker.worker)
 app.command(epilog=start.EXAMPLES)(start.start)
 app.command(epilog=deliver.EXAMPLES)(deliver.deliver)
-app.command(epilog=watch.EXAMPLES)(watch.watch)
+app.command(epilog=watch.EXAMPLES, short_help="Follow a task to its end.")(watch.watch)
 app.command(epilog=reading.GET_EXAMPLES)(reading.get)
 app.command(epilog=reading.LIST_EXAMPLES, name="list")(reading.list_tasks)
 app.command(epilog=reading.LOGS_EXAMPLES)(reading.logs)
 app.command(epilog=result.EXAMPLES)(result.result)
-app.command(epilog=reading.TYPES_EXAMPLES)(reading.types)
-app.command(epilog=acting.CANCEL_EXAMPLES)(acting.cancel)
-app.command(epilog=acting.PAUSE_EXAMPLES)(acting.pause)
-app.command(epilog=acting.RESUME_EXAMPLES)(acting.resume)
-app.command(epilog=acting.RETRY_EXAMPLES)(acting.retry)
-app.command(epilog=acting.RM_EXAMPLES)(acting.rm)
-app.command(epilog=migrate.EXAMPLES)(migrate.migrate)
+app.command(epilog=reading.TYPES_EXAMPLES, short_help="List what can be started.")(reading.types)
+app.command(epilog=acting.CANCEL_EXAMPLES, short_help="Stop tasks for good.")(acting.cancel)
+app.command(epilog=acting.PAUSE_EXAMPLES, short_help="Hold tasks, or a whole type of them.")(acting.pause)
+app.command(epilog=acting.RESUME_EXAMPLES, short_help="Let paused tasks, or a type, go on.")(acting.resume)
+app.command(epilog=acting.RETRY_EXAMPLES, short_help="Let failed or cancelled tasks begin again.")(acting.retry)
+app.command(epilog=acting.RM_EXAMPLES, short_help="Delete finished tasks, with logs and results.")(acting.rm)
+app.command(epilog=migrate.EXAMPLES, short_help="Bring a store's schema up to date.")(migrate.migrate)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,7 +65,12 @@ def run(arguments: Sequence[str]) -> int:
         return error.code
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "milepost")
-        note(f"milepost: {error.format_message().strip()} See `{command} --help`.")
+        # Its parts come from several places, and some without an end.
+        what = error.format_message().strip().replace("Value error, ", "")
+        note(f"milepost: {what}{'' if what.endswith(('.', '?')) else '.'} See `{command} --help`.")
         return error.exit_code
+    except msgspec.DecodeError as error:
+        note(f"milepost: The server did not answer as Milepost does ({error}). Is MILEPOST_URL right?")
+        return Exit.UNREACHABLE
     except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
         return Exit.INTERRUPTED

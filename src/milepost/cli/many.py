@@ -1,15 +1,15 @@
 """What does `milepost start --input-lines` do?"""
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from milepost.cli.arguments import named_file, stdin
 from milepost.cli.exits import CommandError, Exit
+from milepost.cli.faults import told
 from milepost.cli.records import LineOutcome
 from milepost.cli.remote import Remote
 from milepost.cli.terminal import console, is_terminal, note, on_one_line, say
@@ -39,8 +39,7 @@ class Count:
         if self._json:
             say(bytes(raw).decode())
         if outcome.task is None:
-            problem = outcome.problem
-            self.refuse(number, "" if problem is None else problem.detail or problem.title)
+            self.refuse(number, "" if outcome.problem is None else told(outcome.problem))
             return
         self.started += 1
         if not (self._json or is_terminal()):
@@ -92,18 +91,18 @@ def start_lines(
 def _send(remote: Remote, waiting: list[tuple[int, dict[str, Any]]], count: Count) -> None:
     if not waiting:
         return
-    told = remote.post_lines("/v1/tasks:batch", [body for _, body in waiting])
-    for (number, _), raw in zip(waiting, told, strict=False):
+    answers = remote.post_lines("/v1/tasks:batch", [body for _, body in waiting])
+    for (number, _), raw in zip(waiting, answers, strict=False):
         count.tell(number, msgspec.json.decode(raw, type=LineOutcome), raw)
-    if len(told) < len(waiting):
-        raise CommandError(f"The server stopped before line {waiting[len(told)][0]}.", Exit.UNREACHABLE)
+    if len(answers) < len(waiting):
+        raise CommandError(f"The server stopped before line {waiting[len(answers)][0]}.", Exit.UNREACHABLE)
 
 
 def _opened(given: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
     """The file, and how many bytes it has, if that is known."""
     if given == "-":
-        return sys.stdin.buffer, None
-    path = Path(given.removeprefix("@"))
+        return stdin(), None
+    path = named_file("--input-lines", given.removeprefix("@"))
     try:
         file = stack.enter_context(path.open("rb"))
         return file, path.stat().st_size or None

@@ -52,7 +52,7 @@ FilesRoot = Annotated[
     ),
 ]
 Concurrency = Annotated[
-    int, typer.Option(envvar="MILEPOST_CONCURRENCY", min=1, help="How many tasks the worker runs at once.")
+    int, typer.Option(envvar="MILEPOST_CONCURRENCY", metavar="N", min=1, help="How many tasks the worker runs at once.")
 ]
 Grace = Annotated[
     float,

@@ -66,22 +66,35 @@ def _fields(record: Record) -> dict[str, str]:
     return {name: on_one_line(value or "") for name, value in shown.items()}
 
 
+def _states(text: str) -> str:
+    """States with commas between them. Raises BadParameter for what is none."""
+    for name in text.split(","):
+        if name not in set(State):
+            raise typer.BadParameter(f"{name!r} is no state; there are {', '.join(State)}.")
+    return text
+
+
 LIST_EXAMPLES = examples(
     "milepost list",
-    "milepost list --state running --state queued",
+    "milepost list --state running,queued",
     "milepost list --type export --state failed --limit 100 --json",
     "milepost list --state failed --all | cut -f1 | xargs milepost retry",
 )
 
 
 def list_tasks(
-    state: Annotated[list[State] | None, typer.Option(help="In this state; may be repeated.")] = None,
-    type_name: Annotated[str | None, typer.Option("--type", help="Of this type.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Started by, or for, this owner.")] = None,
-    tenant: Annotated[str | None, typer.Option(envvar="MILEPOST_TENANT", help="Of this tenant.")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATE", parser=_states, help="In this state, or one of STATE,STATE; may be repeated."),
+    ] = None,
+    type_name: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type.")] = None,
+    owner: Annotated[str | None, typer.Option(metavar="OWNER", help="Started by, or for, this owner.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(envvar="MILEPOST_TENANT", metavar="TENANT", help="Of this tenant.")
+    ] = None,
     list_id: Annotated[str | None, typer.Option("--list", metavar="LIST", help="On this list.")] = None,
     parent: Annotated[str | None, typer.Option(metavar="ID", help="Children of this task.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many at most.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All there are, whatever --limit says.")] = False,
     json: Json = False,
     url: Url = DEFAULT_URL,

@@ -107,8 +107,17 @@ class ResultLink(msgspec.Struct, frozen=True):
     size: int
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong with a request: what, and where: a place in its body (RFC 6901), or a parameter."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
 class Problem(msgspec.Struct, frozen=True):
     """A refusal (RFC 9457)."""
 
     title: str
     detail: str = ""
+    errors: tuple[Fault, ...] = ()

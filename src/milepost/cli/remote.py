@@ -17,8 +17,9 @@ import msgspec
 
 from milepost import __version__
 from milepost.cli.exits import CommandError, Exit
+from milepost.cli.faults import told
 from milepost.cli.records import Problem, TypeList
-from milepost.cli.terminal import note, on_one_line
+from milepost.cli.terminal import note
 
 T = TypeVar("T")
 
@@ -43,11 +44,19 @@ _CODES: Final[Mapping[int, Exit]] = {
     HTTPStatus.PRECONDITION_FAILED: Exit.FAILED,
 }
 
+_ADDRESS: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/.*)?")
+"""A URL whose scheme was left out."""
+
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
 
 def task_path(task_id: str, part: str = "") -> str:
-    """Where a task, or a part of it, is. Whatever stands in for the id can't lead anywhere else."""
+    """Where a task, or a part of it, is. Whatever stands in for the id can't lead anywhere else.
+
+    Raises CommandError for dots, or nothing, which paths have other uses for.
+    """
+    if not task_id.strip("."):
+        raise CommandError("There is no such task.", Exit.NOT_FOUND)
     return f"/v1/tasks/{quote(task_id, safe='')}" + (f"/{part}" if part else "")
 
 
@@ -81,11 +90,13 @@ class Remote:
         slow: float = SLOW,
         on_slow: Callable[[str], None] = note,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = url.rstrip("/") or url
         self._sleep = sleep
         self._slow = slow
         self._on_slow = on_slow
         headers = {"user-agent": f"milepost/{__version__}", "accept": "application/json, */*;q=0.5"}
+        if key and not (key.isascii() and key.isprintable()):  # which is not shown: it is a secret
+            raise CommandError("--key: a key has printable ASCII characters alone; this one has others.", Exit.USAGE)
         if key:
             headers["authorization"] = f"Bearer {key}"
         host = self._host()
@@ -103,7 +114,8 @@ class Remote:
         except httpx2.InvalidURL as error:
             raise CommandError(f"--url: {self.url!r} is not a URL ({error}).", Exit.USAGE) from error
         if url.scheme not in ("http", "https") or not url.host:
-            raise CommandError(f"--url: {self.url!r} is not a URL like http://127.0.0.1:8006.", Exit.USAGE)
+            hint = f" Is it http://{self.url}?" if _ADDRESS.fullmatch(self.url) else ""
+            raise CommandError(f"--url: {self.url!r} is not a URL like http://127.0.0.1:8006.{hint}", Exit.USAGE)
         return url.host
 
     def __enter__(self) -> Self:
@@ -245,7 +257,7 @@ class Remote:
                 "Is MILEPOST_URL right?",
                 code,
             ) from error
-        raise CommandError(on_one_line(problem.detail or problem.title), code)
+        raise CommandError(told(problem), code)
 
     def _decode(self, response: httpx2.Response, shape: type[T]) -> T:
         try:

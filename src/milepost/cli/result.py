@@ -22,7 +22,7 @@ from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples, path
 from milepost.cli.remote import PAUSES, Remote, task_path
-from milepost.cli.terminal import is_terminal, note, printable, say_broken
+from milepost.cli.terminal import is_terminal, note, printable, say_broken, writing
 
 FIRST_PATIENCE: Final = sum(PAUSES)
 """Seconds that the first answer is waited for where nobody answers: as long as any other command waits."""
@@ -58,8 +58,10 @@ def result(task_id: Id, output: Output = None, url: Url = DEFAULT_URL, key: Key 
             _show(download)
         else:
             for piece in download.pieces():
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+                with writing():
+                    sys.stdout.buffer.write(piece)
+            with writing():
+                sys.stdout.buffer.flush()
 
 
 class Download:

@@ -39,9 +39,12 @@ def serve(
     files: Files,
     store: Store = None,
     host: Annotated[
-        str, typer.Option(envvar="MILEPOST_HOST", help="localhost (IPv4 and IPv6), or a loopback address.")
+        str,
+        typer.Option(envvar="MILEPOST_HOST", metavar="HOST", help="localhost (IPv4 and IPv6), or a loopback address."),
     ] = LOCALHOST,
-    port: Annotated[int, typer.Option(envvar="MILEPOST_PORT", min=0, max=65535, help="0 takes any free one.")] = 8006,
+    port: Annotated[
+        int, typer.Option(envvar="MILEPOST_PORT", metavar="PORT", min=0, max=65535, help="0 takes any free one.")
+    ] = 8006,
     no_worker: Annotated[
         bool, typer.Option("--no-worker", envvar="MILEPOST_NO_WORKER", help="Run no tasks; `milepost worker` does.")
     ] = False,

@@ -45,8 +45,9 @@ def _addresses(host: str) -> tuple[str, ...]:
     try:
         if ipaddress.ip_address(host).is_loopback:
             return (host,)
-    except ValueError:
-        pass
+    except ValueError as error:
+        told = f"--host: {host!r} is not an address; use localhost, 127.0.0.1 or ::1."
+        raise CommandError(told, Exit.USAGE) from error
     raise CommandError(
         f"--host: {host} can be reached by others, and without keys everybody who reaches the server may do "
         "everything. Use localhost, 127.0.0.1 or ::1, with a proxy that checks who comes in before it.",

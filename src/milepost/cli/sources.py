@@ -44,8 +44,12 @@ def load(
 
 
 def _instances(file: Path) -> list[Milepost]:
-    if not file.exists():
-        raise _wrong(f"{file}: no such file.{_meant(file)}")
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _wrong(f"{file}: no such file.{_meant(file)}") from error
+    except OSError as error:
+        raise _wrong(f"{file} can't be read ({error.strerror}).") from error
     if file.is_dir():
         raise _wrong(f"{file} is a folder; name the Python files in it that have task types.")
     if not file.is_file() or file.suffix != ".py":

@@ -45,11 +45,11 @@ def start(
         Text,
         typer.Option(metavar="@FILE|-", help="Start a task for each line, which is its input as one JSON object."),
     ] = None,
-    title: Annotated[Text, typer.Option(help="What people call this task.")] = None,
+    title: Annotated[Text, typer.Option(metavar="TEXT", help="What people call this task.")] = None,
     tenant: Annotated[
-        Text, typer.Option(envvar="MILEPOST_TENANT", help="Whose task it is; your own by default.")
+        Text, typer.Option(envvar="MILEPOST_TENANT", metavar="TENANT", help="Whose task it is; your own by default.")
     ] = None,
-    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    priority: Annotated[int | None, typer.Option(metavar="N", help="Higher goes first.")] = None,
     run_at: Annotated[
         Text, typer.Option(metavar="TIME", help="Not before, such as 2026-05-01T09:00; local unless it says an offset.")
     ] = None,
@@ -58,16 +58,21 @@ def start(
     repeat: Annotated[Text, typer.Option(metavar="daily|weekly|monthly", help="Repeat it at the same time.")] = None,
     timezone: Annotated[Text, typer.Option(metavar="ZONE", help="What --cron and --repeat are meant in.")] = None,
     timeout: Annotated[Text, typer.Option(metavar="DURATION", help="For each try, such as 30m.")] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Tries in all.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(metavar="N", help="Tries in all.")] = None,
     depends_on: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="A task that must succeed first; may be repeated.")
     ] = None,
-    unique_key: Annotated[Text, typer.Option(help="Refuse while an unfinished task has this key.")] = None,
+    unique_key: Annotated[
+        Text, typer.Option(metavar="KEY", help="Refuse while an unfinished task has this key.")
+    ] = None,
     standing: Annotated[
         bool, typer.Option("--standing", help="It runs nothing itself, and takes what `deliver` brings.")
     ] = False,
     idempotency_key: Annotated[
-        Text, typer.Option(help="Starting again with the same key gives the same task; by default a fresh one.")
+        Text,
+        typer.Option(
+            metavar="KEY", help="Starting again with the same key gives the same task; by default a fresh one."
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for its end, and show how far it is.")] = False,
@@ -109,7 +114,11 @@ def start(
         if input_lines is not None:
             start_lines(remote, input_lines, body, values, start_key, json=json)
             return
-        raw = remote.post("/v1/tasks", msgspec.Raw, {**body, "input": values}, {"idempotency-key": start_key})
+        try:
+            raw = remote.post("/v1/tasks", msgspec.Raw, {**body, "input": values}, {"idempotency-key": start_key})
+        except KeyboardInterrupt as interrupt:
+            told = "Interrupted; it may have been started. The same command with --idempotency-key"
+            raise CommandError(f"{told} {start_key} starts no second one.", Exit.INTERRUPTED) from interrupt
         record = msgspec.json.decode(raw, type=Record)
         if not (json and (wait or watch)):
             _say_started(record, raw, json=json)
@@ -124,7 +133,7 @@ def _time(text: str) -> str:
     try:
         return times.to_rfc3339(times.from_datetime(datetime.fromisoformat(text).astimezone()))
     except (ValueError, OverflowError) as error:
-        raise CommandError(f"--run-at: not a time like 2026-05-01T09:00: {text}", Exit.USAGE) from error
+        raise CommandError(f"--run-at: not a time like 2026-05-01T09:00: {text!r}.", Exit.USAGE) from error
 
 
 def _trigger(ways: Mapping[str, Text], timezone: Text) -> dict[str, str] | None:

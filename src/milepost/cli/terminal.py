@@ -4,13 +4,18 @@ What was asked for goes to stdout, whatever else helps a person to stderr. What 
 control characters made visible, so that no task can move the cursor or rename the window of whoever looks at it.
 """
 
+import contextlib
+import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 import typer
 from rich.console import Console
+
+from milepost.cli.exits import CommandError, Exit
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -25,9 +30,24 @@ def console() -> Console:
     return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Around what is written to stdout. Raises CommandError where that does not work: its disk is full, say."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # nobody wants to read any more, which is no error
+    except OSError as error:
+        # What is left in the buffer would fail once more at the end, without words.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError(f"The output can't be written ({error.strerror}).", Exit.FAILED) from error
+
+
 def say(text: str) -> None:
     """Print a line that was asked for, at once."""
-    typer.echo(text)
+    with writing():
+        typer.echo(text)
 
 
 def note(text: str) -> None:

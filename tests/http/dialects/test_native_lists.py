@@ -30,10 +30,11 @@ async def test_tasks_are_listed_newest_first_page_by_page(client: httpx2.AsyncCl
 
 async def test_lists_are_filtered(client: httpx2.AsyncClient, tasks: Tasks, service: Service) -> None:
     parent = await tasks.start(tenant="a", owner="ann", list_id="L")
-    child = await tasks.start("agent-work", tenant="a", runner="external", parent=parent.id, assignee="bob")
+    child = await tasks.start("agent-work", runner="external", parent=parent.id, tenant="a", assignee="bob")
     done = await service.cancel(LOCAL, (await tasks.start()).id)
     queries = {
         "tenant=a": [child, parent],
+        "tenant=default": [done],
         "owner=ann": [parent],
         "list=L": [parent],
         "type=agent-work": [child],
