@@ -48,7 +48,7 @@ def test_a_key_stands_for_one_delivery(milepost: Command, standing: str, tmp_pat
         (("--file", "a", "--input", "{}"), Exit.USAGE, "without an input"),
         (("--file", "a", "--file", "b", "--idempotency-key", "k"), Exit.USAGE, "not for several files"),
         (("--file", "absent"), Exit.USAGE, "absent can't be read (No such file or directory)."),
-        (("number=x",), Exit.USAGE, "/input/number"),
+        (("number=x",), Exit.USAGE, "number: "),
     ],
 )
 def test_what_is_wrong_is_said(milepost: Command, standing: str, words: tuple[str, ...], code: Exit, said: str) -> None:

@@ -59,7 +59,7 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
         "api": f"http://127.0.0.1:{port}  http://[::1]:{port}",
         "docs": f"http://127.0.0.1:{port}/docs",
         "store": f"{tmp_path}/x.db",
-        "types": "blob, cling, count, crash, echo, fail, hog, leave, meet, note, nothing, spin, stick",
+        "types": "blob, cling, count, crash, echo, fail, hog, intake, leave, meet, note, nothing, spin, stick",
         "access": "open, no key was made yet: everybody on this machine may do everything",
         "try": f"milepost start blob size=SIZE --watch --url http://127.0.0.1:{port}",
     }

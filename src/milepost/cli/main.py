@@ -41,7 +41,7 @@ def milepost(
 app.command(epilog=serve.EXAMPLES, short_help="Serve task types over HTTP, and run their tasks.")(serve.serve)
 app.command(epilog=worker.EXAMPLES, short_help="Run tasks beside a server on the same store.")(worker.worker)
 app.command(epilog=start.EXAMPLES)(start.start)
-app.command(epilog=deliver.EXAMPLES)(deliver.deliver)
+app.command(epilog=deliver.EXAMPLES, short_help="Hand data or files to a standing task.")(deliver.deliver)
 app.command(epilog=watch.EXAMPLES, short_help="Follow a task to its end.")(watch.watch)
 app.command(epilog=reading.GET_EXAMPLES)(reading.get)
 app.command(epilog=reading.LIST_EXAMPLES, name="list")(reading.list_tasks)
