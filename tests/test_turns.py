@@ -9,7 +9,7 @@ from milepost.turns import Line, Turns, Waiting, between_tenants
 
 
 def lane(tenant: str, *rows: int, priority: int = 0) -> Iterator[Waiting]:
-    return iter([Waiting(priority, tenant, row) for row in rows])
+    return iter([Waiting(priority, tenant, row, 0) for row in rows])
 
 
 def lines(**waiting: Sequence[Waiting]) -> dict[str, Line]:
@@ -36,7 +36,7 @@ def test_no_lane_is_asked_for_before_its_turn() -> None:
 
 def test_types_have_one_turn_each_and_the_next_where_the_last_claim_ended() -> None:
     turns = Turns()
-    a, b = [Waiting(0, "t", row) for row in (1, 2, 3)], [Waiting(0, "t", row) for row in (4, 5)]
+    a, b = [Waiting(0, "t", row, 0) for row in (1, 2, 3)], [Waiting(0, "t", row, 0) for row in (4, 5)]
     order = turns.between_types(lines(a=a, b=b))
     assert [next(order)[0] for _ in range(3)] == ["a", "b", "a"]
     assert [name for name, _ in turns.between_types(lines(a=a[2:], b=b[1:]))] == ["b", "a"]
@@ -44,7 +44,7 @@ def test_types_have_one_turn_each_and_the_next_where_the_last_claim_ended() -> N
 
 def test_higher_priority_comes_first() -> None:
     order = Turns().between_types(
-        lines(a=[Waiting(5, "t", 1), Waiting(-1, "t", 2)], b=[Waiting(3, "t", 3), Waiting(0, "t", 4)], c=[])
+        lines(a=[Waiting(5, "t", 1, 0), Waiting(-1, "t", 2, 0)], b=[Waiting(3, "t", 3, 0), Waiting(0, "t", 4, 0)], c=[])
     )
     assert [waiting.priority for _, waiting in order] == [5, 3, 0, -1]
 
@@ -55,7 +55,7 @@ def test_the_next_of_a_line_is_asked_for_once_the_one_before_is_taken() -> None:
     def line() -> Iterator[Waiting]:
         for row in range(3):
             assert taken == list(range(row))
-            yield Waiting(0, "t", row)
+            yield Waiting(0, "t", row, 0)
 
     for _, waiting in Turns().between_types({"a": Line(0, line())}):
         taken.append(waiting.row)

@@ -1,8 +1,9 @@
 """Whose turn is it, when more tasks wait than can run?
 
 Higher priority goes first, whoever has to wait for that. Among equals the types take turns, and within a type the
-tenants, so that nobody's backlog delays anybody else's task by more than about a turn; of one tenant the older goes
-first. Everything here is pure: a store says what waits, one after the other and no more of it than it is asked for.
+tenants, so that nobody's backlog delays anybody else's task by more than about a turn; of one tenant the one goes first
+that was due first. Everything here is pure: a store says what waits, one after the other and no more of it than it is
+asked for.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,11 +14,12 @@ REMEMBERED: Final = 10_000
 
 
 class Waiting(NamedTuple):
-    """A task that could be claimed; `row` is whatever its store finds it by."""
+    """A task that could be claimed, due since then (µs); `row` is whatever its store finds it by."""
 
     priority: int
     tenant: str
     row: int
+    due: int
 
 
 class Line(NamedTuple):

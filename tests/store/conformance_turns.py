@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from milepost.lifecycle import park
+from milepost.lifecycle import fail, park, succeed
 from milepost.store.protocol import TypeInfo
 from milepost.store.refusals import Missing
 from milepost.store.workers import Claimed, Wanted
 from milepost.times import SECOND
+from milepost.trigger import Trigger
 
-from .scene import START, Scene
+from .scene import FAILURE, START, Scene
 
 ONE, TWO = TypeInfo("one", "loop", {"type": "object"}), TypeInfo("two", "thread", {}, "The second.", concurrency=3)
 
@@ -71,6 +72,33 @@ class Turns:
         (first,) = await scene.claim(limit=1)
         await scene.settle(first.task, park)
         assert titles(await scene.claim()) == "b1 a1 a2 "
+
+    async def test_tasks_that_repeat_keep_no_other_from_running(self, scene: Scene) -> None:
+        await scene.enlist()
+        for title in ("r1 ", "r2 "):
+            await scene.start(title=title, trigger=Trigger(every=SECOND), created_at=scene.now)
+        scene.now += SECOND
+        await scene.start(title="once ", created_at=scene.now)
+        ran = ""
+        for _ in range(5):
+            (first,) = await scene.claim(limit=1)
+            ran += titles([first])
+            await scene.settle(first.task, succeed)
+            scene.now += SECOND
+            await scene.store.enqueue_due(now=scene.now, limit=10)
+        assert ran == "r1 r2 once r1 r2 "
+
+    async def test_a_try_again_comes_behind_what_was_due_before_it(self, scene: Scene) -> None:
+        await scene.enlist()
+        for title in ("a ", "b "):
+            await scene.start(title=title, max_attempts=2, created_at=scene.now)
+        (first,) = await scene.claim(limit=1)
+        await scene.settle(first.task, fail, failure=FAILURE, retry_in=SECOND)
+        scene.now += SECOND - 1
+        await scene.start(title="c ", created_at=scene.now)
+        scene.now += 1
+        await scene.store.enqueue_due(now=scene.now, limit=10)
+        assert titles(await scene.claim()) == "b c a "
 
     async def test_higher_priority_goes_first_whoever_waits(self, scene: Scene) -> None:
         await scene.enlist()

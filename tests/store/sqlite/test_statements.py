@@ -10,7 +10,18 @@ from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.rows import FIELDS
 from milepost.store.sqlite.statements import SQL, expand, parse
 
-PARTS = {"delivered", "unleased", "fit", "columns", "visible", "kept", "waited_for", "waits_for_a_worker", "matching"}
+PARTS = {
+    "delivered",
+    "due",
+    "unleased",
+    "fit",
+    "columns",
+    "visible",
+    "kept",
+    "waited_for",
+    "waits_for_a_worker",
+    "matching",
+}
 PYTHON = "\n".join(file.read_text() for file in Path(milepost.store.sqlite.__path__[0]).glob("*.py"))
 
 

@@ -99,7 +99,7 @@ def _line(
     """What waits of a type, in the order in which to take it, while there is room for more of it."""
     while True:
         tenants = _tenants(transaction, name, first, turns.last(name, first.priority))
-        for waiting in between_tenants(_lane(transaction, name, oldest) for oldest in tenants):
+        for waiting in between_tenants(_lane(transaction, name, ahead) for ahead in tenants):
             yield waiting
             if room[name] <= 0:
                 return
@@ -110,35 +110,35 @@ def _line(
 
 
 def _tenants(transaction: Transaction, name: str, first: Waiting, last: str) -> Iterator[Waiting]:
-    """The oldest of each tenant on the level of a type that begins with `first`, from the tenant behind `last` on."""
+    """The first of each tenant on the level of a type that begins with `first`, from the tenant behind `last` on."""
     if first.tenant > last:
         yield first
         yield from _following(transaction, name, first)
         return
     yield from _following(transaction, name, first._replace(tenant=last))
     yield first
-    for oldest in _following(transaction, name, first):
-        if oldest.tenant > last:
+    for ahead in _following(transaction, name, first):
+        if ahead.tenant > last:
             return
-        yield oldest
+        yield ahead
 
 
 def _following(transaction: Transaction, name: str, before: Waiting) -> Iterator[Waiting]:
-    """The oldest of each tenant that follows the one of `before` on its level."""
-    priority, tenant, _ = before
+    """The first of each tenant that follows the one of `before` on its level."""
+    priority, tenant = before.priority, before.tenant
     while (found := transaction.row("next_tenant", (name, priority, tenant))) is not None:
-        tenant, row = found
-        yield Waiting(priority, tenant, row)
+        tenant, row, due = found
+        yield Waiting(priority, tenant, row, due)
 
 
-def _lane(transaction: Transaction, name: str, oldest: Waiting) -> Iterator[Waiting]:
-    """What waits of a tenant on a level of a type, the older first; looked for in growing bunches."""
-    yield oldest
-    priority, tenant, row = oldest
-    bunch = _FIRST_BUNCH
-    while found := transaction.rows("next_of_tenant", (name, priority, tenant, row, bunch)):
-        for (row,) in found:
-            yield Waiting(priority, tenant, row)
+def _lane(transaction: Transaction, name: str, first: Waiting) -> Iterator[Waiting]:
+    """What waits of a tenant on a level of a type, by when it was due; looked for in growing bunches."""
+    yield first
+    last, bunch = first, _FIRST_BUNCH
+    while found := transaction.rows("next_of_tenant", {"type": name, "limit": bunch, **last._asdict()}):
+        for row, due in found:
+            last = first._replace(row=row, due=due)
+            yield last
         bunch = min(2 * bunch, _LARGEST_BUNCH)
 
 

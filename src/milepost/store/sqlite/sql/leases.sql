@@ -50,33 +50,39 @@ SELECT count(*) FROM task WHERE finished_at IS NULL AND state <> 'queued' AND st
 -- Part: what is queued; what its client drives is not for workers.
 state = 'queued' AND runner <> 'external'
 
+-- name: due
+-- Part: when a task came up. A run that repeats, or a try again, comes behind what has come up before it.
+max(created_at, ifnull(run_at, 0))
+
 -- name: first_of_types
 -- Of each of some types that are not paused: the highest priority at which its tasks wait, the first tenant there, and
--- the oldest of that.
-SELECT wanted.value, t.priority, t.tenant, t.row FROM json_each(?) AS wanted JOIN task AS t ON t.row = (
+-- the one of that which was due first.
+SELECT wanted.value, t.priority, t.tenant, t.row, {due} FROM json_each(?) AS wanted JOIN task AS t ON t.row = (
     SELECT row FROM task
     WHERE {waits_for_a_worker} AND type = wanted.value
-    ORDER BY priority DESC, tenant, row LIMIT 1
+    ORDER BY priority DESC, tenant, {due}, row LIMIT 1
 )
 WHERE NOT EXISTS (SELECT 1 FROM task_type WHERE paused AND name = wanted.value)
 
 -- name: first_below
 -- The same of one type, below a priority.
-SELECT priority, tenant, row FROM task
+SELECT priority, tenant, row, {due} FROM task
 WHERE {waits_for_a_worker} AND type = ? AND priority < ?
-ORDER BY priority DESC, tenant, row LIMIT 1
+ORDER BY priority DESC, tenant, {due}, row LIMIT 1
 
 -- name: next_tenant
--- The tenant that follows a given one among those whose tasks of a type wait at a priority, and the oldest of these.
-SELECT tenant, row FROM task
+-- The tenant that follows a given one among those whose tasks of a type wait at a priority, and which of these was due
+-- first.
+SELECT tenant, row, {due} FROM task
 WHERE {waits_for_a_worker} AND type = ? AND priority = ? AND tenant > ?
-ORDER BY tenant, row LIMIT 1
+ORDER BY tenant, {due}, row LIMIT 1
 
 -- name: next_of_tenant
 -- The tasks of a tenant, of a type, at a priority, that follow a given one.
-SELECT row FROM task
-WHERE {waits_for_a_worker} AND type = ? AND priority = ? AND tenant = ? AND row > ?
-ORDER BY row LIMIT ?
+SELECT row, {due} FROM task
+WHERE {waits_for_a_worker} AND type = :type AND priority = :priority AND tenant = :tenant
+    AND {due} >= :due AND ({due} > :due OR row > :row)
+ORDER BY {due}, row LIMIT :limit
 
 -- name: get_row_with_cold
 -- The record of a row, with what it needs to run.
