@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from milepost.cli.main import run
-from tests.cli.processes import Server
+from tests.cli.processes import Server, none_left
 
 
 class Outcome(NamedTuple):
@@ -35,7 +35,8 @@ def _untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("COLUMNS", "200")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    yield
+    with none_left():
+        yield
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()

@@ -1,5 +1,6 @@
 """Real commands in processes of their own, for tests."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,15 +46,32 @@ def milepost(
     )
 
 
+_started: list["subprocess.Popen[Any]"] = []
+
+
 def spawn(*arguments: object, env: Mapping[str, str] | None = None, **options: Any) -> "subprocess.Popen[str]":
     """Start a command; its output can be read line by line."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         text=True,
         env=dict(env or environment()),
         **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
     )
+    _started.append(process)
+    return process
+
+
+@contextlib.contextmanager
+def none_left() -> Iterator[None]:
+    """A test that fails leaves what it has started to nobody: tests that count processes would fail as well."""
+    before = len(_started)
+    yield
+    for process in _started[before:]:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    del _started[before:]
 
 
 def wait_for_line(stream: IO[str] | None, text: str) -> str:
@@ -157,6 +175,7 @@ class Terminal:
             # The terminal's own, so that what is typed there, Ctrl-C above all, reaches it.
             preexec_fn=_take_terminal,
         )
+        _started.append(self.process)
         os.close(slave)
         self.screen = ""
 

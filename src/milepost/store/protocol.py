@@ -289,7 +289,7 @@ class TaskStore(Protocol):
     async def claim(self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int) -> list[Claimed] | LeaseLost:
         """Take up to `limit` queued tasks, higher priority first, and in turn where that is equal.
 
-        Types take turns, and within a type its tenants; of one tenant the older goes first (see `milepost.turns`).
+        Types take turns, and within a type its tenants; of one tenant the one that was due first (`milepost.turns`).
         Paused types are left alone. LeaseLost: the worker's lease is over.
         """
         ...
