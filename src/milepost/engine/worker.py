@@ -94,7 +94,7 @@ class Worker:
             "thread": ThreadRunner(),
             "process": ProcessRunner(),
         }
-        self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
+        self._wanted = [Wanted(t.name, t.info.concurrency, t.source is not None) for t in types.values()]
         self._edits = Edits(store, clock)
         self._relatives = StoredRelatives(store, clock, start_child)
         self._leases: dict[str, Lease] = {}
@@ -279,7 +279,7 @@ class Worker:
             timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
         try:
             await folders.take_over(self._place, lease.task, may_wait=lambda: lease.stopping is None)
-            runner = self._runner(lease.task, task_type)
+            runner = self._runners["process" if lease.task.apart else lease.task.runner]
             while lease.stopping is None:
                 try:
                     return await runner.run(task_type, lease, self._place)
@@ -296,11 +296,6 @@ class Worker:
             lease.unhook()
             if timer is not None:
                 timer.cancel()
-
-    def _runner(self, task: Task, task_type: TaskType) -> Runner:
-        """A task that has taken a worker down runs in a process of its own, so that its neighbours live."""
-        alone = task.losses > 0 and task_type.source is not None
-        return self._runners["process" if alone else task.runner]
 
     async def _settle(self, lease: Lease, task_type: TaskType, outcome: Outcome) -> Task | None:
         """Write how a try ended; the record after it, None when the lease is lost. Raises as `_change` does."""
