@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import random
@@ -30,6 +29,7 @@ from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.settle import Settlement
+from milepost.engine.shortage import is_shortage
 from milepost.engine.slots import Slots
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
@@ -48,8 +48,6 @@ FORCE_AFTER: Final = 5.0
 DEFAULT_CONCURRENCY: Final = 10
 DEFAULT_GRACE: Final = 25.0
 """Seconds that running tasks have to end or reach a checkpoint when their worker is told to stop."""
-SHORTAGES: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""Why a process can't be started just now. A task can't help it, and is not lost because of it."""
 POLL: Final = 1.0
 """Seconds after which a worker looks for tasks even if nothing rang."""
 
@@ -284,8 +282,8 @@ class Worker:
                 try:
                     return await runner.run(task_type, lease, self._place)
                 except OSError as error:
-                    if error.errno not in SHORTAGES:
-                        raise
+                    if not is_shortage(error):
+                        raise  # else the task can't help it, and is not lost because of it
                     _log.error("Task %s can't begin; trying again: %s", lease.task.id, error)
                     await asyncio.sleep(POLL)
             return Ended(Stopped(lease.stopping))
