@@ -44,7 +44,7 @@ def test_what_json_can_not_say_fails_without_another_try(value: Any) -> None:
     assert isinstance(raised, Raised)
     assert raised.failure.code == "result_not_serialisable"
     assert raised.failure.message.startswith(
-        f"The task returned a {type(value).__name__} that can't be written as JSON"
+        f"The task returned a value of type {type(value).__name__} that can't be written as JSON"
     )
     assert not raised.retry
 

@@ -129,7 +129,8 @@ def of_value(value: Any) -> Outcome:
     try:
         body = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        message = f"The task returned a {type(value).__name__} that can't be written as JSON: {keepable(error)}"
+        kind = f"a value of type {type(value).__name__}"
+        message = f"The task returned {kind} that can't be written as JSON: {keepable(error)}"
         return Raised(Failure("result_not_serialisable", message), retry=False)
     if len(body) > LARGEST_VALUE:
         message = f"The task returned {len(body)} bytes of JSON, more than {LARGEST_VALUE}: return a File."
