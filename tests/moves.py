@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import asdict
 
 from milepost import lifecycle
-from milepost.lifecycle import LEGAL, MAX_LOSSES, IllegalChange, Report, Step
+from milepost.lifecycle import LEGAL, IllegalChange, Report, Step
 from milepost.task import Counts, Entry, State, Task
 from milepost.times import HOUR
 from tests.drafts import BROKEN, DAILY, ROWS, T, draft, external
@@ -18,10 +18,12 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("block", {"blocked_by": (), "reason": None, "held": False}),
     ("unblock", {}),
     ("claim", {"worker": "w1"}),
+    ("claim", {"worker": "w1", "can_run_apart": False}),
     ("report", {"report": Report(0.5, "Reading", Counts(1, 2), (Entry(T, "log", 1),), b"1")}),
     ("park", {}),
     ("park", {"waits_for": ("child",)}),
     ("lose", {}),
+    ("lose", {"in_company": True}),
     ("lose", {"how": "exit code 1", "report": Report(0.5)}),
     ("succeed", {"result": ROWS}),
     ("succeed", {}),
@@ -85,8 +87,9 @@ def attempt(change: str, arguments: dict[str, Any], task: Task, now: int) -> Mov
 def standing(task: Task, now: int) -> tuple[Any, ...]:
     """All of a record that decides what may become of it."""
     ahead = [t and t > now for t in (task.run_at, task.start_by, task.next_run_at, task.result_expires_at)]
-    holds = task.held, task.blocked_by, task.continues, task.cancel_requested, task.pause_requested
-    counted = min(task.attempt, 2), min(task.losses, 1 if task.runner == "external" else MAX_LOSSES)
+    holds = task.held, task.blocked_by, task.continues, task.apart, task.cancel_requested, task.pause_requested
+    own_losses = 0 if task.runner == "external" else task.own_losses
+    counted = min(task.attempt, 2), min(task.losses, 1), own_losses
     outcome = task.result is None, task.failure, task.started_at is None, task.has_succeeded
     return task.state, task.runner, task.trigger, task.max_attempts, *counted, *holds, *ahead, *outcome
 

@@ -111,13 +111,14 @@ def test_p2_attempts_and_losses_are_bounded(moves: Sequence[Move]) -> None:
         before, after = move.before, move.after.task
         if after.runner != "external":
             assert after.attempt <= after.max_attempts, move
-            assert after.losses < MAX_LOSSES or after.state in TERMINAL, move
+            assert after.own_losses < MAX_LOSSES or after.state in TERMINAL, move
         if before.state in TERMINAL:
             assert after.attempt in (0, before.attempt), move
             continue
         begins = after.state is State.RUNNING and before.state is not State.RUNNING
         assert after.attempt - before.attempt == (begins and not before.continues), move
         assert after.losses - before.losses == (move.change == "lose"), move
+        assert after.own_losses <= after.losses, move
 
 
 def test_p3_a_terminal_record_stays(moves: Sequence[Move]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from milepost import lifecycle
 from milepost.lifecycle import Report
-from milepost.task import Counts, Entry, State
+from milepost.task import Counts, Entry, Failure, State, Task
 from milepost.times import DAY, MINUTE
 from tests.drafts import BROKEN, ROWS, T, queued, running
 
@@ -106,6 +106,43 @@ def test_three_losses_fail_a_task() -> None:
     task = lifecycle.lose(lifecycle.claim(task, now=T, worker="w1").task, now=T).task
     assert task.failure is not None
     assert (task.state, task.losses, task.failure.code) == (State.FAILED, 3, "worker_lost")
+
+
+def lost(task: Task, **arguments: Any) -> Task:
+    return lifecycle.lose(lifecycle.claim(task, now=T, worker="w1").task, now=T, **arguments).task
+
+
+def test_once_it_was_lost_a_task_runs_apart_if_its_function_can_be_found() -> None:
+    def claimed(task: Task, **arguments: Any) -> Task:
+        return lifecycle.claim(task, now=T, worker="w1", **arguments).task
+
+    assert not claimed(queued()).apart
+    assert claimed(queued(runner="process")).apart
+    assert claimed(lost(queued())).apart
+    assert not claimed(lost(queued()), can_run_apart=False).apart
+
+
+def test_p2_who_runs_apart_is_not_to_blame_for_what_others_do_to_their_worker() -> None:
+    task = lost(queued(), in_company=True)
+    assert (task.losses, task.own_losses) == (1, 1)  # it ran where they ran
+    for losses in range(2, 9):
+        task = lost(task, in_company=True)
+        assert (task.state, task.losses, task.own_losses) == (State.QUEUED, losses, 1)
+    task = lost(task)
+    assert (task.state, task.own_losses) == (State.QUEUED, 2)
+    task = lost(task, how="exit code 1")
+    assert (task.state, task.losses, task.own_losses) == (State.FAILED, 10, 3)
+    assert task.failure == Failure("worker_lost", "What ran this task was lost 3 times (exit code 1).")
+    again = lifecycle.retry(task, now=T).task
+    assert (again.losses, again.own_losses) == (0, 0)
+
+
+def test_p2_what_can_not_run_apart_shares_the_blame() -> None:
+    task = queued()
+    for _ in range(3):
+        claimed = lifecycle.claim(task, now=T, worker="w1", can_run_apart=False).task
+        task = lifecycle.lose(claimed, now=T, in_company=True).task
+    assert task.state is State.FAILED
 
 
 def test_a_process_that_died_says_how_and_what_it_had_told() -> None:

@@ -24,7 +24,7 @@ from milepost.step import step
 from milepost.task import TERMINAL, Counts, Entry, Failure, FileResult, JsonResult, State, Task
 
 MAX_LOSSES: Final = 3
-"""After so many lost leases a task fails: it takes its workers down."""
+"""After so many losses that may be its own doing a task fails: it takes down what runs it."""
 DEPENDENCY_FAILED: Final = "dependency_failed"
 """The failure code of a task that failed because of one that it waited for."""
 
@@ -88,11 +88,17 @@ def unblock(task: Task, *, now: int) -> Step:
 _FREE: Final[dict[str, Any]] = {"blocked_by": (), "blocked_reason": None, "blocked_at": None, "held": False}
 
 
-def claim(task: Task, *, now: int, worker: str) -> Step:
-    """A worker takes it: a new epoch, and a new attempt unless the last one was parked, released or lost."""
+def claim(task: Task, *, now: int, worker: str, can_run_apart: bool = True) -> Step:
+    """A worker takes it: a new epoch, and a new attempt unless the last one was parked, released or lost.
+
+    Once it has been lost it runs apart, in a process of its own, so that its neighbours live; `can_run_apart` says
+    whether another process can find its function.
+    """
     if task.runner == "external":
         raise IllegalChange("claim", task, "No worker runs this task, its client does.")
-    return step("claim", task, now, State.RUNNING, epoch=task.epoch + 1, worker=worker, **_taken(task, now))
+    apart = task.runner == "process" or (can_run_apart and task.losses > 0)
+    taken = _taken(task, now)
+    return step("claim", task, now, State.RUNNING, epoch=task.epoch + 1, worker=worker, apart=apart, **taken)
 
 
 def _taken(task: Task, now: int) -> dict[str, Any]:
@@ -125,19 +131,23 @@ def park(task: Task, *, now: int, report: Report = NOTHING, waits_for: tuple[str
     return _leave("park", task, now, State.QUEUED, report, continues=True)
 
 
-def lose(task: Task, *, now: int, how: str = "worker lost", report: Report = NOTHING) -> Step:
-    """Its lease ended before its work did: queued again, until it has been lost `MAX_LOSSES` times."""
+def lose(task: Task, *, now: int, how: str = "worker lost", report: Report = NOTHING, in_company: bool = False) -> Step:
+    """Its lease ended before its work did: queued again, until `MAX_LOSSES` of its losses may have been its own doing.
+
+    That was the doing of others if it ran apart and these were lost with their worker too (`in_company`).
+    """
     losses = task.losses + 1
+    own_losses = task.own_losses + (not (task.apart and in_company))
     lost = Entry(now, "outcome", task.attempt, "warning", how, {"losses": losses})
     task = report.onto(task)
     if task.cancel_requested:
-        return _end("lose", task, now, State.CANCELLED, report, losses=losses)
-    if losses >= MAX_LOSSES and task.runner != "external":
-        failure = Failure("worker_lost", f"The worker was lost {losses} times while it ran this task ({how}).")
-        return _end("lose", task, now, State.FAILED, report, losses=losses, failure=failure)
+        return _end("lose", task, now, State.CANCELLED, report, losses=losses, own_losses=own_losses)
+    if own_losses >= MAX_LOSSES and task.runner != "external":
+        failure = Failure("worker_lost", f"What ran this task was lost {own_losses} times ({how}).")
+        return _end("lose", task, now, State.FAILED, report, losses=losses, own_losses=own_losses, failure=failure)
     state = State.PAUSED if task.pause_requested else State.QUEUED
     told = replace(report, entries=(*report.entries, lost))
-    return _leave("lose", task, now, state, told, continues=True, losses=losses)
+    return _leave("lose", task, now, state, told, continues=True, losses=losses, own_losses=own_losses)
 
 
 def succeed(task: Task, *, now: int, result: JsonResult | FileResult | None = None, report: Report = NOTHING) -> Step:
@@ -238,6 +248,7 @@ def _afresh(task: Task, now: int) -> Task:
         as_of(task, now),
         attempt=0,
         losses=0,
+        own_losses=0,
         continues=False,
         progress=0.0,
         message=None,

@@ -171,6 +171,10 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     leased_until: int | None = None
     continues: bool = False
     """The next claim carries on with the same attempt: the last one was parked, released or lost."""
+    apart: bool = False
+    """Its try runs in a process of its own."""
+    own_losses: int = 0
+    """Those of its losses that may be its own doing."""
     held: bool = False
     """A client blocked it and has to free it, whatever its dependencies do."""
     has_succeeded: bool = False

@@ -19,6 +19,7 @@ from milepost.engine.source import load_file
 from milepost.task import State
 from milepost.times import SECOND
 from tests.cli.processes import COMMAND, JOBS
+from tests.shortage import no_descriptor_left
 
 Told = asyncio.Queue[MutableMapping[str, Any]]
 
@@ -79,6 +80,24 @@ async def test_how_it_ended_is_told(told: Told) -> None:
         assert (await next_of(told, "ended"))["how"] == "exit code 3"
     async with running(Supervisor(python("os.kill(os.getpid(), signal.SIGSEGV)"), grace=0)):
         assert (await next_of(told, "ended"))["how"] == "killed by SIGSEGV"
+
+
+async def test_what_can_t_be_started_for_want_of_descriptors_is_tried_again_ever_later(told: Told) -> None:
+    supervisor = Supervisor(SLEEPER, grace=30)
+    with no_descriptor_left():
+        work = asyncio.create_task(supervisor.run())
+        short = [await next_of(told, "can't be started") for _ in range(2)]
+    assert [line["in_seconds"] for line in short] == [0.1, 0.2]
+    assert "Too many open files" in short[0]["why"]
+    await next_of(told, "started")
+    supervisor.stop()
+    async with asyncio.timeout(30):
+        await work
+
+
+async def test_a_command_that_is_none_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError):
+        await Supervisor(["/nowhere/python"], grace=0).run()
 
 
 async def test_a_worker_that_lived_long_is_started_again_at_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

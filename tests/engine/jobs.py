@@ -104,6 +104,27 @@ def fail(ctx: BlockingContext, *, how: str) -> None:
     raise ValueError(how)
 
 
+@app.task
+async def take_down(ctx: Context) -> None:
+    """End whatever process this runs in."""
+    os._exit(3)
+
+
+@app.task(runner="process")
+def kill_the_parent(ctx: BlockingContext) -> None:
+    """Kill the worker from a process of its own."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    threading.Event().wait()
+
+
+@app.task
+async def outlive(ctx: Context, *, losses: int) -> None:
+    """Wait until it has been lost so many times."""
+    ctx.progress(0, message=f"loss {ctx.task.losses}")
+    if ctx.task.losses < losses:
+        await asyncio.Event().wait()
+
+
 @app.task(runner="process")
 def step(ctx: BlockingContext, *, pipe: str) -> str:
     """Checkpoint, then wait for a word and checkpoint again, until the word is `end`."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from milepost import BlockingContext, Context, File, Milepost, TaskError
+from milepost import BlockingContext, Context, File, Milepost, Parked, TaskError
+from milepost.engine.outcome import StopReason
 
 app = Milepost()
 log = logging.getLogger("tests.misbehaving")
@@ -44,6 +45,13 @@ class Nameless(Exception, metaclass=NamelessType):
 
 
 class Unmade(TaskError):
+    """Lacks all that the one who catches it would ask for."""
+
+    def __init__(self) -> None:
+        """Not what it inherits."""
+
+
+class Leaving(Parked):
     """Lacks all that the one who catches it would ask for."""
 
     def __init__(self) -> None:
@@ -152,6 +160,9 @@ ACTS: dict[str, Act] = {
     "stop iteration": lambda _: fail(StopIteration()),
     "generator exit": lambda _: fail(GeneratorExit()),
     "cancelled": lambda _: fail(asyncio.CancelledError()),
+    "parked": lambda _: fail(Parked(StopReason.PAUSE)),
+    "parked for good": lambda _: fail(Parked(StopReason.CHILDREN, ("nobody",))),
+    "parked in its own way": lambda _: fail(Leaving()),
     # Files that are none.
     "folder": lambda ctx: File(ctx.folder),
     "fifo": fifo,

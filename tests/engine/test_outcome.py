@@ -44,7 +44,7 @@ def test_what_json_can_not_say_fails_without_another_try(value: Any) -> None:
     assert isinstance(raised, Raised)
     assert raised.failure.code == "result_not_serialisable"
     assert raised.failure.message.startswith(
-        f"The task returned a {type(value).__name__} that can't be written as JSON"
+        f"The task returned a value of type {type(value).__name__} that can't be written as JSON"
     )
     assert not raised.retry
 
@@ -75,8 +75,20 @@ def test_a_file_may_have_a_name_that_is_not_text() -> None:
 
 
 def test_parking_is_no_failure_and_passes_except_exception() -> None:
-    assert of_exception(Parked(StopReason.PAUSE), "") == Stopped(StopReason.PAUSE)
+    parked = Parked(StopReason.CHILDREN, ("a",))
+    parked.is_due = True  # as the context raises it
+    for asked in (None, StopReason.PAUSE):
+        assert of_caught(parked, asked=asked) == Stopped(StopReason.CHILDREN, ("a",))
     assert not issubclass(Parked, Exception)
+
+
+def test_a_function_that_parks_itself_stops_for_what_it_was_asked_and_else_has_failed() -> None:
+    parked = Parked(StopReason.CHILDREN, ("a",))
+    assert of_caught(parked, asked=StopReason.PAUSE) == Stopped(StopReason.PAUSE)
+    failed = of_caught(parked)
+    assert isinstance(failed, Raised)
+    message = "The task raised Parked, though nothing had asked it to stop."
+    assert (failed.failure, failed.retry) == (Failure("exception", message), True)
 
 
 def test_a_task_error_says_how_it_failed() -> None:

@@ -2,11 +2,7 @@
 
 import asyncio
 import contextlib
-import os
-import resource
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +16,7 @@ from milepost.times import MINUTE
 from tests.engine import jobs
 from tests.engine.bench import WITHIN, Bench, until
 from tests.engine.processes import Pipe, gone
+from tests.shortage import no_descriptor_left
 
 
 async def test_a_try_that_fails_is_followed_by_another_which_finds_what_was_saved(bench: Bench) -> None:
@@ -348,24 +345,6 @@ async def test_a_process_that_can_not_be_started_costs_no_worker(bench: Bench, m
     assert task.failure is not None
     assert (task.failure.code, task.losses) == ("worker_lost", 3)
     assert "could not be run: [Errno 2]" in task.failure.message
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """This process can open nothing more."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
-    hoarded = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                hoarded.append(os.dup(0))
-        yield
-    finally:
-        for descriptor in hoarded:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_p2_what_can_t_begin_just_now_is_not_lost(

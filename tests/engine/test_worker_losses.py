@@ -67,9 +67,46 @@ async def test_after_three_losses_a_task_has_failed(bench: Bench) -> None:
         task = await bench.end(await bench.start("fail", {"how": "os._exit"}))
     assert task.failure is not None
     assert (task.state, task.failure.code, task.losses, task.attempt) == (State.FAILED, "worker_lost", 3, 1)
-    assert task.failure.message == "The worker was lost 3 times while it ran this task (exit code 4)."
+    assert task.failure.message == "What ran this task was lost 3 times (exit code 4)."
     outcomes = [entry.message for entry in await bench.entries(task) if entry.kind == "outcome"]
     assert outcomes == ["exit code 4", "exit code 4", task.failure.message]
+
+
+async def die(bench: Bench, process: asyncio.subprocess.Process) -> None:
+    """Return when a worker has died and its tasks are taken back, as a server does that kept it running."""
+    await asyncio.wait_for(process.wait(), WITHIN)
+    for worker in await bench.store.workers():
+        if worker.pid == process.pid:
+            await bench.store.dismiss(worker.id, now=bench.clock())
+
+
+async def test_p2_neighbours_that_take_workers_down_never_fail_a_task(bench: Bench) -> None:
+    times = 4
+    task = await bench.start("outlive", {"losses": times})
+    culprits = []
+    for loss in range(times):
+        async with worker_process(bench.app.path, loops=[]) as process:
+            await bench.told(task, f"loss {loss}")
+            culprits.append(await bench.start("take_down"))
+            await die(bench, process)
+    async with bench.working():
+        ended = await bench.end(task)
+        for culprit in culprits:
+            found = await bench.end(culprit)
+            assert found.failure is not None
+            assert found.failure.code == "worker_lost"
+    assert (ended.state, ended.attempt, ended.losses) == (State.SUCCEEDED, 1, times)
+
+
+async def test_p2_what_kills_its_worker_from_a_process_of_its_own_has_failed(bench: Bench) -> None:
+    task = await bench.start("kill_the_parent")
+    for loss in (1, 2, 3):
+        async with worker_process(bench.app.path, loops=[]) as process:
+            await die(bench, process)
+        task = await bench.get(task)
+        assert task.losses == loss
+    assert task.failure is not None
+    assert (task.state, task.failure.message) == (State.FAILED, "What ran this task was lost 3 times (worker lost).")
 
 
 async def test_p2_a_worker_that_was_suspended_changes_nothing_and_begins_anew(bench: Bench) -> None:

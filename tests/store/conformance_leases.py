@@ -262,6 +262,29 @@ class Leases:
         assert failed.failure is not None
         assert failed.failure.code == "worker_lost"
 
+    async def test_p2_neighbours_that_take_workers_down_do_not_fail_a_task(self, scene: Scene) -> None:
+        await scene.enlist("w1")
+        task = await scene.start()
+        for number in range(1, 6):
+            culprit = await scene.start()
+            await scene.enlist(f"w{number}")
+            await scene.claim(f"w{number}", Wanted(task.type), limit=2)
+            lost = await scene.store.rescue(await scene.store.pulses(), now=scene.now)
+            assert set(lost) == {task.id, culprit.id}
+            await scene.change(culprit, lifecycle.cancel)
+        found = await scene.read(task)
+        assert (found.state, found.losses) == (State.QUEUED, 5)
+
+    async def test_p2_what_no_other_process_can_run_fails_with_its_workers_also_in_company(self, scene: Scene) -> None:
+        task = await scene.start()
+        for worker in ("w1", "w2", "w3"):
+            neighbour = await scene.start()
+            await scene.enlist(worker)
+            await scene.claim(worker, Wanted(task.type, can_run_apart=False), limit=2)
+            await scene.store.dismiss(worker, now=scene.now)
+            await scene.change(neighbour, lifecycle.cancel)
+        assert (await scene.read(task)).state is State.FAILED
+
     async def test_dismissing_says_which_tasks_are_lost(self, scene: Scene) -> None:
         task = await scene.run("w1")
         kept = await scene.run("w2")

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from milepost.cli.lifeline import LAST_RESORT
+from milepost.engine.shortage import is_shortage
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
@@ -53,17 +54,26 @@ class Supervisor:
         return None if self._process is None else self._process.pid
 
     async def run(self) -> None:
-        """Keep a worker running until `stop`, then wait for its end. Cancelled, it kills the worker."""
+        """Keep a worker running until `stop`, then wait for its end. Cancelled, it kills the worker.
+
+        Raises OSError where `command` can't be started, unless memory, processes or descriptors are lacking just now.
+        """
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             began = time.monotonic()
-            pid, code = await self._run_once()
-            if self._on_end is not None:
-                await self._on_end(pid)
-            if self._stopping.is_set():
-                break
-            pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
-            log.error("The worker ended; starting another one", how=_ending(code), in_seconds=pause)
+            try:
+                pid, code = await self._run_once()
+            except OSError as error:
+                if not is_shortage(error):
+                    raise
+                log.error("The worker can't be started; trying again", why=str(error), in_seconds=pause)
+            else:
+                if self._on_end is not None:
+                    await self._on_end(pid)
+                if self._stopping.is_set():
+                    break
+                pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
+                log.error("The worker ended; starting another one", how=_ending(code), in_seconds=pause)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()

@@ -131,6 +131,8 @@ class Lease:
         self.saved = claimed.checkpoint
         self.files = claimed.files
         self.stopping: StopReason | None = None
+        self.asked: StopReason | None = None
+        """Why the function was asked to stop at last, even if that was taken back."""
         self.forced = False
         """Force was used: what the function does from now on is no failure of its own."""
         self.writing = asyncio.Lock()
@@ -235,7 +237,7 @@ class Lease:
         """Ask the function to stop; True if that is news. A stronger reason replaces a weaker one."""
         if self.stopping is not None and _STRENGTH.index(reason) <= _STRENGTH.index(self.stopping):
             return False
-        self.stopping = reason
+        self.stopping = self.asked = reason
         self._on_stop(reason)
         return True
 

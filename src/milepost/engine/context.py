@@ -148,11 +148,17 @@ class _Face:
     def _park_if_due(self) -> None:
         reason = self._channel.stopping
         if reason is not None:
-            raise Parked(reason)
+            raise _parked(reason)
 
     def _park_for(self, children: tuple[str, ...]) -> NoReturn:
         self._park_if_due()
-        raise Parked(StopReason.CHILDREN, children)
+        raise _parked(StopReason.CHILDREN, children)
+
+
+def _parked(reason: StopReason, waits_for: tuple[str, ...] = ()) -> Parked:
+    parked = Parked(reason, waits_for)
+    parked.is_due = True
+    return parked
 
 
 def _refused(path: str | os.PathLike[str], why: str) -> TaskError:

@@ -35,8 +35,12 @@ class StopReason(StrEnum):
 class Parked(BaseException):
     """Raised by a checkpoint when the task is to stop there. What was saved is durable.
 
-    Not an Exception, so that `except Exception` in a task lets it pass.
+    Not an Exception, so that `except Exception` in a task lets it pass. A task that raises one itself stops only if it
+    was asked to, else it has failed.
     """
+
+    is_due = False
+    """Whether the context has raised it, and not the function."""
 
     def __init__(self, reason: StopReason, waits_for: tuple[str, ...] = ()) -> None:
         self.reason = reason
@@ -125,7 +129,8 @@ def of_value(value: Any) -> Outcome:
     try:
         body = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        message = f"The task returned a {type(value).__name__} that can't be written as JSON: {keepable(error)}"
+        kind = f"a value of type {type(value).__name__}"
+        message = f"The task returned {kind} that can't be written as JSON: {keepable(error)}"
         return Raised(Failure("result_not_serialisable", message), retry=False)
     if len(body) > LARGEST_VALUE:
         message = f"The task returned {len(body)} bytes of JSON, more than {LARGEST_VALUE}: return a File."
@@ -147,9 +152,14 @@ def _of_file(file: File) -> Outcome:
     return FileReturned(os.fsencode(path), name, media_type)
 
 
-def of_caught(error: BaseException) -> Outcome:
-    """The outcome of a function whose exception is being handled. Raises nothing at all."""
+def of_caught(error: BaseException, *, asked: StopReason | None = None) -> Outcome:
+    """The outcome of a function whose exception is being handled. Raises nothing at all.
+
+    `asked` is why it was asked to stop, if it was at any time, even if that was taken back.
+    """
     try:
+        if isinstance(error, Parked) and asked is not None and not error.is_due:
+            return Stopped(asked)
         try:
             trace = traceback.format_exc()
         except BaseException as lacking:  # an exception's notes are any code too
@@ -161,11 +171,13 @@ def of_caught(error: BaseException) -> Outcome:
 
 def of_exception(error: BaseException, trace: str) -> Outcome:
     """The outcome of a function that raised. Raises nothing itself, whatever the function's own exceptions are like."""
-    if isinstance(error, Parked):
+    if isinstance(error, Parked) and error.is_due:
         return Stopped(error.reason, error.waits_for)
     trace = keepable(trace, longest=LONGEST_TRACEBACK)
     text = keepable(error)
     message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, Parked):
+        message = f"The task raised {type(error).__name__}, though nothing had asked it to stop."
     if isinstance(error, TaskError):
         try:
             return _of_task_error(error, trace)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import random
@@ -30,6 +29,7 @@ from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
 from milepost.engine.runners.thread import ThreadRunner
 from milepost.engine.settle import Settlement
+from milepost.engine.shortage import is_shortage
 from milepost.engine.slots import Slots
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
@@ -48,8 +48,6 @@ FORCE_AFTER: Final = 5.0
 DEFAULT_CONCURRENCY: Final = 10
 DEFAULT_GRACE: Final = 25.0
 """Seconds that running tasks have to end or reach a checkpoint when their worker is told to stop."""
-SHORTAGES: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""Why a process can't be started just now. A task can't help it, and is not lost because of it."""
 POLL: Final = 1.0
 """Seconds after which a worker looks for tasks even if nothing rang."""
 
@@ -94,7 +92,7 @@ class Worker:
             "thread": ThreadRunner(),
             "process": ProcessRunner(),
         }
-        self._wanted = [Wanted(t.name, t.info.concurrency) for t in types.values()]
+        self._wanted = [Wanted(t.name, t.info.concurrency, t.source is not None) for t in types.values()]
         self._edits = Edits(store, clock)
         self._relatives = StoredRelatives(store, clock, start_child)
         self._leases: dict[str, Lease] = {}
@@ -279,13 +277,13 @@ class Worker:
             timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
         try:
             await folders.take_over(self._place, lease.task, may_wait=lambda: lease.stopping is None)
-            runner = self._runner(lease.task, task_type)
+            runner = self._runners["process" if lease.task.apart else lease.task.runner]
             while lease.stopping is None:
                 try:
                     return await runner.run(task_type, lease, self._place)
                 except OSError as error:
-                    if error.errno not in SHORTAGES:
-                        raise
+                    if not is_shortage(error):
+                        raise  # else the task can't help it, and is not lost because of it
                     _log.error("Task %s can't begin; trying again: %s", lease.task.id, error)
                     await asyncio.sleep(POLL)
             return Ended(Stopped(lease.stopping))
@@ -296,11 +294,6 @@ class Worker:
             lease.unhook()
             if timer is not None:
                 timer.cancel()
-
-    def _runner(self, task: Task, task_type: TaskType) -> Runner:
-        """A task that has taken a worker down runs in a process of its own, so that its neighbours live."""
-        alone = task.losses > 0 and task_type.source is not None
-        return self._runners["process" if alone else task.runner]
 
     async def _settle(self, lease: Lease, task_type: TaskType, outcome: Outcome) -> Task | None:
         """Write how a try ended; the record after it, None when the lease is lost. Raises as `_change` does."""

@@ -25,6 +25,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
     type: str
     concurrency: int | None = None
+    can_run_apart: bool = True
+    """Whether another process can find its function."""
 
 
 class Claimed(msgspec.Struct, frozen=True):

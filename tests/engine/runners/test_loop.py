@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from milepost import Context, TaskError
+from milepost import Context, Parked, TaskError
 from milepost.engine.channel import Lease
 from milepost.engine.context import Place
 from milepost.engine.outcome import Outcome, Raised, Stopped, StopReason, ValueReturned
@@ -110,6 +110,19 @@ async def test_parking_stops_it_and_passes_except_exception() -> None:
     lease.stop(StopReason.PAUSE)
     assert (await LoopRunner().run(task_type, lease, NOWHERE)).outcome == Stopped(StopReason.PAUSE)
     assert book.checkpoints == [1]
+
+
+async def test_it_may_park_itself_for_what_it_was_asked_even_if_that_was_taken_back() -> None:
+    async def work(ctx: Context) -> None:
+        lease.stop(StopReason.PAUSE)
+        is_asked = ctx.stopping
+        lease.carry_on()
+        if is_asked:
+            raise Parked(StopReason.SHUTDOWN)
+
+    task_type = TaskType(work)
+    lease = lease_for(Book(), task_type)
+    assert (await LoopRunner().run(task_type, lease, NOWHERE)).outcome == Stopped(StopReason.PAUSE)
 
 
 async def patient(ctx: Context) -> None:

@@ -61,6 +61,8 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
 
 
 TO_VERSION_1 = """
+    ALTER TABLE newer.task DROP COLUMN apart;
+    ALTER TABLE newer.task DROP COLUMN own_losses;
     INSERT INTO task SELECT * FROM newer.task;
     INSERT INTO tenant SELECT * FROM newer.tenant;
     INSERT INTO input SELECT * FROM newer.input;
@@ -97,6 +99,17 @@ def test_version_4_kept_keys_of_children_among_those_of_callers(path: Path) -> N
         ask(path, f"INSERT INTO idempotency VALUES ('acme', 'bob', 'export', '{key}', x'00', 'task', 1)")
     bring_up(path)
     assert ask(path, "SELECT group_concat(key || parent || fingerprint) FROM idempotency") == "k\x00"
+
+
+async def test_version_6_took_every_loss_for_the_tasks_own(path: Path, make_store: MakeStore) -> None:
+    scene = Scene(await make_store())
+    task = await scene.run()
+    await scene.store.dismiss("w1", now=scene.now)
+    await scene.store.close()
+    ask(path, "ALTER TABLE task DROP COLUMN apart; ALTER TABLE task DROP COLUMN own_losses; PRAGMA user_version = 6")
+    scene.store = await make_store()
+    found = await scene.read(task)
+    assert (found.losses, found.own_losses, found.apart) == (1, 1, False)
 
 
 def test_a_migration_that_fails_leaves_the_older_file(path: Path) -> None:

@@ -73,4 +73,4 @@ async def _outcome(task_type: TaskType, lease: Lease, place: Place) -> Outcome:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # what a function raises, even SystemExit, must not end the worker
-        return of_caught(error)
+        return of_caught(error, asked=lease.asked)

@@ -59,4 +59,4 @@ def _outcome(task_type: TaskType, lease: Lease, place: Place, loop: asyncio.Abst
             return Raised(Failure("invalid_input", keepable(error)), retry=False)
         return of_value(task_type.function(*positional, **keywords))
     except BaseException as error:  # what a function raises, even SystemExit, must not end its thread in silence
-        return of_caught(error)
+        return of_caught(error, asked=lease.asked)

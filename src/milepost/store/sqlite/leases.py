@@ -1,5 +1,6 @@
 """Who may run tasks, and which of them does?"""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,8 +40,12 @@ def rescue(transaction: Transaction, silent: Iterable[Pulse], *, now: int) -> li
 
 
 def _lose_all(transaction: Transaction, found: Iterable[Sequence[Any]], now: int) -> list[str]:
+    found = list(found)
+    together = Counter(map(rows.worker, found))
+
     def lose(stored: Stored) -> Task:
-        return dependencies.save(transaction, stored, lifecycle.lose(stored.task, now=now), now)
+        in_company = together[stored.task.worker] > 1
+        return dependencies.save(transaction, stored, lifecycle.lose(stored.task, now=now, in_company=in_company), now)
 
     return [stored.task.id for stored, _ in transaction.apart(found, lose)]
 
@@ -64,9 +69,10 @@ def _claim(
     if limit < 1:
         return []
     room = _room(transaction, wanted, limit)
+    can_run_apart = {want.type: want.can_run_apart for want in wanted}
     claimed: list[Claimed] = []
     for name, waiting in turns.between_types(_lines(transaction, turns, room)):
-        task = _take(transaction, waiting.row, worker, now)
+        task = _take(transaction, waiting.row, worker, now, can_run_apart=can_run_apart[name])
         if task is not None:
             claimed.append(task)
             room[name] -= 1
@@ -142,7 +148,7 @@ def _lane(transaction: Transaction, name: str, first: Waiting) -> Iterator[Waiti
         bunch = min(2 * bunch, _LARGEST_BUNCH)
 
 
-def _take(transaction: Transaction, row: int, worker: str, now: int) -> Claimed | None:
+def _take(transaction: Transaction, row: int, worker: str, now: int, *, can_run_apart: bool) -> Claimed | None:
     """Put a queued task under the lease; None where it missed its start, or can't be read. Raises Damaged."""
     *cells, given, checkpoint, files = transaction.rows("get_row_with_cold", (row,))[0]
     for stored in transaction.readable([cells]):
@@ -150,7 +156,8 @@ def _take(transaction: Transaction, row: int, worker: str, now: int) -> Claimed 
             if lifecycle.missed_start(stored.task, now):
                 dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
                 return None
-            step = lifecycle.claim(notice.taken_down(stored.task), now=now, worker=worker)
+            task = notice.taken_down(stored.task)
+            step = lifecycle.claim(task, now=now, worker=worker, can_run_apart=can_run_apart)
             return Claimed(dependencies.save(transaction, stored, step, now), given, checkpoint, rows.files(files))
         except Exception as error:
             transaction.skip(stored, error)

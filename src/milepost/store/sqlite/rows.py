@@ -72,7 +72,9 @@ FIELDS: Final = Task.__struct_fields__
 _AT: Final = {name: index for index, name in enumerate(FIELDS)}
 _ENCODED: Final = [(_AT[name], encode) for name, encode in _ENCODERS.items()]
 _DECODED: Final = [(_AT[name], decode, _DEFAULTS.get(name)) for name, decode in _DECODERS.items()]
-_FLAGS: Final = [_AT[name] for name in ("cancel_requested", "pause_requested", "continues", "held", "has_succeeded")]
+_FLAGS: Final = [
+    _AT[name] for name in ("cancel_requested", "pause_requested", "continues", "apart", "held", "has_succeeded")
+]
 _STATE: Final = _AT["state"]
 _RESULT: Final = _AT["result"]
 
@@ -114,6 +116,12 @@ def values(task: Task) -> list[Any]:
         if cells[index] is not None:
             cells[index] = encode(cells[index])
     return cells
+
+
+def worker(row: Sequence[Any]) -> str | None:
+    """Under whose lease a record is of which `columns` selected this, whether or not the rest can be read."""
+    leased_to: str | None = row[1 + _AT["worker"]]
+    return leased_to
 
 
 def files(delivered: str | None) -> tuple[DeliveredFile, ...]:
