@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from milepost.errors import Invalid, Malformed, ServiceError, TooLarge
 from milepost.http.errors import UnsupportedMediaType
-from milepost.http.lines import NDJSON, Line, LineReader, Lines
+from milepost.http.lines import NDJSON, TURN, Line, LineReader, Lines
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +93,22 @@ async def test_bunches_have_no_more_lines_than_are_wanted_and_wait_for_none() ->
     sizes = [[line.number for line in bunch] async for bunch in coming.bunches(2, NEVER)]
     assert sizes == [[1, 2], [3, 4], [5], [6], [7]]
     assert (coming.number, coming.ended) == (8, True)
+
+
+@pytest.mark.parametrize("line", [b"\n", b"x\n", b"[]\n", b'{"n": 1}\n', b"x" * 30 + b"\n"])
+async def test_others_have_their_turn_within_a_piece_of_very_many_lines(line: bytes) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    await read(line * 5000, most=100)
+    beside.cancel()
+    assert turns >= 5000 // TURN
 
 
 async def test_what_a_client_that_leaves_left_unfinished_is_no_line() -> None:

@@ -1,7 +1,7 @@
 """How does a body of many lines of JSON arrive (NDJSON), of which there is never more than a little in memory?"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,6 +11,8 @@ from milepost.http.body import BODY_LIMIT, BodyReader, check_media_type
 from milepost.http.waiting import unless_stopped
 
 NDJSON: Final = "application/x-ndjson"
+TURN: Final = 50
+"""Lines after which everybody else has a turn: one that is refused costs much more than one that is not."""
 
 B = TypeVar("B")
 
@@ -53,6 +55,7 @@ class Lines(Generic[B]):
     async def bunches(self, most: int, stopping: asyncio.Event) -> AsyncGenerator[list[Line[B]], None]:
         """What has arrived, up to `most` lines at once, until all has, or `stopping` is set.
 
+        Everybody else has a turn now and then, however many lines a piece of the body has, empty ones included.
         Raises ClientDisconnect when the client leaves before; what it left unfinished is no line.
         """
         while not self.ended and not stopping.is_set():
@@ -69,21 +72,21 @@ class Lines(Generic[B]):
                 if len(bunch) == most:
                     yield bunch
                     bunch = []
+                if self.number % TURN == 0:
+                    await asyncio.sleep(0)
             self.ended = not message.get("more_body", False)
             if bunch:
                 yield bunch
 
-    def _split(self, piece: bytes, *, is_last: bool) -> Sequence[bytes | None]:
+    def _split(self, piece: bytes, *, is_last: bool) -> Iterator[bytes | None]:
         """The lines that this piece of the body ends; None for one that is too long, which is not kept."""
         *ends, beginning = piece.split(b"\n")
-        lines: list[bytes | None] = []
         for end in ends:
             self._extend(end)
-            lines.append(self._taken())
+            yield self._taken()
         self._extend(beginning)
         if is_last and (self._rest or self._is_too_long):
-            lines.append(self._taken())
-        return lines
+            yield self._taken()
 
     def _extend(self, piece: bytes) -> None:
         self._is_too_long = self._is_too_long or len(self._rest) + len(piece) > self._limit
