@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from tempfile import SpooledTemporaryFile
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -71,9 +71,10 @@ class Exchange(Response):
         while backlog.is_full and not (sending.done() or self._until.is_set()):
             backlog.taken.clear()
             news = [asyncio.ensure_future(event.wait()) for event in (backlog.taken, self._until)]
+            ends: list[asyncio.Future[Any]] = [sending, *news]
             try:
-                await asyncio.wait((sending, *news), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-                if not (sending.done() or any(event.done() for event in news)):
+                done, _ = await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
                     return False
             finally:
                 await cancel(*news)
