@@ -69,6 +69,8 @@ async def test_a_line_that_is_wrong_is_wrong_alone() -> None:
     ]
     assert isinstance(found[0].body, Invalid)
     assert found[0].body.faults[0].pointer == "/n"
+    said = [str(line.body) for line in found if isinstance(line.body, Malformed)]
+    assert [text.partition(". ")[0] for text in said] == ["The line is not JSON", "The line is not JSON"]
 
 
 @pytest.mark.parametrize("pieces", [(b"x" * 21,), (b"x" * 15, b"x" * 15), (b"x" * 12, b"x" * 12, b"x" * 500)])
@@ -136,6 +138,14 @@ async def test_it_ends_when_the_server_stops() -> None:
     assert [told(bunch) async for bunch in coming.bunches(100, stopping)] == [[(1, Shape(1))]]
     assert (coming.number, coming.ended) == (1, False)
     assert [bunch async for bunch in coming.bunches(100, stopping)] == []
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity, br", ""])
+async def test_lines_that_are_coded_are_not_taken(coding: str) -> None:
+    headers = [(b"content-type", NDJSON.encode()), (b"content-encoding", coding.encode())]
+    with pytest.raises(UnsupportedMediaType, match="Content-Encoding") as caught:
+        await READER.read(Request({"type": "http", "headers": headers}))
+    assert caught.value.accepted == (NDJSON,)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])

@@ -6,8 +6,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from milepost.errors import ServiceError, TooLarge
-from milepost.http.body import BODY_LIMIT, BodyReader, check_media_type
+from milepost.errors import ServiceError
+from milepost.http.body import BODY_LIMIT, BodyReader, check_coding, check_media_type, too_large
 from milepost.http.waiting import unless_stopped
 
 NDJSON: Final = "application/x-ndjson"
@@ -28,13 +28,14 @@ class LineReader:
     """Reads bodies of lines of one type, each of up to `limit` bytes, sent as one of some media types."""
 
     def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT) -> None:
-        self._reader = BodyReader(shape, media_types)
+        self._reader = BodyReader(shape, media_types, what="line")
         self._media_types = tuple(media_types)
         self._limit = limit
 
     async def read(self, request: Request) -> "Lines[Any]":
         """The lines, of which none has been read yet. Raises UnsupportedMediaType."""
         check_media_type(request, self._media_types)
+        check_coding(request, "body", self._media_types)
         return Lines(request, self._reader, self._limit)
 
 
@@ -103,7 +104,7 @@ class Lines(Generic[B]):
 
     def _decoded(self, text: bytes | None) -> B | ServiceError:
         if text is None:
-            return TooLarge(f"A line may have up to {self._limit} bytes.")
+            return too_large("line", self._limit)
         try:
             body: B = self._reader.decode(text)
         except ServiceError as error:
