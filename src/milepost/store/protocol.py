@@ -236,8 +236,14 @@ class TaskStore(Protocol):
         """Read the cold parts of records."""
         ...
 
-    async def result(self, id: str, scope: Scope, *, now: int) -> bytes | None:
-        """Read a JSON result, however large; None when there is none, or none for this caller."""
+    async def result(
+        self, id: str, scope: Scope, *, run: int | None = None, start: int = 0, stop: int | None = None, now: int
+    ) -> bytes | None:
+        """Read a JSON result, however large; None when there is none, or none for this caller.
+
+        Or the bytes of it from `start` to before `stop`, with no more than these in memory. `run`: only the result of
+        this run, so that who reads one in parts gets no part of another.
+        """
         ...
 
     async def find(self, filter: Filter, scope: Scope, *, after: str | None, limit: int, now: int) -> Page:

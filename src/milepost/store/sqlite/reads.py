@@ -4,8 +4,8 @@
 change of threads, a reader thread's for everything else.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import apsw
@@ -55,10 +55,16 @@ class Reads:
         found = [self._row("cold", {"id": task_id, **parameters}) for task_id in ids]
         return [None if row is None else _cold(*row) for row in found]
 
-    def result(self, id: str, scope: Scope, now: int) -> bytes | None:
+    def result(self, id: str, scope: Scope, run: int | None, start: int, stop: int | None, now: int) -> bytes | None:
         """See TaskStore.result."""
-        row = self._row("result", {"id": id, "now": now, **visibility(scope)})
-        return None if row is None else bytes(row[0])
+        with self._one_moment():
+            row = self._row("result", {"id": id, "run": run, "now": now, **visibility(scope)})
+            if row is None:
+                return None
+            with closing(self._connection.blob_open("main", "result", "body", row[0], writeable=False)) as body:
+                start = min(start, body.length())
+                body.seek(start)
+                return body.read(-1 if stop is None else max(0, stop - start))
 
     def find(self, filter: Filter, scope: Scope, after: str | None, limit: int, now: int) -> Page:
         """See TaskStore.find."""
@@ -76,8 +82,7 @@ class Reads:
 
     def log(self, id: str, scope: Scope, after: int, since_version: int, limit: int, now: int) -> LogPage | None:
         """See TaskStore.log."""
-        self._rows("begin_reading")
-        try:
+        with self._one_moment():
             row = self._row("get", {"id": id, "now": now, **visibility(scope)})
             if row is None:
                 return None
@@ -85,9 +90,6 @@ class Reads:
             parameters = {"row": number, "after": after, "since": since_version}
             with closing(self._connection.execute(SQL["log"], parameters)) as told:
                 return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
-        finally:
-            if self._connection.in_transaction:  # else the disk has failed, and SQLite ended it
-                self._rows("commit")
 
     def requests(self, worker: str) -> list[Request]:
         """See TaskStore.requests."""
@@ -148,6 +150,16 @@ class Reads:
     def data_version(self) -> int:
         """A number that changes when another connection has committed."""
         return int(self._connection.pragma("data_version"))
+
+    @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """What is read inside is of one moment."""
+        self._rows("begin_reading")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:  # else the disk has failed, and SQLite ended it
+                self._rows("commit")
 
     def _rows(self, name: str, values: Any = None) -> list[Any]:
         try:
