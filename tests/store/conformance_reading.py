@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Filter, Scope, Tally, TypeInfo
+from milepost.store.protocol import EVERYTHING, PAGE_BYTES, Filter, Scope, Tally, TypeInfo
 from milepost.store.workers import Wanted
 from milepost.task import Entry, JsonResult, State
 from milepost.times import HOUR
@@ -205,6 +205,35 @@ class Reading:
         assert (len(page.tasks), page.next) == (4, None)
         page = await scene.store.find(Filter(), EVERYTHING, after=None, limit=0, now=START)
         assert (page.tasks, page.next) == ([], None)
+
+    @pytest.mark.parametrize(
+        ("scope", "asked"),
+        [
+            (EVERYTHING, {}),
+            (BOB, {}),
+            (ACME, {"tenant": "acme"}),
+            (EVERYTHING, {"states": (State.SCHEDULED,)}),
+            (EVERYTHING, {"list_id": "l"}),
+        ],
+    )
+    async def test_a_page_of_large_records_ends_early(self, scene: Scene, scope: Scope, asked: dict[str, Any]) -> None:
+        size = PAGE_BYTES // 10
+        large = {"metadata": {"x": "y" * size}, "assignee": "bob", "run_at": START + HOUR, "list_id": "l"}
+        tasks = [await scene.start(**large) for _ in range(25)]
+        pages, after = [], None
+        while not pages or after is not None:
+            page = await scene.store.find(Filter(**asked), scope, after=after, limit=20, now=START)
+            pages.append([task.id for task in page.tasks])
+            after = page.next
+        assert [len(page) for page in pages] == [10, 10, 5]
+        assert [task_id for page in pages for task_id in page] == [task.id for task in reversed(tasks)]
+
+    async def test_a_page_has_a_record_however_large(self, scene: Scene) -> None:
+        tasks = [await scene.start(metadata={"x": "y" * (PAGE_BYTES + 1)}) for _ in range(2)]
+        first = await scene.store.find(Filter(), EVERYTHING, after=None, limit=20, now=START)
+        second = await scene.store.find(Filter(), EVERYTHING, after=first.next, limit=20, now=START)
+        assert [task.id for task in first.tasks + second.tasks] == [task.id for task in reversed(tasks)]
+        assert second.next is None
 
     async def test_tasks_made_and_deleted_meanwhile_do_not_disturb_paging(self, scene: Scene) -> None:
         tasks = [await scene.succeeded() for _ in range(6)]

@@ -4,15 +4,17 @@
 change of threads, a reader thread's for everything else.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from heapq import merge
+from operator import itemgetter
+from typing import Any, Final
 
 import apsw
 import msgspec
 
 from milepost import lifecycle, notice
-from milepost.store.protocol import Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
+from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
 from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite import lists, log, rows, task_types
 from milepost.store.sqlite.cursor import Cursors
@@ -22,6 +24,7 @@ from milepost.store.sqlite.statements import SQL
 from milepost.store.workers import Pulse, Request, WorkerInfo
 from milepost.task import State, Task
 
+_BUSY: Final = "The database is being recovered or closed by another process."
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
 
@@ -72,13 +75,21 @@ class Reads:
         if filter.depends_on is not None and self.get([filter.depends_on], scope, now) == [None]:
             return Page([], None)
         parameters = {"before": before, "limit": limit + 1, "now": now, **lists.wishes(filter), **visibility(scope)}
-        found: dict[int, Task] = {}
-        for statement, place in lists.paths(filter, scope):
-            found.update(rows.readable(self._rows(statement, {**parameters, **place})))
-        newest = sorted(found, reverse=True)
-        page = newest[:limit]
-        more = self._cursors.seal(page[-1]) if page and len(newest) > limit else None
-        return Page([lifecycle.as_of(found[row], now) for row in page], more)
+        tasks: list[Task] = []
+        seen = size = last = 0
+        with ExitStack() as stack:
+            found = [
+                stack.enter_context(closing(self._each(statement, {**parameters, **place})))
+                for statement, place in lists.paths(filter, scope)
+            ]
+            for row in merge(*found, key=itemgetter(0), reverse=True):
+                if row[0] == last:  # it was found in two ways
+                    continue
+                if seen == limit or size > PAGE_BYTES:
+                    return Page(tasks, self._cursors.seal(last) if seen else None)
+                seen, size, last = seen + 1, size + rows.size(row), row[0]
+                tasks += [lifecycle.as_of(stored.task, now) for stored in rows.readable([row])]
+        return Page(tasks, None)
 
     def log(self, id: str, scope: Scope, after: int, since_version: int, limit: int, now: int) -> LogPage | None:
         """See TaskStore.log."""
@@ -161,11 +172,19 @@ class Reads:
             if self._connection.in_transaction:  # else the disk has failed, and SQLite ended it
                 self._rows("commit")
 
+    def _each(self, name: str, values: Any) -> Generator[Any, None, None]:
+        """The rows of a statement one by one: not all of them may be wanted."""
+        try:
+            with closing(self._connection.execute(SQL[name], values)) as found:
+                yield from found
+        except apsw.BusyError as error:
+            raise StoreBusy(_BUSY) from error
+
     def _rows(self, name: str, values: Any = None) -> list[Any]:
         try:
             return self._connection.execute(SQL[name], values).fetchall()
         except apsw.BusyError as error:
-            raise StoreBusy("The database is being recovered or closed by another process.") from error
+            raise StoreBusy(_BUSY) from error
 
     def _row(self, name: str, values: Any) -> Any:
         found = self._rows(name, values)

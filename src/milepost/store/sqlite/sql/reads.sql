@@ -53,7 +53,7 @@ SELECT {columns} FROM task AS t WHERE t.row IN (
     WHERE t.finished_at IS NULL AND t.state <> 'queued' AND t.state IN (SELECT value FROM json_each(:states))
       AND {matching}
     ORDER BY t.row DESC LIMIT :limit
-)
+) ORDER BY t.row DESC
 
 -- name: find_in_tenant
 -- A list of a tenant's tasks.
