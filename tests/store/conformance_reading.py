@@ -218,9 +218,15 @@ class Reading:
     )
     async def test_a_page_of_large_records_ends_early(self, scene: Scene, scope: Scope, asked: dict[str, Any]) -> None:
         size = PAGE_BYTES // 10
-        large = {"metadata": {"x": "y" * size}, "assignee": "bob", "run_at": START + HOUR, "list_id": "l"}
+        large: dict[str, Any] = {
+            "metadata": {"x": "y" * size},
+            "assignee": "bob",
+            "run_at": START + HOUR,
+            "list_id": "l",
+        }
         tasks = [await scene.start(**large) for _ in range(25)]
-        pages, after = [], None
+        pages: list[list[str]] = []
+        after: str | None = None
         while not pages or after is not None:
             page = await scene.store.find(Filter(**asked), scope, after=after, limit=20, now=START)
             pages.append([task.id for task in page.tasks])
