@@ -11,7 +11,7 @@ from milepost.errors import Fault, Invalid, Malformed, TooLarge
 from milepost.http import fields
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
-from milepost.http.headers import header
+from milepost.http.headers import header, joined
 from milepost.http.misfits import misfit, repeated_member
 
 BODY_LIMIT: Final = 1 << 20
@@ -102,7 +102,7 @@ def check_media_type(request: Request, media_types: Sequence[str]) -> None:
 
 def check_coding(request: Request, what: str, media_types: Sequence[str] = ()) -> None:
     """Raise UnsupportedMediaType where the body, which `what` it is, is compressed or coded otherwise."""
-    coding = header(request, b"content-encoding")
+    coding = joined(request, b"content-encoding")
     if coding is not None and coding.strip().lower() != "identity":
         raise UnsupportedMediaType(f"The {what} must be sent as it is, without a Content-Encoding.", media_types)
 
