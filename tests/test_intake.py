@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -103,6 +104,13 @@ async def test_of_too_much_nothing_is_kept(files: FolderFiles, tmp_path: Path, m
         with pytest.raises(TooLarge):
             await intake.keep(files, uploads)
     assert stored(tmp_path) == before
+
+
+async def test_what_is_no_regular_file_is_no_delivery(files: FolderFiles, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match=f"Not a regular file: '{path}'"):
+            await intake.keep(files, [Upload(path)])
 
 
 async def test_a_stream_that_breaks_off_leaves_nothing(files: FolderFiles, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from milepost.engine.rescue import Rescue
 from milepost.engine.slots import Slots
 from milepost.engine.task_type import Duration, EngineRunner, TaskType
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
-from milepost.errors import Fault, Invalid, NotOpen, ServiceError, Unavailable
+from milepost.errors import Fault, Invalid, NotOpen, ServiceError
 from milepost.files.folder import FolderFiles
 from milepost.intake import Upload, deliver
 from milepost.service import MANY, Created, Service, Wish
@@ -31,6 +31,7 @@ from milepost.start import Start
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import Task
 from milepost.times import Clock
+from milepost.told import unavailable
 from milepost.wish import checked, wish
 
 if TYPE_CHECKING:
@@ -320,10 +321,8 @@ class Milepost:
     async def _start_some(self, service: Service, wishes: Sequence[Wish]) -> list[Task | ServiceError]:
         try:
             made = await service.start_many(LOCAL, wishes, origin="python")
-        except StoreFull:
-            return [Unavailable("The store has no room left; nothing was changed.")] * len(wishes)
-        except StoreBusy:
-            return [Unavailable("The store is busy; nothing was changed.")] * len(wishes)
+        except (StoreBusy, StoreFull) as error:
+            return [unavailable(error)] * len(wishes)
         return [outcome.task if isinstance(outcome, Created) else outcome for outcome in made]
 
     async def deliver(

@@ -8,8 +8,10 @@ import asyncio
 import mimetypes
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from errno import EINVAL
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 
 import msgspec
@@ -146,7 +148,10 @@ async def discard(files: FileStore, kept: Iterable[DeliveredFile]) -> None:
 async def _kept(files: FileStore, upload: Upload, room: int) -> DeliveredFile:
     source = upload.source
     if isinstance(source, Path):
-        if (await asyncio.to_thread(source.stat)).st_size > room:
+        status = await asyncio.to_thread(source.stat)
+        if not S_ISREG(status.st_mode):  # a pipe may never end, and a device has no end
+            raise OSError(EINVAL, "Not a regular file", str(source))
+        if status.st_size > room:
             raise _too_large()
         stored = await files.put(source)
     else:

@@ -278,7 +278,7 @@ class Service:
     async def result(self, principal: Principal, task_id: str) -> ResultBody:
         """The result as bytes. Raises NotFound, NotReady, Conflict (ended without one), Gone (past its retention)."""
         task = await self.get(principal, task_id)
-        return await result_body(task, self.store, self.files, principal.scope(), now=self.clock())
+        return await result_body(task, self.store, self.files, principal.scope(), clock=self.clock)
 
     # Acting.
 

@@ -8,6 +8,9 @@ from milepost.lifecycle import IllegalChange
 from milepost.store import refusals
 from milepost.store.refusals import Refusal
 
+DISK_FULL: Final = "the disk of the store is full"
+"""What a log says of it."""
+
 
 def told(refusal: Refusal | IllegalChange) -> errors.ServiceError:
     """The error that tells a caller why it was refused; what is not its affair it is told as if there were nothing."""
@@ -15,6 +18,12 @@ def told(refusal: Refusal | IllegalChange) -> errors.ServiceError:
         return errors.Conflict(refusal.why, state=str(refusal.state))
     say = _SAID.get(type(refusal))
     return errors.NotFound("There is no such task.") if say is None else say(refusal)
+
+
+def unavailable(error: refusals.StoreBusy | refusals.StoreFull) -> errors.Unavailable:
+    """The error that tells a caller that the store could not be written just now."""
+    why = "is busy" if isinstance(error, refusals.StoreBusy) else "has no room left"
+    return errors.Unavailable(f"The store {why}; nothing was changed.")
 
 
 def _in_dependencies(refusal: Any) -> errors.ServiceError:

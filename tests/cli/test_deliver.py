@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_what_is_wrong_is_said(milepost: Command, standing: str, words: tuple[st
     outcome = milepost("deliver", standing, *words)
     assert outcome.code == code
     assert said in outcome.err
+
+
+def test_what_is_no_regular_file_is_refused_before_anything_is_sent(
+    milepost: Command, server: Server, standing: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        outcome = milepost("deliver", standing, "--file", tmp_path / "a.txt", "--file", path)
+        assert outcome.code == Exit.USAGE
+        assert f"{path} is no regular file." in outcome.err
+    assert server.get(standing)["counts"]["total"] == 0
 
 
 def test_other_tasks_take_nothing(milepost: Command, server: Server) -> None:

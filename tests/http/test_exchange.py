@@ -79,7 +79,7 @@ async def test_who_reads_while_sending_is_answered_at_once() -> None:
 async def test_who_sends_all_before_reading_anything_is_answered_too() -> None:
     app = App(lambda piece: piece + piece)
     async with connected(app) as (reader, writer):
-        for _ in range(32):
+        for _ in range(15):
             writer.write(chunk(MEBIBYTE))
             await writer.drain()
         writer.write(chunk(b""))
@@ -88,7 +88,7 @@ async def test_who_sends_all_before_reading_anything_is_answered_too() -> None:
         size = 0
         while piece := await one_chunk(reader):
             size += len(piece)
-        assert size == 64 * len(MEBIBYTE)
+        assert size == 30 * len(MEBIBYTE)
 
 
 async def test_an_answer_without_pieces_is_an_answer() -> None:
@@ -129,6 +129,67 @@ async def test_a_client_that_takes_nothing_does_not_keep_a_server_that_stops(mon
         writer.write(chunk(b"one") + chunk(b""))
         await app.returned.wait()
         assert not (await reader.read()).endswith(b"0\r\n\r\n")
+
+
+class Silent:
+    """A client that sends `count` pieces and takes nothing, but for the first on its way, until `takes` is set."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.read = 0
+        self.takes = asyncio.Event()
+        self.taken = 0
+        self.until = asyncio.Event()
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        while self.read < self.count:
+            await asyncio.sleep(0)
+            self.read += 1
+            yield b"x" * 1000
+
+    async def send(self, message: Any) -> None:
+        await self.takes.wait()
+        self.taken += len(message.get("body", b""))
+
+    async def answered(self) -> None:
+        response = Exchange(self.pieces(), "text/plain", until=self.until)
+        await response({"type": "http"}, self.receive, self.send)
+
+    async def receive(self) -> Any:
+        raise AssertionError("Only the pieces read the request.")
+
+
+async def test_no_more_is_read_while_much_waits_to_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MOST", 10_000)
+    client = Silent(500)
+    answering = asyncio.ensure_future(client.answered())
+    for _ in range(2000):
+        await asyncio.sleep(0)
+    assert (client.read, client.taken) == (12, 0)
+    client.takes.set()
+    await answering
+    assert (client.read, client.taken) == (500, 500_000)
+
+
+async def test_a_client_that_takes_nothing_of_much_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MOST", 10_000)
+    monkeypatch.setattr(exchange, "PATIENCE", 0.01)
+    client = Silent(500)
+    await client.answered()
+    assert (client.read, client.taken) == (12, 0)
+
+
+async def test_a_server_that_stops_waits_for_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MOST", 10_000)
+    monkeypatch.setattr(exchange, "LINGER", 0.01)
+    client = Silent(20)
+    answering = asyncio.ensure_future(client.answered())
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert client.read == 12
+    client.until.set()
+    await answering
+    assert (client.read, client.taken) == (20, 0)
 
 
 @pytest.mark.parametrize("size", [1, IN_MEMORY // 2, IN_MEMORY + 1])

@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from milepost import results
+from milepost.access.principal import LOCAL
 from milepost.errors import Gone
 from milepost.http.files import content_disposition, result_response
 from milepost.results import ResultBody
+from milepost.store.protocol import TaskStore
 from milepost.task import FileResult, JsonResult
+from milepost.times import DAY
 
-from .conftest import Tasks
+from .conftest import Clock, Tasks
 
 CONTENT = bytes(range(256)) * 5000
 """More than a piece of the file store."""
@@ -112,9 +116,60 @@ async def test_a_json_result_is_json_of_any_size(client: httpx2.AsyncClient, tas
     response = await fetch(client, task.id)
     assert response.content == value
     assert response.headers["content-type"] == "application/json"
-    assert response.headers["etag"] == f'"{hashlib.sha256(value).hexdigest()}"'
+    assert response.headers["etag"] == f'"{task.id}-{task.run}"'
     assert "content-disposition" not in response.headers
     assert (await fetch(client, task.id, range="bytes=2-5")).content == b"rows"
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "PART", 70_000)
+    monkeypatch.setattr(results, "PIECE", 30_000)
+
+
+class Reader:
+    """Knows what is read of results from a store."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self.parts: list[bytes | None] = []
+        self._result = store.result
+        store.result = self.result  # type: ignore[method-assign]
+
+    async def result(self, *whose: Any, **part: Any) -> bytes | None:
+        self.parts.append(await self._result(*whose, **part))
+        return self.parts[-1]
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_of_a_large_json_result_no_more_is_read_at_once_than_a_part(
+    client: httpx2.AsyncClient, tasks: Tasks
+) -> None:
+    value = msgspec.json.encode(list(range(60_000)))
+    task = await tasks.succeeded(JsonResult(len(value), msgspec.Raw(value)))
+    reader = Reader(tasks.store)
+    whole = await fetch(client, task.id)
+    assert (whole.content, whole.headers["content-length"]) == (value, str(len(value)))
+    assert {len(part or b"") for part in reader.parts[:-1]} == {70_000}
+    reader.parts.clear()
+    assert (await fetch(client, task.id, range="bytes=69990-140010")).content == value[69_990:140_011]
+    assert [len(part or b"") for part in reader.parts] == [70_000, 21]
+    reader.parts.clear()
+    assert (await fetch(client, task.id, if_none_match=whole.headers["etag"])).status_code == 304
+    assert (await fetch(client, task.id, "HEAD")).headers["content-length"] == str(len(value))
+    assert reader.parts == []
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_p7_a_json_result_that_expires_while_it_is_sent_breaks_off(tasks: Tasks, clock: Clock) -> None:
+    value = msgspec.json.encode("x" * 200_000)
+    task = await tasks.succeeded(JsonResult(len(value), msgspec.Raw(value)))
+    pieces = (await tasks.service.result(LOCAL, task.id)).read(0, None)
+    part = [await anext(pieces)]
+    clock.ahead = 8 * DAY
+    part += [await anext(pieces), await anext(pieces)]
+    assert b"".join(part) == value[:70_000]
+    with pytest.raises(Gone):
+        await anext(pieces)
 
 
 async def test_a_media_type_that_is_none_does_not_become_a_header(client: httpx2.AsyncClient, tasks: Tasks) -> None:

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from milepost.errors import Invalid, Malformed, ServiceError, TooLarge
 from milepost.http.errors import UnsupportedMediaType
-from milepost.http.lines import NDJSON, Line, LineReader, Lines
+from milepost.http.lines import NDJSON, TURN, Line, LineReader, Lines
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +69,8 @@ async def test_a_line_that_is_wrong_is_wrong_alone() -> None:
     ]
     assert isinstance(found[0].body, Invalid)
     assert found[0].body.faults[0].pointer == "/n"
+    said = [str(line.body) for line in found if isinstance(line.body, Malformed)]
+    assert [text.partition(". ")[0] for text in said] == ["The line is not JSON", "The line is not JSON"]
 
 
 @pytest.mark.parametrize("pieces", [(b"x" * 21,), (b"x" * 15, b"x" * 15), (b"x" * 12, b"x" * 12, b"x" * 500)])
@@ -93,6 +95,22 @@ async def test_bunches_have_no_more_lines_than_are_wanted_and_wait_for_none() ->
     sizes = [[line.number for line in bunch] async for bunch in coming.bunches(2, NEVER)]
     assert sizes == [[1, 2], [3, 4], [5], [6], [7]]
     assert (coming.number, coming.ended) == (8, True)
+
+
+@pytest.mark.parametrize("line", [b"\n", b"x\n", b"[]\n", b'{"n": 1}\n', b"x" * 30 + b"\n"])
+async def test_others_have_their_turn_within_a_piece_of_very_many_lines(line: bytes) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    await read(line * 5000, most=100)
+    beside.cancel()
+    assert turns >= 5000 // TURN
 
 
 async def test_what_a_client_that_leaves_left_unfinished_is_no_line() -> None:
@@ -120,6 +138,14 @@ async def test_it_ends_when_the_server_stops() -> None:
     assert [told(bunch) async for bunch in coming.bunches(100, stopping)] == [[(1, Shape(1))]]
     assert (coming.number, coming.ended) == (1, False)
     assert [bunch async for bunch in coming.bunches(100, stopping)] == []
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity, br", ""])
+async def test_lines_that_are_coded_are_not_taken(coding: str) -> None:
+    headers = [(b"content-type", NDJSON.encode()), (b"content-encoding", coding.encode())]
+    with pytest.raises(UnsupportedMediaType, match="Content-Encoding") as caught:
+        await READER.read(Request({"type": "http", "headers": headers}))
+    assert caught.value.accepted == (NDJSON,)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])

@@ -14,6 +14,7 @@ from tests.http.conftest import Watched, served
 HOST = b"Host: 127.0.0.1\r\n"
 JSON = b"Content-Type: application/json\r\n"
 POST = b"POST /v1/tasks HTTP/1.1\r\n" + HOST + JSON
+IDENTITY = b"Content-Encoding: identity\r\n"
 MEGABYTE = b"x" * 1_000_000
 
 
@@ -58,7 +59,15 @@ WRONG: Sequence[tuple[str, Iterable[bytes], set[int]]] = [
     ("TLS", [bytes.fromhex("1603010200010001fc0303"), MEGABYTE], {400}),
     ("no host", lines(b"GET /v1/tasks HTTP/1.1\r\n"), {400, 421}),
     ("an old version without host", lines(b"GET /v1/tasks HTTP/1.0\r\n"), {421}),
-    ("two hosts", lines(b"GET /v1/tasks HTTP/1.1\r\n", HOST, b"Host: evil.example\r\n"), {400, 421}),
+    ("two hosts", lines(b"GET /v1/tasks HTTP/1.1\r\n", HOST, b"Host: evil.example\r\n"), {400}),
+    ("two hosts, ours last", lines(b"GET /v1/tasks HTTP/1.1\r\n", b"Host: evil.example\r\n", HOST), {400}),
+    ("the same host twice", lines(b"GET /v1/tasks HTTP/1.1\r\n", HOST, HOST), {400}),
+    (
+        "two content types",
+        [POST, b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}"],
+        {400},
+    ),
+    ("two codings", [POST, IDENTITY, b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"], {415}),
     ("a space in the path", lines(b"GET /v1/ta sks HTTP/1.1\r\n", HOST), {400}),
     ("a NUL in the path", lines(b"GET /v1/\x00 HTTP/1.1\r\n", HOST), {400}),
     ("a byte that is not ASCII in the path", lines(b"GET /v1/\xff HTTP/1.1\r\n", HOST), {400}),

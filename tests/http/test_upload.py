@@ -1,18 +1,19 @@
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from milepost.errors import ServiceError
+from milepost.errors import Invalid, ServiceError
 from milepost.http.dialect import Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
-from milepost.http.upload import UploadReader, _name
+from milepost.http.upload import LONGEST_DISPOSITION, UploadReader, _name
 from milepost.intake import MAX_BYTES, Upload
 from milepost.service import Service
 from tests.http.conftest import http_app, in_memory
@@ -70,12 +71,23 @@ async def test_a_disposition_names_the_file(client: httpx2.AsyncClient, disposit
     assert response.json() == {"name": name, "type": "text/plain; charset=utf-8", "content": "bytes"}
 
 
-@given(
-    st.text("aZ09 ;=*'\"\\%ü/\t-", max_size=20), st.sampled_from(["", "a;filename", "a;filename*=", "a;filename*0*="])
-)
-def test_whatever_stands_there_is_no_error(end: str, beginning: str) -> None:
-    name = _name(beginning + end)
+WORDS = ["filename", "filename*", "name", "*", "*0", "*0*", "*1*", "0*", "=", ";", "''", "utf-8''", "%e2", '"', "\\"]
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.text("aZ09 ;=*'\"\\%ü/\t-", max_size=5), max_size=12), st.booleans())
+@example(["filename*", ";", "filename", "*0*"], True)
+def test_whatever_stands_there_is_a_name_or_refused(words: list[str], has_kind: bool) -> None:
+    name: str | None = None
+    with contextlib.suppress(Invalid):
+        name = _name("attachment; " * has_kind + "".join(words))
     assert name is None or isinstance(name, str)
+
+
+@pytest.mark.parametrize("end", ["filename*;filename*0*", "filename*1*;filename*=a", "x=" + "y" * LONGEST_DISPOSITION])
+async def test_a_disposition_that_cannot_be_read_is_refused(client: httpx2.AsyncClient, end: str) -> None:
+    response = await send(client, content_type="text/plain", content_disposition=f"attachment; {end}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["parameter"] == "Content-Disposition"
 
 
 async def test_a_name_in_latin_1_is_taken_as_that(client: httpx2.AsyncClient) -> None:

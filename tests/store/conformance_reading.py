@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, Filter, Scope, Tally, TypeInfo
+from milepost.store.protocol import EVERYTHING, PAGE_BYTES, Filter, Scope, Tally, TypeInfo
+from milepost.store.workers import Wanted
 from milepost.task import Entry, JsonResult, State
 from milepost.times import HOUR
+from milepost.trigger import Trigger
 
 from .conformance_life import Life
 from .scene import ACME, ANN, BOB, OTHER, START, MakeStore, Scene, bounded, json_result, line, new_id, whole
@@ -42,6 +44,43 @@ class Reading:
         task = await scene.run()
         assert await scene.store.result(task.id, EVERYTHING, now=START) is None
         assert await scene.store.result(new_id(), EVERYTHING, now=START) is None
+
+    @pytest.mark.parametrize("size", [2, 100, 3_000_000])
+    async def test_a_result_is_read_in_parts(self, scene: Scene, other: Scene, size: int) -> None:
+        given = json_result("x" * (size - 2))
+        whole = bytes(given.value or b"")
+        task = await scene.succeeded(given)
+        bounds = [0, 1, 50, 4096, size // 2, size - 1, size, size + 10]
+        for start in bounds:
+            for stop in (None, *bounds):
+                part = await other.store.result(task.id, EVERYTHING, start=start, stop=stop, now=START)
+                assert part == whole[start : max(start, size if stop is None else stop)]
+
+    async def test_a_part_is_of_the_run_that_was_asked_for(self, scene: Scene) -> None:
+        trigger = Trigger(every=HOUR, anchor=START)
+        first = await scene.succeeded(json_result("one"), trigger=trigger)
+
+        async def part(run: int) -> bytes | None:
+            return await scene.store.result(first.id, EVERYTHING, run=run, start=1, stop=3, now=scene.now)
+
+        assert [await part(1), await part(2)] == [b"on", None]
+        scene.now = START + HOUR
+        await scene.store.enqueue_due(now=scene.now, limit=10)
+        (claimed,) = await scene.claim("w1", Wanted(first.type))
+        assert [await part(1), await part(2)] == [None, None]
+        await scene.succeed(claimed.task, json_result("two"))
+        assert [await part(1), await part(2)] == [None, b"tw"]
+
+    async def test_p6_p7_a_part_is_read_only_while_the_caller_may_see_it(self, scene: Scene) -> None:
+        task = await scene.succeeded(json_result("x" * 100_000), tenant="acme", owner="ann")
+        assert task.result_expires_at is not None
+        for scope, now, seen in (
+            (ANN, START, b"x"),
+            (BOB, START, None),
+            (ANN, task.result_expires_at - 1, b"x"),
+            (ANN, task.result_expires_at, None),
+        ):
+            assert await scene.store.result(task.id, scope, run=task.run, start=50, stop=51, now=now) == seen
 
     async def test_a_result_of_null_is_a_result(self, scene: Scene) -> None:
         task = await scene.succeeded(json_result(None))
@@ -166,6 +205,41 @@ class Reading:
         assert (len(page.tasks), page.next) == (4, None)
         page = await scene.store.find(Filter(), EVERYTHING, after=None, limit=0, now=START)
         assert (page.tasks, page.next) == ([], None)
+
+    @pytest.mark.parametrize(
+        ("scope", "asked"),
+        [
+            (EVERYTHING, {}),
+            (BOB, {}),
+            (ACME, {"tenant": "acme"}),
+            (EVERYTHING, {"states": (State.SCHEDULED,)}),
+            (EVERYTHING, {"list_id": "l"}),
+        ],
+    )
+    async def test_a_page_of_large_records_ends_early(self, scene: Scene, scope: Scope, asked: dict[str, Any]) -> None:
+        size = PAGE_BYTES // 10
+        large: dict[str, Any] = {
+            "metadata": {"x": "y" * size},
+            "assignee": "bob",
+            "run_at": START + HOUR,
+            "list_id": "l",
+        }
+        tasks = [await scene.start(**large) for _ in range(25)]
+        pages: list[list[str]] = []
+        after: str | None = None
+        while not pages or after is not None:
+            page = await scene.store.find(Filter(**asked), scope, after=after, limit=20, now=START)
+            pages.append([task.id for task in page.tasks])
+            after = page.next
+        assert [len(page) for page in pages] == [10, 10, 5]
+        assert [task_id for page in pages for task_id in page] == [task.id for task in reversed(tasks)]
+
+    async def test_a_page_has_a_record_however_large(self, scene: Scene) -> None:
+        tasks = [await scene.start(metadata={"x": "y" * (PAGE_BYTES + 1)}) for _ in range(2)]
+        first = await scene.store.find(Filter(), EVERYTHING, after=None, limit=20, now=START)
+        second = await scene.store.find(Filter(), EVERYTHING, after=first.next, limit=20, now=START)
+        assert [task.id for task in first.tasks + second.tasks] == [task.id for task in reversed(tasks)]
+        assert second.next is None
 
     async def test_tasks_made_and_deleted_meanwhile_do_not_disturb_paging(self, scene: Scene) -> None:
         tasks = [await scene.succeeded() for _ in range(6)]

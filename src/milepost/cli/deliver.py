@@ -2,6 +2,7 @@
 
 import uuid
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated
 
 import msgspec
@@ -47,6 +48,8 @@ def deliver(
         raise CommandError("--file: a file is delivered without an input.", Exit.USAGE)
     if files and len(files) > 1 and idempotency_key is not None:
         raise CommandError("--idempotency-key: stands for one delivery, not for several files.", Exit.USAGE)
+    for file in files or ():
+        _check(file)
     with Remote(url, key) as remote:
         path = task_path(task, "deliveries")
         if not files:
@@ -55,6 +58,16 @@ def deliver(
             _say(remote.post(path, msgspec.Raw, body, _key(idempotency_key)), json=json)
         for file in files or ():
             _say(remote.post_file(path, msgspec.Raw, file, _key(idempotency_key)), json=json)
+
+
+def _check(file: Path) -> None:
+    """A pipe may never end, and a device has no end. Raises CommandError."""
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        raise CommandError(f"--file: {file} can't be read ({error.strerror}).", Exit.USAGE) from error
+    if not S_ISREG(mode):
+        raise CommandError(f"--file: {file} is no regular file.", Exit.USAGE)
 
 
 def _key(given: str | None) -> dict[str, str]:

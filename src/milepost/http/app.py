@@ -10,14 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from milepost.errors import NotOpen, ServiceError, Unavailable
+from milepost.errors import NotOpen, ServiceError
 from milepost.http.dialect import Authenticator, Call, Dialect
 from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import Internal
+from milepost.http.headers import check_single
 from milepost.http.open_mode import OpenMode
 from milepost.http.site import Site
 from milepost.service import Service
 from milepost.store.refusals import StoreBusy, StoreFull
+from milepost.told import DISK_FULL, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class HttpApp:
             return unrouted.dialect.problem(unrouted.error, request)
         dialect, operation = route.dialect, route.operation
         try:
+            check_single(request)
             principal = await self._authenticator(request, operation, dialect.credentials(request))
             query = route.query.read(request.scope["query_string"])
             body = None if route.body is None else await route.body.read(request)
@@ -103,11 +106,10 @@ class HttpApp:
             return dialect.problem(error, request)
         except ServiceError as error:
             return dialect.problem(error, request)
-        except StoreBusy:
-            return dialect.problem(Unavailable("The store is busy; nothing was changed."), request)
-        except StoreFull:
-            logger.error("%s %s was refused: the disk of the store is full", request.method, operation.path)
-            return dialect.problem(Unavailable("The store has no room left; nothing was changed."), request)
+        except (StoreBusy, StoreFull) as error:
+            if isinstance(error, StoreFull):
+                logger.error("%s %s was refused: %s", request.method, operation.path, DISK_FULL)
+            return dialect.problem(unavailable(error), request)
         except Exception:
             logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)

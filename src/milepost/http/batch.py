@@ -11,6 +11,7 @@ from milepost.http.errors import Internal
 from milepost.http.lines import Line, Lines
 from milepost.service import MANY, Created, Wish
 from milepost.store.refusals import StoreBusy, StoreFull
+from milepost.told import DISK_FULL, unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +58,10 @@ async def _start(
     made: Sequence[Created | ServiceError]
     try:
         made = await call.service.start_many(call.principal, asked, origin=origin)
-    except StoreBusy:
-        made = [Unavailable("The store is busy; nothing was changed.")] * len(asked)
-    except StoreFull:
-        _log.error(
-            "Lines %d to %d of a batch were refused: the disk of the store is full", lines[0].number, lines[-1].number
-        )
-        made = [Unavailable("The store has no room left; nothing was changed.")] * len(asked)
+    except (StoreBusy, StoreFull) as error:
+        if isinstance(error, StoreFull):
+            _log.error("Lines %d to %d of a batch were refused: %s", lines[0].number, lines[-1].number, DISK_FULL)
+        made = [unavailable(error)] * len(asked)
     except Exception:
         _log.exception("Lines %d to %d of a batch failed", lines[0].number, lines[-1].number)
         made = [Internal()] * len(asked)

@@ -11,7 +11,7 @@ from milepost.errors import Fault, Invalid, Malformed, TooLarge
 from milepost.http import fields
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
-from milepost.http.headers import header
+from milepost.http.headers import header, joined
 from milepost.http.misfits import misfit, repeated_member
 
 BODY_LIMIT: Final = 1 << 20
@@ -29,31 +29,33 @@ _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class BodyReader:
-    """Reads JSON bodies of one type, sent as one of some media types, of up to `limit` bytes."""
+    """Reads JSON bodies of one type, sent as one of some media types, of up to `limit` bytes.
 
-    def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT) -> None:
+    `what` they are called where they are refused.
+    """
+
+    def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT, what: str = "body") -> None:
         self._decoder = msgspec.json.Decoder(shape, dec_hook=fields.decode)
         self._media_types = tuple(media_types)
         self._limit = limit
+        self._what = what
 
     async def read(self, request: Request) -> Any:
         """The body. Raises UnsupportedMediaType, TooLarge, Malformed, and Invalid with a pointer to what is wrong."""
         check_media_type(request, self._media_types)
-        coding = header(request, b"content-encoding")
-        if coding is not None and coding.strip().lower() != "identity":
-            raise UnsupportedMediaType("The body must be sent as it is, without a Content-Encoding.", self._media_types)
+        check_coding(request, self._what, self._media_types)
         return self.decode(await read_bytes(request, self._limit))
 
     def decode(self, body: bytes) -> Any:
         """The value that these bytes stand for. Raises Malformed, Invalid."""
         if _is_too_deep(body):
-            raise Malformed(f"The body is nested more than {MAX_DEPTH} deep.")
+            raise Malformed(f"The {self._what} is nested more than {MAX_DEPTH} deep.")
         try:
             value = self._decoder.decode(body)
         except msgspec.ValidationError as error:
             raise Invalid(_exactly(body_fault(error), body)) from error
         except (UnicodeDecodeError, msgspec.DecodeError) as error:
-            raise _malformed(body, error) from error
+            raise _malformed(body, error, self._what) from error
         repeated = repeated_member(body)
         if repeated is not None:
             raise Invalid(repeated)
@@ -67,19 +69,19 @@ def _exactly(fault: Fault, body: bytes) -> Fault:
     return misfit(body) or fault
 
 
-def _malformed(body: bytes, error: Exception) -> Malformed:
+def _malformed(body: bytes, error: Exception, what: str) -> Malformed:
     """Why the body can't be read, and where."""
     if body.startswith(_BYTE_ORDER_MARKS):
-        return Malformed("The body begins with a byte order mark; JSON is sent as UTF-8 without one.")
+        return Malformed(f"The {what} begins with a byte order mark; JSON is sent as UTF-8 without one.")
     why = "not UTF-8." if isinstance(error, UnicodeDecodeError) else f"not JSON. {sentence(str(error))}"
     if not body:
         why = "empty."
     fault = misfit(body)
     if fault is None:
-        return Malformed(f"The body is {why}")
+        return Malformed(f"The {what} is {why}")
     kind = "UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON"
     place = f"{fault.pointer}: " if fault.pointer else ""
-    return Malformed(f"The body is not {kind}. {place}{fault.detail}", errors=[fault])
+    return Malformed(f"The {what} is not {kind}. {place}{fault.detail}", errors=[fault])
 
 
 def check_media_type(request: Request, media_types: Sequence[str]) -> None:
@@ -98,6 +100,25 @@ def check_media_type(request: Request, media_types: Sequence[str]) -> None:
             )
 
 
+def check_coding(request: Request, what: str, media_types: Sequence[str] = ()) -> None:
+    """Raise UnsupportedMediaType where the body, which `what` it is, is compressed or coded otherwise."""
+    coding = joined(request, b"content-encoding")
+    if coding is not None and coding.strip().lower() != "identity":
+        raise UnsupportedMediaType(f"The {what} must be sent as it is, without a Content-Encoding.", media_types)
+
+
+def check_length(request: Request, what: str, limit: int) -> None:
+    """Raise TooLarge where the request says that its body has more than `limit` bytes, or says it in no way known."""
+    declared = header(request, b"content-length") or "0"
+    if not declared.isdecimal() or len(declared) > _DIGITS or int(declared) > limit:
+        raise too_large(what, limit)
+
+
+def too_large(what: str, limit: int) -> TooLarge:
+    """The refusal of a body, which `what` it is, that has more than `limit` bytes."""
+    return TooLarge(f"The {what} may have up to {limit} bytes.")
+
+
 def media_type(request: Request) -> str:
     """The media type of the body without its parameters, "" where none is said."""
     return (header(request, b"content-type") or "").partition(";")[0].strip().lower()
@@ -105,16 +126,13 @@ def media_type(request: Request) -> str:
 
 async def read_bytes(request: Request, limit: int) -> bytes:
     """The whole body. Raises TooLarge as soon as it is clear that it has more than `limit` bytes."""
-    declared = header(request, b"content-length") or "0"
+    check_length(request, "body", limit)
     body = bytearray()
-    if not declared.isdecimal() or (len(declared) <= _DIGITS and int(declared) <= limit):
-        async for piece in request.stream():
-            body += piece
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise TooLarge(f"The body may have up to {limit} bytes.")
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise too_large("body", limit)
+    return bytes(body)
 
 
 def _is_too_deep(body: bytes) -> bool:

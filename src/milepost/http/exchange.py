@@ -2,14 +2,14 @@
 
 Some clients read while they send, others send all before they read anything. The answer may not wait for the first
 kind's end, nor the request for the other kind's reading: what can't leave yet is kept, in memory while it is little,
-else in a temporary file.
+else in a temporary file. Once that is large, nothing more is read of the request until the client has taken all of it.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from tempfile import SpooledTemporaryFile
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,8 +18,12 @@ from milepost.http.waiting import cancel
 
 IN_MEMORY: Final = 1 << 20
 """Bytes of what can't leave yet that are kept in memory."""
+MOST: Final = 32 << 20
+"""Bytes of it with which no more of the request is read: what some 250,000 started tasks are told with."""
 PIECE: Final = 64 << 10
 """Bytes that are sent at once."""
+PATIENCE: Final = 60.0
+"""Seconds that a client has to take some of it while nothing more is read of its request."""
 LINGER: Final = 5.0
 """Seconds that a client has to take the rest once the server is about to stop."""
 
@@ -27,7 +31,8 @@ LINGER: Final = 5.0
 class Exchange(Response):
     """Sends what a generator yields, which reads the request meanwhile.
 
-    The first piece begins the answer. Once `until` is set, a client that takes nothing for `LINGER` seconds is cut off.
+    The first piece begins the answer. A client that lets more than `MOST` bytes wait and takes nothing for `PATIENCE`
+    seconds is cut off, and once `until` is set one that has not taken everything within `LINGER` seconds.
     An error of the generator breaks the connection off, so that nobody takes a part for the whole.
     """
 
@@ -49,6 +54,8 @@ class Exchange(Response):
                     if sending.done():
                         break
                     backlog.put(piece)
+                    if not await self._has_room(backlog, sending):
+                        return
             backlog.end()
             if self._until.is_set():
                 with suppress(TimeoutError):
@@ -58,6 +65,20 @@ class Exchange(Response):
         finally:
             await cancel(sending)
             backlog.close()
+
+    async def _has_room(self, backlog: "Backlog", sending: "asyncio.Future[None]") -> bool:
+        """Waits until more may be read of the request; False where the client does not take what there is."""
+        while backlog.is_full and not (sending.done() or self._until.is_set()):
+            backlog.taken.clear()
+            news = [asyncio.ensure_future(event.wait()) for event in (backlog.taken, self._until)]
+            ends: list[asyncio.Future[Any]] = [sending, *news]
+            try:
+                done, _ = await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    return False
+            finally:
+                await cancel(*news)
+        return True
 
     async def _send(self, backlog: "Backlog", send: Send) -> None:
         piece = await backlog.take()
@@ -76,6 +97,13 @@ class Backlog:
         self._sent = self._size = 0
         self._ended = False
         self._news = asyncio.Event()
+        self.taken = asyncio.Event()
+        """Set whenever some of it has been taken."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing should be added: it has grown past `MOST` bytes, and has not been empty since."""
+        return self._size > MOST
 
     def put(self, piece: bytes) -> None:
         """Add to it."""
@@ -102,6 +130,7 @@ class Backlog:
             self._file.seek(0)
             self._file.truncate()
             self._sent = self._size = 0
+        self.taken.set()
         return piece
 
     def close(self) -> None:

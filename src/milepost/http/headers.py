@@ -4,7 +4,25 @@ Asked of what the server gave, as every request is: Starlette's mapping of all h
 an exception, and half of them are not.
 """
 
+from typing import Final
+
 from starlette.requests import Request
+
+from milepost.errors import Fault, Malformed
+
+SINGLE: Final = (b"host", b"content-type", b"content-length", b"content-disposition", b"authorization")
+"""What may be said but once: of two, another program on the way may heed the other one (RFC 9112, section 3.2)."""
+
+
+def check_single(request: Request) -> None:
+    """Raises Malformed where a header that stands for one value is given more than once."""
+    names = [name for name, _ in request.scope["headers"]]
+    if len(set(names)) == len(names):
+        return
+    for name in SINGLE:
+        if names.count(name) > 1:
+            fault = Fault("This is given more than once.", parameter=name.decode().title())
+            raise Malformed(f"{fault.parameter}: {fault.detail}", errors=[fault])
 
 
 def headers(request: Request, name: bytes) -> list[str]:

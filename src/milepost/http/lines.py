@@ -1,16 +1,18 @@
 """How does a body of many lines of JSON arrive (NDJSON), of which there is never more than a little in memory?"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from milepost.errors import ServiceError, TooLarge
-from milepost.http.body import BODY_LIMIT, BodyReader, check_media_type
+from milepost.errors import ServiceError
+from milepost.http.body import BODY_LIMIT, BodyReader, check_coding, check_media_type, too_large
 from milepost.http.waiting import unless_stopped
 
 NDJSON: Final = "application/x-ndjson"
+TURN: Final = 50
+"""Lines after which everybody else has a turn: one that is refused costs much more than one that is not."""
 
 B = TypeVar("B")
 
@@ -26,13 +28,14 @@ class LineReader:
     """Reads bodies of lines of one type, each of up to `limit` bytes, sent as one of some media types."""
 
     def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT) -> None:
-        self._reader = BodyReader(shape, media_types)
+        self._reader = BodyReader(shape, media_types, what="line")
         self._media_types = tuple(media_types)
         self._limit = limit
 
     async def read(self, request: Request) -> "Lines[Any]":
         """The lines, of which none has been read yet. Raises UnsupportedMediaType."""
         check_media_type(request, self._media_types)
+        check_coding(request, "body", self._media_types)
         return Lines(request, self._reader, self._limit)
 
 
@@ -53,6 +56,7 @@ class Lines(Generic[B]):
     async def bunches(self, most: int, stopping: asyncio.Event) -> AsyncGenerator[list[Line[B]], None]:
         """What has arrived, up to `most` lines at once, until all has, or `stopping` is set.
 
+        Everybody else has a turn now and then, however many lines a piece of the body has, empty ones included.
         Raises ClientDisconnect when the client leaves before; what it left unfinished is no line.
         """
         while not self.ended and not stopping.is_set():
@@ -69,21 +73,21 @@ class Lines(Generic[B]):
                 if len(bunch) == most:
                     yield bunch
                     bunch = []
+                if self.number % TURN == 0:
+                    await asyncio.sleep(0)
             self.ended = not message.get("more_body", False)
             if bunch:
                 yield bunch
 
-    def _split(self, piece: bytes, *, is_last: bool) -> Sequence[bytes | None]:
+    def _split(self, piece: bytes, *, is_last: bool) -> Iterator[bytes | None]:
         """The lines that this piece of the body ends; None for one that is too long, which is not kept."""
         *ends, beginning = piece.split(b"\n")
-        lines: list[bytes | None] = []
         for end in ends:
             self._extend(end)
-            lines.append(self._taken())
+            yield self._taken()
         self._extend(beginning)
         if is_last and (self._rest or self._is_too_long):
-            lines.append(self._taken())
-        return lines
+            yield self._taken()
 
     def _extend(self, piece: bytes) -> None:
         self._is_too_long = self._is_too_long or len(self._rest) + len(piece) > self._limit
@@ -100,7 +104,7 @@ class Lines(Generic[B]):
 
     def _decoded(self, text: bytes | None) -> B | ServiceError:
         if text is None:
-            return TooLarge(f"A line may have up to {self._limit} bytes.")
+            return too_large("line", self._limit)
         try:
             body: B = self._reader.decode(text)
         except ServiceError as error:

@@ -11,15 +11,16 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from milepost.errors import TooLarge
-from milepost.http.body import BodyReader, media_type
+from milepost.errors import Fault, Invalid
+from milepost.http.body import BodyReader, check_coding, check_length, media_type
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.headers import header
 from milepost.intake import MAX_BYTES, Upload
 
-_DIGITS: Final = 18
-"""Of a Content-Length; with more it is too large for anything."""
 OCTET_STREAM: Final = "application/octet-stream"
+LONGEST_DISPOSITION: Final = 2048
+"""Characters of a Content-Disposition: for two names of the longest kind, percent-encoded. To read it takes time that
+grows with the square of its length."""
 
 
 class UploadReader:
@@ -39,19 +40,22 @@ class UploadReader:
         if disposition is None and kind != OCTET_STREAM:
             wanted = f"{' or '.join(self._media_types)}, or with a Content-Disposition that names the file"
             raise UnsupportedMediaType(f"The body must be sent as {wanted}.", (*self._media_types, OCTET_STREAM))
-        if (header(request, b"content-encoding") or "identity").strip().lower() != "identity":
-            raise UnsupportedMediaType("The file must be sent as it is, without a Content-Encoding.")
-        declared = header(request, b"content-length") or "0"
-        if not declared.isdecimal() or len(declared) > _DIGITS or int(declared) > MAX_BYTES:
-            raise TooLarge(f"A file may have up to {MAX_BYTES} bytes.")
+        check_coding(request, "file")
+        check_length(request, "file", MAX_BYTES)
         return Upload(request.stream(), _name(disposition), header(request, b"content-type"))
 
 
 def _name(disposition: str | None) -> str | None:
-    """The name that a Content-Disposition gives, the exact one where there are two."""
+    """The name that a Content-Disposition gives, the exact one where there are two. Raises Invalid."""
+    if disposition is not None and len(disposition) > LONGEST_DISPOSITION:
+        raise Invalid(Fault(f"This has more than {LONGEST_DISPOSITION} characters.", parameter="Content-Disposition"))
     message = Message()
     message["content-disposition"] = disposition or ""
-    given: Sequence[tuple[str, Any]] = message.get_params([], "content-disposition")
+    given: Sequence[tuple[str, Any]]
+    try:
+        given = message.get_params([], "content-disposition")
+    except (LookupError, TypeError, ValueError) as error:  # what contradicts itself
+        raise Invalid(Fault("This can't be read (RFC 6266).", parameter="Content-Disposition")) from error
     said = [value for name, value in given if name == "filename"]
     exact = [value[-1] for value in said if isinstance(value, tuple)]  # it comes with its charset and language
     name: str | None = next(iter((*exact, *said)), None)

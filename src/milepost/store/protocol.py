@@ -16,7 +16,7 @@ promises, and the suite in `tests/store/conformance.py` checks:
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -159,6 +159,10 @@ class Filter(msgspec.Struct, frozen=True):
     number: int | None = None
 
 
+PAGE_BYTES: Final = 4 << 20
+"""Bytes of what its records say (labels, metadata, messages, failures, results that they carry) that end a page."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """Tasks, newest first, and where the next page begins (None: there is none)."""
 
@@ -236,12 +240,21 @@ class TaskStore(Protocol):
         """Read the cold parts of records."""
         ...
 
-    async def result(self, id: str, scope: Scope, *, now: int) -> bytes | None:
-        """Read a JSON result, however large; None when there is none, or none for this caller."""
+    async def result(
+        self, id: str, scope: Scope, *, run: int | None = None, start: int = 0, stop: int | None = None, now: int
+    ) -> bytes | None:
+        """Read a JSON result, however large; None when there is none, or none for this caller.
+
+        Or the bytes of it from `start` to before `stop`, with no more than these in memory. `run`: only the result of
+        this run, so that who reads one in parts gets no part of another.
+        """
         ...
 
     async def find(self, filter: Filter, scope: Scope, *, after: str | None, limit: int, now: int) -> Page:
-        """List records, newest first. `after` is a `Page.next`; BadCursor where it is not."""
+        """List up to `limit` records, newest first. `after` is a `Page.next`; BadCursor where it is not.
+
+        A page ends before that once its records have more than `PAGE_BYTES` together.
+        """
         ...
 
     async def log(

@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from milepost.store.protocol import Deleted
+from milepost.store.protocol import EVERYTHING, Deleted, Filter
 from milepost.store.workers import Wanted
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
@@ -46,6 +46,15 @@ async def test_others_are_listed_and_come_due_and_expire(path: Path, scene: Scen
     assert await scene.store.enqueue_due(now=scene.now, limit=10) == [good.id]
     assert (await scene.read(good)).state is State.QUEUED
     assert (await scene.store.expire(now=scene.now, limit=10)).ids == (older.id,)
+
+
+async def test_a_list_goes_on_behind_it(path: Path, scene: Scene) -> None:
+    tasks = [await scene.start() for _ in range(4)]
+    damage(path, tasks[2])
+    first = await scene.store.find(Filter(), EVERYTHING, after=None, limit=2, now=scene.now)
+    second = await scene.store.find(Filter(), EVERYTHING, after=first.next, limit=2, now=scene.now)
+    assert [task.id for task in first.tasks + second.tasks] == [tasks[3].id, tasks[1].id, tasks[0].id]
+    assert second.next is None
 
 
 async def test_what_it_waits_for_can_end_and_others_hear_of_it(path: Path, scene: Scene) -> None:

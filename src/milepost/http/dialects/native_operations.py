@@ -142,7 +142,8 @@ def _collection(native: "Native") -> list[Operation]:
             TASKS,
             native.list,
             summary="List tasks",
-            description="Newest first. `next` leads to the following page.",
+            description="Newest first. `next` leads to the following page. A page may have fewer tasks than `limit`: "
+            "large records end it early. After the last one `next` is null.",
             group="Tasks",
             query=ListQuery,
             answers={200: Answer("A page of tasks.", TaskList)}

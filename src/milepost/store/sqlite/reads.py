@@ -4,15 +4,17 @@
 change of threads, a reader thread's for everything else.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from heapq import merge
+from operator import itemgetter
+from typing import Any, Final
 
 import apsw
 import msgspec
 
 from milepost import lifecycle, notice
-from milepost.store.protocol import Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
+from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
 from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite import lists, log, rows, task_types
 from milepost.store.sqlite.cursor import Cursors
@@ -22,6 +24,7 @@ from milepost.store.sqlite.statements import SQL
 from milepost.store.workers import Pulse, Request, WorkerInfo
 from milepost.task import State, Task
 
+_BUSY: Final = "The database is being recovered or closed by another process."
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
 
@@ -55,10 +58,16 @@ class Reads:
         found = [self._row("cold", {"id": task_id, **parameters}) for task_id in ids]
         return [None if row is None else _cold(*row) for row in found]
 
-    def result(self, id: str, scope: Scope, now: int) -> bytes | None:
+    def result(self, id: str, scope: Scope, run: int | None, start: int, stop: int | None, now: int) -> bytes | None:
         """See TaskStore.result."""
-        row = self._row("result", {"id": id, "now": now, **visibility(scope)})
-        return None if row is None else bytes(row[0])
+        with self._one_moment():
+            row = self._row("result", {"id": id, "run": run, "now": now, **visibility(scope)})
+            if row is None:
+                return None
+            with closing(self._connection.blob_open("main", "result", "body", row[0], writeable=False)) as body:
+                start = min(start, body.length())
+                body.seek(start)
+                return body.read(-1 if stop is None else max(0, stop - start))
 
     def find(self, filter: Filter, scope: Scope, after: str | None, limit: int, now: int) -> Page:
         """See TaskStore.find."""
@@ -66,18 +75,25 @@ class Reads:
         if filter.depends_on is not None and self.get([filter.depends_on], scope, now) == [None]:
             return Page([], None)
         parameters = {"before": before, "limit": limit + 1, "now": now, **lists.wishes(filter), **visibility(scope)}
-        found: dict[int, Task] = {}
-        for statement, place in lists.paths(filter, scope):
-            found.update(rows.readable(self._rows(statement, {**parameters, **place})))
-        newest = sorted(found, reverse=True)
-        page = newest[:limit]
-        more = self._cursors.seal(page[-1]) if page and len(newest) > limit else None
-        return Page([lifecycle.as_of(found[row], now) for row in page], more)
+        tasks: list[Task] = []
+        seen = size = last = 0
+        with ExitStack() as stack:
+            found = [
+                stack.enter_context(closing(self._each(statement, {**parameters, **place})))
+                for statement, place in lists.paths(filter, scope)
+            ]
+            for row in merge(*found, key=itemgetter(0), reverse=True):
+                if row[0] == last:  # it was found in two ways
+                    continue
+                if seen == limit or size > PAGE_BYTES:
+                    return Page(tasks, self._cursors.seal(last) if seen else None)
+                seen, size, last = seen + 1, size + rows.size(row), row[0]
+                tasks += [lifecycle.as_of(stored.task, now) for stored in rows.readable([row])]
+        return Page(tasks, None)
 
     def log(self, id: str, scope: Scope, after: int, since_version: int, limit: int, now: int) -> LogPage | None:
         """See TaskStore.log."""
-        self._rows("begin_reading")
-        try:
+        with self._one_moment():
             row = self._row("get", {"id": id, "now": now, **visibility(scope)})
             if row is None:
                 return None
@@ -85,9 +101,6 @@ class Reads:
             parameters = {"row": number, "after": after, "since": since_version}
             with closing(self._connection.execute(SQL["log"], parameters)) as told:
                 return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
-        finally:
-            if self._connection.in_transaction:  # else the disk has failed, and SQLite ended it
-                self._rows("commit")
 
     def requests(self, worker: str) -> list[Request]:
         """See TaskStore.requests."""
@@ -149,11 +162,29 @@ class Reads:
         """A number that changes when another connection has committed."""
         return int(self._connection.pragma("data_version"))
 
+    @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """What is read inside is of one moment."""
+        self._rows("begin_reading")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:  # else the disk has failed, and SQLite ended it
+                self._rows("commit")
+
+    def _each(self, name: str, values: Any) -> Generator[Any, None, None]:
+        """The rows of a statement one by one: not all of them may be wanted."""
+        try:
+            with closing(self._connection.execute(SQL[name], values)) as found:
+                yield from found
+        except apsw.BusyError as error:
+            raise StoreBusy(_BUSY) from error
+
     def _rows(self, name: str, values: Any = None) -> list[Any]:
         try:
             return self._connection.execute(SQL[name], values).fetchall()
         except apsw.BusyError as error:
-            raise StoreBusy("The database is being recovered or closed by another process.") from error
+            raise StoreBusy(_BUSY) from error
 
     def _row(self, name: str, values: Any) -> Any:
         found = self._rows(name, values)

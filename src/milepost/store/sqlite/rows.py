@@ -75,6 +75,13 @@ _DECODED: Final = [(_AT[name], decode, _DEFAULTS.get(name)) for name, decode in 
 _FLAGS: Final = [
     _AT[name] for name in ("cancel_requested", "pause_requested", "continues", "apart", "held", "has_succeeded")
 ]
+_texts: Final = itemgetter(
+    -1,  # an inline result
+    *(
+        1 + _AT[name]
+        for name in ("title", "description", "metadata", "debug", "message", "depends_on", "blocked_by", "failure")
+    ),
+)
 _STATE: Final = _AT["state"]
 _RESULT: Final = _AT["result"]
 
@@ -90,6 +97,11 @@ def record(row: Sequence[Any]) -> Stored:
     if body is not None:
         values[_RESULT] = JsonResult(len(body), msgspec.Raw(body))
     return Stored(number, Task(*values))
+
+
+def size(row: Sequence[Any]) -> int:
+    """How much of free length there is in what the statement part `columns` selected, in bytes or characters."""
+    return sum([len(text) for text in _texts(row) if text is not None])
 
 
 def _tell(row: Sequence[Any], error: Exception) -> None:

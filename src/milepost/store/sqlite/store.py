@@ -171,9 +171,11 @@ class SqliteStore:
         """See TaskStore."""
         return await self._read(Reads.cold, ids, scope, now)
 
-    async def result(self, id: str, scope: Scope, *, now: int) -> bytes | None:
+    async def result(
+        self, id: str, scope: Scope, *, run: int | None = None, start: int = 0, stop: int | None = None, now: int
+    ) -> bytes | None:
         """See TaskStore."""
-        return await self._read(Reads.result, id, scope, now)
+        return await self._read(Reads.result, id, scope, run, start, stop, now)
 
     async def find(self, filter: Filter, scope: Scope, *, after: str | None, limit: int, now: int) -> Page:
         """See TaskStore."""

@@ -8,9 +8,10 @@ SELECT
 FROM task AS t WHERE t.id = :id AND {visible} AND {kept}
 
 -- name: result
--- A JSON result, however large.
-SELECT result.body FROM task AS t JOIN result ON result.task = t.row
+-- Where a JSON result is kept: its bytes are read from there.
+SELECT result.task FROM task AS t JOIN result ON result.task = t.row
 WHERE t.id = :id AND {visible} AND {kept} AND (t.result_expires_at IS NULL OR t.result_expires_at > :now)
+  AND (:run IS NULL OR t.run = :run)
 
 -- name: log
 -- What changes wrote to a task's log, from the row on that has entry :after + 1, and after the version :since. Versions
@@ -52,7 +53,7 @@ SELECT {columns} FROM task AS t WHERE t.row IN (
     WHERE t.finished_at IS NULL AND t.state <> 'queued' AND t.state IN (SELECT value FROM json_each(:states))
       AND {matching}
     ORDER BY t.row DESC LIMIT :limit
-)
+) ORDER BY t.row DESC
 
 -- name: find_in_tenant
 -- A list of a tenant's tasks.
