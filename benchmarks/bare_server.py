@@ -5,6 +5,7 @@
 `ANSWER` is a file with a whole HTTP answer. The port is printed; it serves until SIGTERM.
 """
 
+import asyncio
 import socket
 import sys
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 
 import msgspec
 import uvicorn
+import uvloop
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from milepost.cli.server import config
+from milepost.engine.worker import DEFAULT_GRACE
 
 
 class Body(msgspec.Struct):
@@ -42,21 +47,12 @@ def constant(answer: bytes) -> ASGIApp:
 
 
 def main() -> None:
-    """Serve as `milepost serve` does."""
+    """Serve as `milepost serve` does: with its settings, its protocol, its event loop."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
     print(listening.getsockname()[1], flush=True)
-    config = uvicorn.Config(
-        constant(Path(sys.argv[1]).read_bytes()),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-    )
-    uvicorn.Server(config).run([listening])
+    answering = config(constant(Path(sys.argv[1]).read_bytes()), DEFAULT_GRACE, access_log=False)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(uvicorn.Server(answering).serve([listening]))
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ async def _measured(measure: Measure, rounds: int, scale: float, where: Path | N
     count = max(2, round(measure.count * scale))
     with tempfile.TemporaryDirectory(prefix="milepost-", dir=where, ignore_cleanup_errors=True) as folder:
         async with measure.open(Path(folder), count) as pair:
-            for number in range(1 + rounds if measure.rounds is None else measure.rounds):
+            for number in range(1 + rounds):
                 before = None if pair.bare is None else await pair.bare()
                 after = await pair.ours()
-                if number or measure.rounds is not None:
+                if number:
                     ours.append(after)
                     bare += [] if before is None else [before]
     return Figure(measure.name, measure.what, measure.unit, ours, bare, measure.floor, measure.at_most)

@@ -47,8 +47,6 @@ class Measure:
     open: Callable[[Path, int], contextlib.AbstractAsyncContextManager[Pair]]
     floor: float | None = None
     at_most: float | None = None
-    rounds: int | None = None
-    """Where it has always the same number of them."""
 
 
 @contextlib.asynccontextmanager
@@ -181,19 +179,20 @@ async def start_to_finish(folder: Path, count: int) -> AsyncIterator[Pair]:
 
 @contextlib.asynccontextmanager
 async def idle_memory(folder: Path, count: int) -> AsyncIterator[Pair]:
-    """What `milepost serve` and its worker take once they have run some tasks."""
-    async with _rested(folder, count) as pids:
+    """What `milepost serve` and its worker take once they have run some tasks: new ones in each round."""
+    numbers = itertools.count()
 
-        async def ours() -> float:
+    async def ours() -> float:
+        async with _rested(folder / f"tasks-{next(numbers)}.db", count) as pids:
             return memory(pids)
 
-        yield Pair(ours)
+    yield Pair(ours)
 
 
 @contextlib.asynccontextmanager
 async def idle_processor(folder: Path, count: int) -> AsyncIterator[Pair]:
     """What the same use of a processor while there is nothing to do; `count` is how many seconds are watched."""
-    async with _rested(folder, 1) as pids:
+    async with _rested(folder / "tasks.db", 1) as pids:
 
         async def ours() -> float:
             used, began = processor_seconds(pids), time.monotonic()
@@ -211,15 +210,15 @@ MEASURES: Final[Sequence[Measure]] = (
     Measure("both", "started over HTTP while a worker runs them", "/s", 3000, start_and_drain),
     Measure("status", f"read over HTTP on {READERS} connections", "/s", 10000, read_status, floor=0.35),
     Measure("latency", "from POST to the answer that it ended", "ms", 50, start_to_finish, at_most=10),
-    Measure("memory", "of server and worker, idle", "MB", 50, idle_memory, at_most=120, rounds=1),
-    Measure("processor", "used by server and worker, idle", "% of a core", 10, idle_processor, at_most=1, rounds=1),
+    Measure("memory", "of server and worker, idle", "MB", 50, idle_memory, at_most=120),
+    Measure("processor", "used by server and worker, idle", "% of a core", 5, idle_processor, at_most=1),
 )
 
 
 @contextlib.asynccontextmanager
-async def _rested(folder: Path, count: int) -> AsyncIterator[list[int]]:
+async def _rested(store: Path, count: int) -> AsyncIterator[list[int]]:
     """The pids of a server and its worker that have run so many tasks and now rest."""
-    async with serving(folder / "tasks.db") as (server, port):
+    async with serving(store) as (server, port):
         await ask(port, [_start(number, Prefer="wait=60") for number in range(count)], callers=STARTERS)
         await asyncio.sleep(2)  # what the last task has left to do, buffered flushes and polls, is not idleness
         yield family(server.pid)

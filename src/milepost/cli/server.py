@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
@@ -58,7 +59,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
         web = app.asgi()
-        server = _Server(_config(web, grace, access_log=access_log), on_ready)
+        server = _Server(config(web, grace, access_log=access_log), on_ready)
         # The worker looks after the store too, but one that hangs does not.
         await stack.enter_async_context(app.maintenance())
         supervisor = None
@@ -72,7 +73,8 @@ async def _run(
                 together.create_task(ending.follow(supervisor))
 
 
-def _config(web: HttpApp, grace: float, *, access_log: bool) -> uvicorn.Config:
+def config(web: ASGIApp, grace: float, *, access_log: bool) -> uvicorn.Config:
+    """How uvicorn serves an application here; `grace` is in seconds."""
     return uvicorn.Config(
         web,
         loop="none",

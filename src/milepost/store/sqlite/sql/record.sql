@@ -98,6 +98,10 @@ INSERT INTO delivered_file (task, number, key, name, media_type, size, sha256) V
 -- The record of a row that another row or an index led to.
 SELECT {columns} FROM task AS t WHERE t.row = ?
 
+-- name: get_rows
+-- The records of many rows, as JSON, in their order, as far as there are any.
+SELECT {columns} FROM json_each(?) AS wanted CROSS JOIN task AS t ON t.row = wanted.value
+
 -- name: unique_key_holder
 -- Which task has a unique key that is in force.
 SELECT id FROM task
