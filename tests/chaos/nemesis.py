@@ -92,6 +92,7 @@ class Nemesis:
     def __init__(self, cluster: Cluster, sleeper: Sleeper, faults: Sequence[Fault]) -> None:
         self.counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._cluster = cluster
+        self._sleeper = sleeper
         self._faults = faults
         self._disk = asyncio.Lock()
         self._acts: dict[Kind, Callable[[Fault], Awaitable[bool]]] = {
@@ -119,8 +120,14 @@ class Nemesis:
             self.counts[fault.kind] += 1
 
     def _worker(self, fault: Fault) -> Target:
-        members = (self._cluster.servers[0], *self._cluster.workers)
-        return members[fault.which % len(members)].worker
+        """Whoever oversleeps is left to it."""
+        workers = [member.worker for member in (self._cluster.servers[0], *self._cluster.workers)]
+        awake = [worker for worker in workers if not self._oversleeps(worker)] or workers
+        return awake[fault.which % len(awake)]
+
+    def _oversleeps(self, worker: Target) -> bool:
+        process = worker.find()
+        return process is not None and process.pid in self._sleeper.asleep
 
     def _server(self, fault: Fault) -> Target:
         servers = self._cluster.servers
@@ -130,16 +137,11 @@ class Nemesis:
         return target.send(number)
 
     async def _suspend(self, target: Target, seconds: float) -> bool:
-        """Suspend a process, and wake that very one: its place may be taken by another meanwhile.
-
-        One that oversleeps is left to it.
-        """
+        """Suspend a process, and wake that very one: its place may be taken by another meanwhile."""
         process = target.find()
         if process is None:
             return False
         with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() == psutil.STATUS_STOPPED:
-                return False
             process.suspend()
             try:
                 await asyncio.sleep(seconds)

@@ -6,8 +6,11 @@ that worker is woken: the first thing that it does is to write a checkpoint of i
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -26,12 +29,14 @@ LOST_WITHIN: Final = 20.0
 """Seconds in which a worker falls asleep, and in which the next try comes to a checkpoint; else something else has gone
 wrong first. A lease holds for 6 s, whoever watches it notices up to 2 s later, and a process has to start."""
 LOOK_EVERY: Final = 0.05
+TRIES: Final = 5
 
 
 class Sleeper:
-    """Lets workers oversleep, whichever claims its tasks."""
+    """Lets workers oversleep, whichever claim its tasks. `asleep` are their pids."""
 
     def __init__(self, cluster: Cluster, caller: Caller) -> None:
+        self.asleep: set[int] = set()
         self._cluster = cluster
         self._caller = caller
         self._started = 0
@@ -42,18 +47,31 @@ class Sleeper:
 
     async def oversleep(self) -> bool:
         """Whether a worker woke while another one was at work on its task."""
-        task = await self._start()
-        if task is None or (asleep := await self._mark(task, _is_asleep, ASLEEP_WITHIN)) is None:
-            return False
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(asleep.pid)
-            try:
-                newer = await self._mark(
-                    task, lambda mark: mark.epoch > asleep.epoch and mark.event == "saved", LOST_WITHIN
-                )
-            finally:
-                process.resume()
-            return newer is not None
+        for _ in range(TRIES):
+            task = await self._start()
+            asleep = task and await self._mark(task, lambda mark: mark.event == "asleep", ASLEEP_WITHIN)
+            if not asleep:
+                return False
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(asleep.pid)
+                self.asleep.add(process.pid)
+                try:
+                    if await _stopped(process) and not self._keeps_all_from_writing(process):
+                        newer = await self._mark(asleep.task, partial(_goes_on_after, asleep), LOST_WITHIN)
+                        return newer is not None and process.status() == psutil.STATUS_STOPPED
+                finally:
+                    self.asleep.discard(process.pid)
+                    process.resume()
+        return False
+
+    def _keeps_all_from_writing(self, process: psutil.Process) -> bool:
+        """Whether one of its threads had its turn to write just then: nobody can begin the next try before it wakes."""
+        locks = Path("/proc/locks").read_text()
+        store = self._cluster.store
+        for status in (store.with_name(f"{store.name}-{lock}").stat() for lock in ("turn", "write")):
+            device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+            if f" {process.pid} {device}:{status.st_ino} " in locks:
+                return True
         return False
 
     async def _start(self) -> str | None:
@@ -88,5 +106,13 @@ class Sleeper:
         return None
 
 
-def _is_asleep(mark: Mark) -> bool:
-    return mark.event == "asleep"
+def _goes_on_after(asleep: Mark, mark: Mark) -> bool:
+    return mark.epoch > asleep.epoch and mark.event == "saved"
+
+
+async def _stopped(process: psutil.Process) -> bool:
+    """Whether it is suspended, as it is to be at once. Raises NoSuchProcess."""
+    deadline = time.monotonic() + ASLEEP_WITHIN
+    while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_EVERY)
+    return bool(process.status() == psutil.STATUS_STOPPED)

@@ -136,9 +136,12 @@ def late_writes(marks: Sequence[Mark]) -> int:
 def overtaken_writes(marks: Sequence[Mark]) -> int:
     """How many of them came while a newer try was at work: only its epoch told such a write from a timely one."""
     newest = _newest(marks)
-    ended = Latest([(mark.at, mark.epoch) for mark in marks if mark.event == "ended"])
+    at_work: dict[int, int] = {}  # until when each epoch surely was
+    for mark in marks:
+        if mark.event in ("saving", "ended"):
+            at_work[mark.epoch] = mark.at
     found = 0
     for mark in marks:
         epoch = newest.before(mark.at) or 0
-        found += mark.event == "fenced" and mark.epoch < epoch and (ended.before(mark.at) or 0) < epoch
+        found += mark.event == "fenced" and mark.epoch < epoch and mark.at < at_work.get(epoch, 0)
     return found
