@@ -60,6 +60,7 @@ class Trace:
     """The trace of one try."""
 
     def __init__(self, ctx: Context | BlockingContext) -> None:
+        self._ctx = ctx
         self._task = ctx.task
         self._file = os.open(path_of(self._task.id, Path(os.environ["CHAOS_TRACES"])), FLAGS, 0o644)
         self.found = int(ctx.saved["step"]) if ctx.saved else 0
@@ -78,7 +79,9 @@ class Trace:
         try:
             yield
         except Parked as parked:
-            self.note("refused" if parked.reason is StopReason.LEASE_LOST else "saved", step)
+            # What was saved in time is saved, even if the lease was over by the time that the function heard of it.
+            is_saved = parked.reason is not StopReason.LEASE_LOST or (self._ctx.saved or {}).get("step") == step
+            self.note("saved" if is_saved else "refused", step)
             raise
         self.note("saved", step)
 
