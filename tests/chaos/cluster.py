@@ -38,6 +38,7 @@ class Cluster:
         self.traces.mkdir()
         self.clock = MachineClock(folder / "clock")
         self.disk = SmallDisk(folder / "disk", megabytes)
+        self.store = self.disk.path / "tasks.db"
         self._folder = folder
         self._mark = secrets.token_hex(8)
         self.servers = (self._server("server"), self._server("front", "--no-worker"))
@@ -53,7 +54,7 @@ class Cluster:
         return Member(name, self._command("worker"), self._folder / f"{name}.log", self._environment())
 
     def _command(self, command: str, *options: str) -> list[str]:
-        store = ("--store", str(self.disk.path / "tasks.db"), "--files-root", str(self._folder))
+        store = ("--store", str(self.store), "--files-root", str(self._folder))
         limits = ("--concurrency", str(CONCURRENCY), "--grace", str(GRACE))
         return [sys.executable, "-m", "milepost", command, str(JOBS), *store, *limits, *options]
 

@@ -13,9 +13,11 @@ import time
 from typing import Any
 
 from milepost import BlockingContext, Context, File, Milepost, TaskError
+from tests.chaos.fence import watch
 from tests.chaos.traces import Trace
 
 app = Milepost()
+watch()
 
 EXIT_CODE = 17
 """How a worker ends that a task has ended."""
@@ -28,21 +30,32 @@ LONGEST = 12.0
 async def _walk(ctx: Context, trace: Trace, steps: int, seconds: float) -> dict[str, Any]:
     for step in range(trace.found + 1, steps + 1):
         await asyncio.sleep(seconds)
-        ctx.log("step", epoch=ctx.task.epoch, step=step)
-        ctx.progress(step, total=steps, message=f"step {step}")
-        with trace.saving(step):
-            await ctx.checkpoint({"step": step, "epoch": ctx.task.epoch})
+        await _step(ctx, trace, step, steps)
     return _result(ctx, trace, steps)
+
+
+async def _step(ctx: Context, trace: Trace, step: int, steps: int) -> None:
+    _tell(ctx, step, steps)
+    with trace.saving(step):
+        await ctx.checkpoint({"step": step, "epoch": ctx.task.epoch})
 
 
 def _walk_blocking(ctx: BlockingContext, trace: Trace, steps: int, seconds: float) -> dict[str, Any]:
     for step in range(trace.found + 1, steps + 1):
         time.sleep(seconds)
-        ctx.log("step", epoch=ctx.task.epoch, step=step)
-        ctx.progress(step, total=steps, message=f"step {step}")
-        with trace.saving(step):
-            ctx.checkpoint({"step": step, "epoch": ctx.task.epoch})
+        _step_blocking(ctx, trace, step, steps)
     return _result(ctx, trace, steps)
+
+
+def _step_blocking(ctx: BlockingContext, trace: Trace, step: int, steps: int) -> None:
+    _tell(ctx, step, steps)
+    with trace.saving(step):
+        ctx.checkpoint({"step": step, "epoch": ctx.task.epoch})
+
+
+def _tell(ctx: Context | BlockingContext, step: int, steps: int) -> None:
+    ctx.log("step", epoch=ctx.task.epoch, step=step)
+    ctx.progress(step, total=steps, message=f"step {step}")
 
 
 def _result(ctx: Context | BlockingContext, trace: Trace, steps: int) -> dict[str, Any]:
@@ -186,3 +199,25 @@ async def holds(ctx: Context, *, steps: int, seconds: float) -> dict[str, Any]:
     trace = Trace(ctx)
     time.sleep(2.5)
     return await _walk(ctx, trace, steps, seconds)
+
+
+@app.task
+async def oversleeps(ctx: Context, *, steps: int, seconds: float) -> dict[str, Any]:
+    """Suspends its worker; when that is woken, it writes at once. Once lost it sleeps no more: see sleeper.py."""
+    trace = Trace(ctx)
+    if not ctx.task.losses and not trace.found:
+        trace.sleep()
+        await _step(ctx, trace, 1, steps)
+        trace.found = 1
+    return await _walk(ctx, trace, steps, seconds)
+
+
+@app.task
+def oversleeps_in_thread(ctx: BlockingContext, *, steps: int, seconds: float) -> dict[str, Any]:
+    """As `oversleeps` does, from a thread that can't be stopped."""
+    trace = Trace(ctx)
+    if not ctx.task.losses and not trace.found:
+        trace.sleep()
+        _step_blocking(ctx, trace, 1, steps)
+        trace.found = 1
+    return _walk_blocking(ctx, trace, steps, seconds)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import psutil
@@ -12,6 +12,7 @@ import psutil
 from milepost.times import SECOND
 from tests.chaos.cluster import Cluster
 from tests.chaos.members import Target
+from tests.chaos.sleeper import Sleeper
 
 Kind = str
 KINDS: Final[dict[Kind, int]] = {
@@ -24,10 +25,13 @@ KINDS: Final[dict[Kind, int]] = {
     "full disk": 3,
     "clock forward": 2,
     "clock back": 1,
+    "oversleep": 0,
 }
-"""Every fault, and how often it is chosen."""
+"""Every fault, and how often it is chosen. Workers oversleep at times of their own, so that no run is without that."""
 PAUSE: Final = (1.0, 4.0)
 """Seconds between two faults."""
+OVERSLEEP: Final = (11.0, 16.0)
+"""Seconds between one worker that oversleeps and the next: about as long as one takes for it."""
 
 
 class Fault(NamedTuple):
@@ -36,7 +40,7 @@ class Fault(NamedTuple):
     at: float
     kind: Kind
     which: int
-    """Of which worker or server."""
+    """Of which worker or server; for one that oversleeps whoever claims its task decides."""
     seconds: float
     """How long it lasts, or how far the clock jumps."""
 
@@ -47,7 +51,7 @@ class Fault(NamedTuple):
 def schedule(seed: int, seconds: float) -> list[Fault]:
     """The faults of a run: each kind once as far as there is time, then more as chance has it."""
     chance = random.Random(f"faults {seed}")
-    first = list(KINDS)
+    first = [kind for kind, weight in KINDS.items() if weight]
     chance.shuffle(first)
     faults = []
     at = chance.uniform(*PAUSE)
@@ -55,7 +59,14 @@ def schedule(seed: int, seconds: float) -> list[Fault]:
         kind = first.pop() if first else chance.choices(list(KINDS), list(KINDS.values()))[0]
         faults.append(Fault(round(at, 2), kind, chance.randrange(6), round(_length(kind, chance), 2)))
         at += chance.uniform(*PAUSE)
-    return faults
+    return sorted([*faults, *_oversleeping(random.Random(f"sleepers {seed}"), seconds)])
+
+
+def _oversleeping(chance: random.Random, seconds: float) -> Iterator[Fault]:
+    at = chance.uniform(*PAUSE)
+    while at < seconds:
+        yield Fault(round(at, 2), "oversleep", 0, 0.0)
+        at += chance.uniform(*OVERSLEEP)
 
 
 def _length(kind: Kind, chance: random.Random) -> float:
@@ -78,9 +89,10 @@ def _length(kind: Kind, chance: random.Random) -> float:
 class Nemesis:
     """Lets the faults happen to a cluster. `counts` says how many did, by kind."""
 
-    def __init__(self, cluster: Cluster, faults: Sequence[Fault]) -> None:
+    def __init__(self, cluster: Cluster, sleeper: Sleeper, faults: Sequence[Fault]) -> None:
         self.counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._cluster = cluster
+        self._sleeper = sleeper
         self._faults = faults
         self._disk = asyncio.Lock()
         self._acts: dict[Kind, Callable[[Fault], Awaitable[bool]]] = {
@@ -93,6 +105,7 @@ class Nemesis:
             "full disk": self._fill_disk,
             "clock forward": lambda fault: self._jump(fault.seconds),
             "clock back": lambda fault: self._jump(-fault.seconds),
+            "oversleep": lambda _: sleeper.oversleep(),
         }
 
     async def run(self) -> None:
@@ -107,8 +120,14 @@ class Nemesis:
             self.counts[fault.kind] += 1
 
     def _worker(self, fault: Fault) -> Target:
-        members = (self._cluster.servers[0], *self._cluster.workers)
-        return members[fault.which % len(members)].worker
+        """Whoever oversleeps is left to it."""
+        workers = [member.worker for member in (self._cluster.servers[0], *self._cluster.workers)]
+        awake = [worker for worker in workers if not self._oversleeps(worker)] or workers
+        return awake[fault.which % len(awake)]
+
+    def _oversleeps(self, worker: Target) -> bool:
+        process = worker.find()
+        return process is not None and process.pid in self._sleeper.asleep
 
     def _server(self, fault: Fault) -> Target:
         servers = self._cluster.servers

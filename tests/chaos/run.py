@@ -16,6 +16,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import LAST, Evidence, Record, Violation
 from tests.chaos.history import TERMINAL, History
 from tests.chaos.nemesis import Nemesis, schedule
+from tests.chaos.sleeper import Sleeper
 
 CLIENTS: Final = 5
 END_WITHIN: Final = 90.0
@@ -57,11 +58,13 @@ async def run(settings: Settings) -> Report:
     faults = schedule(settings.seed, settings.seconds)
     cluster = Cluster(settings.folder, megabytes=96 + round(settings.seconds / 4))
     history = History(cluster.clock, settings.folder / "history.jsonl")
-    nemesis = Nemesis(cluster, faults)
+    sleeper = Sleeper(cluster, Caller("sleeper", cluster.servers, history, random.Random(settings.seed)))
+    nemesis = Nemesis(cluster, sleeper, faults)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(asyncio.timeout(settings.seconds + LONGEST))
         stack.callback(history.close)
         await stack.enter_async_context(cluster)
+        stack.push_async_callback(sleeper.close)
         clients = _clients(settings, cluster, history)
         for client in clients:
             stack.push_async_callback(client.finish, within=0)

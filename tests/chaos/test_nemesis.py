@@ -13,3 +13,8 @@ def test_every_fault_happens_where_there_is_time() -> None:
         faults = schedule(seed, 60)
         assert {fault.kind for fault in faults} == set(KINDS)
         assert all(0 < fault.at < 60 for fault in faults)
+
+
+def test_workers_oversleep_several_times_in_a_minute() -> None:
+    for seed in range(20):
+        assert sum(fault.kind == "oversleep" for fault in schedule(seed, 50)) >= 3

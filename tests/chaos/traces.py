@@ -5,18 +5,23 @@ CLOCK_MONOTONIC, which is one for all processes of a machine.
 """
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from milepost import BlockingContext, Context
 from milepost.engine.outcome import Parked, StopReason
 
-Event = Literal["begun", "saving", "saved", "refused", "ended"]
+Event = Literal["begun", "saving", "saved", "refused", "ended", "asleep", "fenced"]
+"""`asleep`: the try has suspended its whole process. `fenced`: the store refused a write of its, see fence.py."""
+
+FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,13 +38,31 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     pid: int = 0
 
 
+def path_of(task: str, folder: Path) -> Path:
+    """The file of a task."""
+    return folder / f"{task}.jsonl"
+
+
+def append(mark: Mark) -> None:
+    """Add a line to the file of its task."""
+    file = os.open(path_of(mark.task, Path(os.environ["CHAOS_TRACES"])), FLAGS, 0o644)
+    try:
+        os.write(file, _line(mark))
+    finally:
+        os.close(file)
+
+
+def _line(mark: Mark) -> bytes:
+    return msgspec.json.encode(mark) + b"\n"
+
+
 class Trace:
     """The trace of one try."""
 
     def __init__(self, ctx: Context | BlockingContext) -> None:
+        self._ctx = ctx
         self._task = ctx.task
-        path = Path(os.environ["CHAOS_TRACES"], f"{self._task.id}.jsonl")
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._file = os.open(path_of(self._task.id, Path(os.environ["CHAOS_TRACES"])), FLAGS, 0o644)
         self.found = int(ctx.saved["step"]) if ctx.saved else 0
         """The last checkpoint of the tries before."""
         self.note("begun", self.found)
@@ -47,7 +70,7 @@ class Trace:
     def note(self, event: Event, step: int) -> None:
         """Write a line."""
         mark = Mark(self._task.id, self._task.epoch, event, time.monotonic_ns(), step, self._task.run, os.getpid())
-        os.write(self._file, msgspec.json.encode(mark) + b"\n")
+        os.write(self._file, _line(mark))
 
     @contextmanager
     def saving(self, step: int) -> Iterator[None]:
@@ -56,9 +79,19 @@ class Trace:
         try:
             yield
         except Parked as parked:
-            self.note("refused" if parked.reason is StopReason.LEASE_LOST else "saved", step)
+            # What was saved in time is saved, even if the lease was over by the time that the function heard of it.
+            is_saved = parked.reason is not StopReason.LEASE_LOST or (self._ctx.saved or {}).get("step") == step
+            self.note("saved" if is_saved else "refused", step)
             raise
         self.note("saved", step)
+
+    def sleep(self) -> None:
+        """Suspend the whole process until somebody wakes it.
+
+        The signal is for this thread: no other can do anything for it meanwhile, nor hears of a lost lease before it.
+        """
+        self.note("asleep", self.found)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def end(self, step: int) -> None:
         """The function returns."""
@@ -71,10 +104,12 @@ Traces = dict[str, list[Mark]]
 
 
 def read(folder: Path) -> Traces:
-    """All traces in a folder. A line that a kill cut off is left out."""
-    found: Traces = {}
-    for path in folder.glob("*.jsonl"):
-        lines = path.read_bytes().splitlines(keepends=True)
-        marks = [msgspec.json.decode(line, type=Mark) for line in lines if line.endswith(b"\n")]
-        found[path.stem] = sorted(marks, key=lambda mark: mark.at)
-    return found
+    """All traces in a folder."""
+    return {path.stem: marks(path) for path in folder.glob("*.jsonl")}
+
+
+def marks(path: Path) -> list[Mark]:
+    """One trace; none if there is no such file yet. A line that a kill cut off is left out."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    found = [msgspec.json.decode(line, type=Mark) for line in lines if line.endswith(b"\n")]
+    return sorted(found, key=lambda mark: mark.at)

@@ -129,11 +129,19 @@ def _results(evidence: Evidence) -> Iterator[Violation]:
 
 
 def late_writes(marks: Sequence[Mark]) -> int:
-    """How often a try wanted to write after a newer one had begun, or was told that its lease is lost."""
+    """How many writes came to the store after their lease was over, and were refused there."""
+    return sum(mark.event == "fenced" for mark in marks)
+
+
+def overtaken_writes(marks: Sequence[Mark]) -> int:
+    """How many of them came while a newer try was at work: only its epoch told such a write from a timely one."""
     newest = _newest(marks)
-    acknowledged = {(saving.epoch, saving.step) for saving, _ in _acknowledged(marks)}
-    late = {(m.epoch, m.step, "saving") for m in marks if m.event == "refused"}
+    at_work: dict[int, int] = {}  # until when each epoch surely was
     for mark in marks:
-        if mark.event in ("saving", "ended") and (newest.before(mark.at) or 0) > mark.epoch:
-            late.add((mark.epoch, mark.step, mark.event))
-    return len({each for each in late if each[2] == "ended" or each[:2] not in acknowledged})
+        if mark.event in ("saving", "ended"):
+            at_work[mark.epoch] = mark.at
+    found = 0
+    for mark in marks:
+        epoch = newest.before(mark.at) or 0
+        found += mark.event == "fenced" and mark.epoch < epoch and mark.at < at_work.get(epoch, 0)
+    return found

@@ -1,6 +1,6 @@
 """Does the check of leases see two of them, and what a lost one changes?"""
 
-from tests.chaos.checks.leases import check, late_writes
+from tests.chaos.checks.leases import check, late_writes, overtaken_writes
 from tests.chaos.story import TASK, Story, broken, entry, record
 
 
@@ -95,17 +95,44 @@ def test_p5_work_that_began_while_somebody_looked_is_none() -> None:
     assert broken(check(story.end(record("succeeded", 3)))) == []
 
 
-def test_late_writes_are_counted_once() -> None:
-    story = told(
+OVERSLEPT = (
+    ("begun", 1, 10, 0),
+    ("asleep", 1, 11, 0),
+    ("begun", 2, 20, 0),
+    ("saving", 2, 21, 1),
+    ("saved", 2, 22, 1),
+    ("saving", 1, 30, 1),
+)
+"""A worker wakes late, and writes of a task that another one has."""
+
+
+def test_p2_a_worker_that_overslept_and_still_may_write_is_seen() -> None:
+    story = told(*OVERSLEPT, ("saved", 1, 32, 1), ("ended", 2, 40, 1))
+    assert broken(check(story.end(record("succeeded", 3)))) == ["P2"]
+    # Also where it heard of its lost lease before the answer came: its line is in the log.
+    story = told(*OVERSLEPT, ("refused", 1, 32, 1), ("ended", 2, 40, 1))
+    assert broken(check(story.end(record("succeeded", 3), entries=[entry(1, epoch=2), entry(2, epoch=1)]))) == ["P2"]
+
+
+def test_a_worker_that_overslept_and_is_refused_is_well() -> None:
+    story = told(*OVERSLEPT, ("fenced", 1, 31, 0), ("refused", 1, 32, 1), ("ended", 2, 40, 1))
+    evidence = story.end(record("succeeded", 3), entries=[entry(1, epoch=2)])
+    assert broken(check(evidence)) == []
+    assert (late_writes(evidence.traces[TASK]), overtaken_writes(evidence.traces[TASK])) == (1, 1)
+
+
+def test_only_what_the_store_refused_is_a_late_write() -> None:
+    marks = told(
         ("begun", 1, 10, 0),
         ("saving", 1, 11, 1),
-        ("refused", 1, 12, 1),
+        ("fenced", 1, 12, 0),  # it is queued again, by its state it can be told
+        ("refused", 1, 13, 1),
         ("begun", 2, 20, 0),
-        ("saving", 1, 21, 2),
-        ("refused", 1, 22, 2),
-        ("ended", 1, 23, 2),
-        ("saving", 2, 24, 1),
-        ("saved", 2, 25, 1),
-        ("saving", 2, 26, 2),
-    )
-    assert late_writes(story.end().traces[TASK]) == 3
+        ("fenced", 1, 21, 0),
+        ("saving", 1, 22, 2),
+        ("refused", 1, 23, 2),  # its worker knew
+        ("ended", 1, 24, 2),
+        ("saving", 2, 25, 3),
+        ("fenced", 1, 26, 0),  # perhaps nobody was at work any more
+    ).end()
+    assert (late_writes(marks.traces[TASK]), overtaken_writes(marks.traces[TASK])) == (3, 1)
