@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp
 
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
@@ -73,7 +73,7 @@ async def _run(
                 together.create_task(ending.follow(supervisor))
 
 
-def config(web: ASGIApp, grace: float, *, access_log: bool) -> uvicorn.Config:
+def config(web: Callable[..., Any], grace: float, *, access_log: bool) -> uvicorn.Config:
     """How uvicorn serves an application here; `grace` is in seconds."""
     return uvicorn.Config(
         web,
