@@ -138,6 +138,12 @@ def test_a_repetition_starts_where_the_calendar_can_go_on() -> None:
     assert faults(start) == {"/run_at": "A repetition must start in the years 1970 to 2999."}
 
 
+def test_p9_a_fingerprint_is_the_one_that_stores_hold() -> None:
+    start = Start(type="export", input={"n": 1, "m": [None]}, title="T", trigger=Trigger(every=HOUR), priority=3)
+    # Whoever changes this has starts that were acknowledged before refused when they are repeated.
+    assert start.fingerprint().hex() == "d82406dc738616fa51adc091888b871799de407d2903a4333389adb24a21b159"
+
+
 @given(st.permutations(["index", "a", "b"]))
 def test_p9_a_fingerprint_does_not_depend_on_the_order_of_fields(names: list[str]) -> None:
     def start(order: list[str]) -> Start:

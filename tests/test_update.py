@@ -5,7 +5,7 @@ import pytest
 from milepost.errors import Invalid
 from milepost.start import MAX_METADATA, MAX_TEXT, NUL
 from milepost.task import Failure
-from milepost.update import Update, checked
+from milepost.update import Update, checked, merged
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,27 @@ def test_free_json_may_have_any_character_up_to_a_limit() -> None:
     with pytest.raises(Invalid, match="/metadata"):
         checked(Update(metadata={"x": "x" * MAX_METADATA}))
     assert checked(Update(metadata={"\0": "\0"}, failure=Failure("a", "b"), title=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [  # those of RFC 7396, appendix A
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"a": "foo"}, "bar", "bar"),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_a_merge_patch_is_applied_as_its_rfc_shows(target: Any, patch: Any, result: Any) -> None:
+    assert merged(target, patch) == result

@@ -26,6 +26,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     list_id: str | None | UnsetType = UNSET
     assignee: str | None | UnsetType = UNSET
     metadata: dict[str, Any] | None | UnsetType = UNSET
+    metadata_patch: dict[str, Any] | UnsetType = UNSET
+    """Merged into the metadata, instead of replacing it."""
     depends_on: tuple[str, ...] | UnsetType = UNSET
     blocked_reason: str | None | UnsetType = UNSET
     state: State | UnsetType = UNSET
@@ -42,8 +44,9 @@ def checked(update: Update) -> tuple[str, ...] | None:
     texts = ("title", "description", "list_id", "assignee", "blocked_reason", "message")
     faults = [Fault(f"At most {MAX_TEXT} characters.", f"/{field}") for field in texts if _is_too_long(update, field)]
     faults += [Fault(NUL, f"/{field}") for field in texts if _has_nul(getattr(update, field))]
-    if isinstance(update.metadata, dict) and is_too_large(update.metadata):
-        faults.append(Fault(TOO_LARGE, "/metadata"))
+    for metadata in (update.metadata, update.metadata_patch):
+        if isinstance(metadata, dict) and is_too_large(metadata):
+            faults.append(Fault(TOO_LARGE, "/metadata"))
     if isinstance(update.failure, Failure):
         failure = msgspec.structs.asdict(update.failure)
         faults += [Fault(NUL, f"/failure/{field}") for field, text in failure.items() if _has_nul(text)]
@@ -74,6 +77,8 @@ def updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Ste
     given = {
         name: value for name in update.__struct_fields__ if not isinstance(value := getattr(update, name), UnsetType)
     }
+    if "metadata_patch" in given:
+        given["metadata"] = _patched(task, given.pop("metadata_patch"))
     if not given:
         return Step(task)
     labels: dict[str, Any] = {name: given[name] for name in LABELS if name in given}
@@ -83,6 +88,22 @@ def updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Ste
     if foreign:
         raise IllegalChange("drive", task, f"The engine runs this task; {', '.join(sorted(foreign))} can't be set.")
     return _regulated(lifecycle.relabel(task, now=now, **labels).task, given, unmet, now, task)
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """What a merge patch makes of a JSON value (RFC 7396, section 2): objects are merged, null removes a member."""
+    if not isinstance(patch, dict):
+        return patch
+    before = target if isinstance(target, dict) else {}
+    kept = {name: value for name, value in before.items() if name not in patch}
+    return kept | {name: merged(before.get(name), value) for name, value in patch.items() if value is not None}
+
+
+def _patched(task: Task, patch: dict[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = merged(task.metadata, patch)
+    if is_too_large(metadata):
+        raise IllegalChange("relabel", task, f"The metadata would be too large. {TOO_LARGE}")
+    return metadata
 
 
 def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], now: int, task: Task) -> Step:

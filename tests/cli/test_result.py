@@ -218,3 +218,10 @@ def test_a_server_without_tags_or_lengths_is_no_obstacle(tmp_path: Path) -> None
 def test_the_whole_command(server: Server, blob: str) -> None:
     outcome = processes.milepost("result", blob, "-o", "/dev/null", url=server.url)
     assert (outcome.returncode, outcome.stdout) == (0, "")
+
+
+def test_a_folder_that_is_not_there_is_no_file(milepost: Command, blob: str, tmp_path: Path) -> None:
+    outcome = milepost("result", blob, "-o", f"{tmp_path}/downloads/")
+    assert outcome.code == Exit.USAGE
+    assert f"there is no folder {tmp_path}/downloads/" in outcome.err
+    assert list(tmp_path.iterdir()) == []

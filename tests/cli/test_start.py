@@ -60,6 +60,8 @@ def test_all_that_can_be_said_of_a_task(milepost: Command, server: Server) -> No
     outcome = milepost(
         *("start", "echo", "--tenant", "1764", "--priority", "7", "--timeout", "1h30m", "--max-attempts", "3"),
         *("--unique-key", "only-one", "--run-at", "2999-01-01T12:00:00+02:00"),
+        *("--start-by", "2999-01-02T12:00:00+02:00", "--description", "For the books", "--list-id", "accounts"),
+        *("--assignee", "ada", "--metadata", '{"pages": [1]}'),
     )
     record = server.get(outcome.out.strip())
     assert record["state"] == "scheduled"
@@ -70,10 +72,17 @@ def test_all_that_can_be_said_of_a_task(milepost: Command, server: Server) -> No
         "max_attempts": 3,
         "unique_key": "only-one",
         "run_at": "2999-01-01T10:00:00.000000Z",
+        "start_by": "2999-01-02T10:00:00.000000Z",
+        "description": "For the books",
+        "list_id": "accounts",
+        "assignee": "ada",
+        "metadata": {"pages": [1]},
     }.items():
         assert record[name] == value
-    dependent = server.get(milepost("start", "echo", "--depends-on", first).out.strip())
+    waits = ("--depends-on", first, "--on-dependency-failure", "stay")
+    dependent = server.get(milepost("start", "echo", *waits).out.strip())
     assert (dependent["state"], dependent["blocked_by"]) == ("blocked", [first])
+    assert dependent["on_dependency_failure"] == "stay"
     taken = milepost("start", "echo", "--tenant", "1764", "--unique-key", "only-one")
     assert taken.code == Exit.FAILED
     milepost("cancel", first, record["id"])
@@ -109,6 +118,9 @@ def test_repetitions(milepost: Command, server: Server, words: list[str], trigge
             ["--run-at", "0001-01-01T00:00+23:59"],
             "--run-at: not a time like 2026-05-01T09:00: '0001-01-01T00:00+23:59'.",
         ),
+        (["--start-by", "soon"], "--start-by: not a time like 2026-05-01T09:00: 'soon'."),
+        (["--metadata", "[1]"], "--metadata: not a JSON object"),
+        (["--on-dependency-failure", "hope"], "--on-dependency-failure: "),
         (["-o", "x"], "-o: the result can be saved only after --wait or --watch."),
         (["text"], "text: not in the form key=value."),
         (["--every", "soon"], "--every: "),

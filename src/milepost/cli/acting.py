@@ -18,22 +18,22 @@ from milepost.cli.terminal import note, say
 _ID = "0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40"
 
 CANCEL_EXAMPLES = examples(
-    f"milepost cancel {_ID}", "milepost list --state queued --all | cut -f1 | xargs milepost cancel"
+    f"milepost cancel {_ID}", "milepost list --state queued --all | cut -f1 | xargs -r milepost cancel"
 )
 PAUSE_EXAMPLES = examples(
     f"milepost pause {_ID}",
-    "milepost list --type backup --state running | cut -f1 | xargs milepost pause",
+    "milepost list --type backup --state running | cut -f1 | xargs -r milepost pause",
     "milepost pause --type backup",
 )
 RESUME_EXAMPLES = examples(
     f"milepost resume {_ID}",
-    "milepost list --state paused --all | cut -f1 | xargs milepost resume",
+    "milepost list --state paused --all | cut -f1 | xargs -r milepost resume",
     "milepost resume --type backup",
 )
 RETRY_EXAMPLES = examples(
     f"milepost retry {_ID}",
     f"milepost retry --alone {_ID}",
-    "milepost list --state failed --all | cut -f1 | xargs milepost retry",
+    "milepost list --state failed --all | cut -f1 | xargs -r milepost retry",
 )
 RM_EXAMPLES = examples(f"milepost rm {_ID}", f"milepost rm -y --cascade {_ID}")
 

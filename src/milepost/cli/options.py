@@ -22,6 +22,14 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def target(text: str) -> Path:
+    """Where an option says that something is to be saved. Raises BadParameter for a folder that is not there."""
+    to = path(text)
+    if text.endswith("/") and not to.is_dir():
+        raise typer.BadParameter(f"there is no folder {text}; make it first, or leave the slash out for a file.")
+    return to
+
+
 # Of `serve` and `worker`.
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", parser=path, help="Python files with task types.")]
 Store = Annotated[

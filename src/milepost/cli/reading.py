@@ -78,7 +78,7 @@ LIST_EXAMPLES = examples(
     "milepost list",
     "milepost list --state running,queued",
     "milepost list --type export --state failed --limit 100 --json",
-    "milepost list --state failed --all | cut -f1 | xargs milepost retry",
+    "milepost list --state failed --all | cut -f1 | xargs -r milepost retry",
 )
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples, path
+from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples, target
 from milepost.cli.remote import PAUSES, Remote, task_path
 from milepost.cli.terminal import is_terminal, note, printable, say_broken, writing
 
@@ -40,7 +40,7 @@ EXAMPLES = examples(
 Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", parser=path, help="Save the result here; in a folder, under its own name."
+        "-o", "--output", metavar="FILE", parser=target, help="Save the result here; in a folder, under its own name."
     ),
 ]
 

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -46,6 +46,10 @@ def start(
         typer.Option(metavar="@FILE|-", help="Start a task for each line, which is its input as one JSON object."),
     ] = None,
     title: Annotated[Text, typer.Option(metavar="TEXT", help="What people call this task.")] = None,
+    description: Annotated[Text, typer.Option(metavar="TEXT", help="What it is for.")] = None,
+    list_id: Annotated[Text, typer.Option(metavar="LIST", help="The list that it goes into.")] = None,
+    assignee: Annotated[Text, typer.Option(metavar="NAME", help="Who is to look after it.")] = None,
+    metadata: Annotated[Text, typer.Option(metavar="JSON", help="Anything to keep with it, as a JSON object.")] = None,
     tenant: Annotated[
         Text, typer.Option(envvar="MILEPOST_TENANT", metavar="TENANT", help="Whose task it is; your own by default.")
     ] = None,
@@ -53,6 +57,7 @@ def start(
     run_at: Annotated[
         Text, typer.Option(metavar="TIME", help="Not before, such as 2026-05-01T09:00; local unless it says an offset.")
     ] = None,
+    start_by: Annotated[Text, typer.Option(metavar="TIME", help="It fails if it has not begun by then.")] = None,
     every: Annotated[Text, typer.Option(metavar="DURATION", help="Repeat it, such as 15m or 1h30m apart.")] = None,
     cron: Annotated[Text, typer.Option(metavar="EXPRESSION", help="Repeat it as crontab says.")] = None,
     repeat: Annotated[Text, typer.Option(metavar="daily|weekly|monthly", help="Repeat it at the same time.")] = None,
@@ -61,6 +66,12 @@ def start(
     max_attempts: Annotated[int | None, typer.Option(metavar="N", help="Tries in all.")] = None,
     depends_on: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="A task that must succeed first; may be repeated.")
+    ] = None,
+    on_dependency_failure: Annotated[
+        Text,
+        typer.Option(
+            metavar="fail|run|stay", help="What it does where one of these does not succeed; fail by default."
+        ),
     ] = None,
     unique_key: Annotated[
         Text, typer.Option(metavar="KEY", help="Refuse while an unfinished task has this key.")
@@ -98,13 +109,19 @@ def start(
         said = {
             "type": type_name,
             "title": title,
+            "description": description,
+            "list_id": list_id,
+            "assignee": assignee,
+            "metadata": None if metadata is None else _object("--metadata", metadata),
             "tenant": tenant,
             "priority": priority,
-            "run_at": None if run_at is None else _time(run_at),
+            "run_at": None if run_at is None else _time("--run-at", run_at),
+            "start_by": None if start_by is None else _time("--start-by", start_by),
             "trigger": trigger,
             "timeout": timeout,
             "max_attempts": max_attempts,
             "depends_on": depends_on or None,
+            "on_dependency_failure": on_dependency_failure,
             "unique_key": unique_key,
             "runner": "external" if standing else None,
             "state": "running" if standing else None,
@@ -129,11 +146,18 @@ def start(
             end(remote, ended, output)
 
 
-def _time(text: str) -> str:
+def _time(option: str, text: str) -> str:
     try:
         return times.to_rfc3339(times.from_datetime(datetime.fromisoformat(text).astimezone()))
     except (ValueError, OverflowError) as error:
-        raise CommandError(f"--run-at: not a time like 2026-05-01T09:00: {text!r}.", Exit.USAGE) from error
+        raise CommandError(f"{option}: not a time like 2026-05-01T09:00: {text!r}.", Exit.USAGE) from error
+
+
+def _object(option: str, text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{option}: not a JSON object ({error}).", Exit.USAGE) from error
 
 
 def _trigger(ways: Mapping[str, Text], timezone: Text) -> dict[str, str] | None:

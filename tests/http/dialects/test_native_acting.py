@@ -102,6 +102,8 @@ async def test_labels_change_and_null_clears_them(client: httpx2.AsyncClient, ta
     assert {name: record[name] for name in body} == body
     assert record["metadata"] == {"a": 1}
     assert response.headers["etag"] == f'"{record["version"]}-native"'
+    more = await client.patch(url, json={"metadata": {"b": {"c": 2}}})
+    assert more.json()["metadata"] == {"a": 1, "b": {"c": 2}}
     merge = await client.patch(
         url, content=b'{"metadata": null}', headers={"content-type": "application/merge-patch+json"}
     )

@@ -43,6 +43,8 @@ def change(body: UpdateBody) -> Update:
         given["counts"] = Counts(**msgspec.structs.asdict(body.counts))
     if not isinstance(body.failure, UnsetType):
         given["failure"] = Failure(body.failure.code, body.failure.message)
+    if isinstance(body.metadata, dict):
+        given["metadata_patch"] = given.pop("metadata")
     if "result" in given:
         given["result"] = msgspec.Raw(msgspec.json.encode(body.result))
     return Update(**given)

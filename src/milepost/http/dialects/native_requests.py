@@ -219,7 +219,9 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     description: Text | None | UnsetType = UNSET
     list_id: Text | None | UnsetType = UNSET
     assignee: Text | None | UnsetType = UNSET
-    metadata: dict[str, Any] | None | UnsetType = UNSET
+    metadata: Annotated[
+        dict[str, Any] | None | UnsetType, Meta(description="Merged into what is there, member by member.")
+    ] = UNSET
     depends_on: Dependencies | UnsetType = UNSET
     blocked_reason: Text | None | UnsetType = UNSET
     state: State | UnsetType = UNSET
