@@ -17,6 +17,7 @@ LAYERS = (
     ("trigger",),
     ("task",),
     ("step",),
+    ("ending",),
     ("lifecycle",),
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.protocol", "files.protocol"),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from milepost import trigger
+from milepost.ending import end, ending
 from milepost.step import LEGAL as LEGAL  # who applies changes takes these from here
 from milepost.step import NOTHING as NOTHING
 from milepost.step import IllegalChange as IllegalChange
@@ -46,7 +46,7 @@ def begin(task: Task, *, now: int, state: State | None = None) -> Step:
     if first is State.RUNNING:
         task = replace(task, leased_until=_leased_until(task, now), **_taken(task, now))
     elif first in TERMINAL:
-        task = replace(task, **_ending(task, first, now))
+        task = replace(task, **ending(task, first, now))
     return Step(task, (Entry(now, "state", task.attempt, target=first),))
 
 
@@ -123,7 +123,7 @@ def park(task: Task, *, now: int, report: Report = NOTHING, waits_for: tuple[str
     """
     task = report.onto(task)
     if task.cancel_requested:
-        return _end("park", task, now, State.CANCELLED, report)
+        return end("park", task, now, State.CANCELLED, report)
     if task.pause_requested:
         return _leave("park", task, now, State.PAUSED, report, continues=True)
     if waits_for:
@@ -141,10 +141,10 @@ def lose(task: Task, *, now: int, how: str = "worker lost", report: Report = NOT
     lost = Entry(now, "outcome", task.attempt, "warning", how, {"losses": losses})
     task = report.onto(task)
     if task.cancel_requested:
-        return _end("lose", task, now, State.CANCELLED, report, losses=losses, own_losses=own_losses)
+        return end("lose", task, now, State.CANCELLED, report, losses=losses, own_losses=own_losses)
     if own_losses >= MAX_LOSSES and task.runner != "external":
         failure = Failure("worker_lost", f"What ran this task was lost {own_losses} times ({how}).")
-        return _end("lose", task, now, State.FAILED, report, losses=losses, own_losses=own_losses, failure=failure)
+        return end("lose", task, now, State.FAILED, report, losses=losses, own_losses=own_losses, failure=failure)
     state = State.PAUSED if task.pause_requested else State.QUEUED
     told = replace(report, entries=(*report.entries, lost))
     return _leave("lose", task, now, state, told, continues=True, losses=losses, own_losses=own_losses)
@@ -152,7 +152,7 @@ def lose(task: Task, *, now: int, how: str = "worker lost", report: Report = NOT
 
 def succeed(task: Task, *, now: int, result: JsonResult | FileResult | None = None, report: Report = NOTHING) -> Step:
     """The work is done."""
-    return _end("succeed", report.onto(task), now, State.SUCCEEDED, report, result=result)
+    return end("succeed", report.onto(task), now, State.SUCCEEDED, report, result=result)
 
 
 def fail(
@@ -167,9 +167,9 @@ def fail(
     """A try failed: another one after `retry_in` microseconds while attempts are left, else the task failed."""
     task = report.onto(task)
     if retry_in is None or task.attempt >= task.max_attempts:
-        return _end("fail", task, now, State.FAILED, report, traceback=traceback, failure=failure)
+        return end("fail", task, now, State.FAILED, report, traceback=traceback, failure=failure)
     if task.cancel_requested:
-        return _end("fail", task, now, State.CANCELLED, report, traceback=traceback)
+        return end("fail", task, now, State.CANCELLED, report, traceback=traceback)
     state = State.SCHEDULED if retry_in > 0 else State.QUEUED
     if task.pause_requested:
         state = State.PAUSED
@@ -181,7 +181,7 @@ def fail(
 def fail_dependency(task: Task, *, now: int, reason: str) -> Step:
     """A task that it waits for ended without success; `reason` names it and says how."""
     failure = Failure(DEPENDENCY_FAILED, reason)
-    return _end("fail_dependency", task, now, State.FAILED, failure=failure, **_FREE)
+    return end("fail_dependency", task, now, State.FAILED, failure=failure, **_FREE)
 
 
 def missed_start(task: Task, now: int) -> bool:
@@ -194,7 +194,7 @@ def miss_start(task: Task, *, now: int) -> Step:
     if not missed_start(task, now):
         raise IllegalChange("miss_start", task, "The task did not miss a time that it was to start by.")
     failure = Failure("start_by_passed", "The task could not start by the time given in start_by.")
-    return _end("miss_start", task, now, State.FAILED, failure=failure, **_FREE)
+    return end("miss_start", task, now, State.FAILED, failure=failure, **_FREE)
 
 
 def cancel(task: Task, *, now: int) -> Step:
@@ -209,7 +209,7 @@ def cancel(task: Task, *, now: int) -> Step:
     if task.state in TERMINAL and task.next_run_at is not None:
         keep = max(now, task.finished_at or now) + task.keep_record
         return step("end_repetition", task, now, next_run_at=None, expires_at=keep)
-    return _end("cancel", task, now, State.CANCELLED, **_FREE)
+    return end("cancel", task, now, State.CANCELLED, **_FREE)
 
 
 def reaches_children(before: Task, after: Task) -> bool:
@@ -305,7 +305,7 @@ def drive(
         raise IllegalChange("drive", task, f"A task that is {task.state} can't become {state}.")
     fields |= _waiting(task, now, fields) if state is State.BLOCKED else _FREE
     if state in TERMINAL:
-        return _end("drive", report.onto(task), now, state, report, result=result, failure=failure, **fields)
+        return end("drive", report.onto(task), now, state, report, result=result, failure=failure, **fields)
     if state is State.RUNNING:
         fields["leased_until"] = _leased_until(task, now)
         if task.state is not State.RUNNING:
@@ -354,69 +354,3 @@ def _leave(
         traceback=traceback,
         **(released | fields),
     )
-
-
-def _end(
-    change: str,
-    task: Task,
-    now: int,
-    state: State,
-    report: Report = NOTHING,
-    traceback: str | None | UnsetType = UNSET,
-    **fields: Any,
-) -> Step:
-    """The task comes to its end: outcome and state go to the log, retention begins."""
-    entries = report.entries
-    if task.state is State.RUNNING:
-        entries = (*entries, _outcome(task, now, state, fields.get("failure")))
-    ended = replace(task, **fields)
-    return step(
-        change,
-        task,
-        now,
-        state,
-        entries=entries,
-        checkpoint=report.checkpoint,
-        traceback=traceback,
-        **(fields | _ending(ended, state, now)),
-    )
-
-
-def _outcome(task: Task, now: int, state: State, failure: Failure | None) -> Entry:
-    fields: dict[str, Any] = {name: getattr(task.counts, name) for name in Counts.__struct_fields__}
-    if failure is not None:
-        fields["code"] = failure.code
-    message = _OUTCOMES[state] if failure is None else failure.message
-    return Entry(now, "outcome", task.attempt, "error" if state is State.FAILED else "info", message, fields)
-
-
-_OUTCOMES: Final = {State.SUCCEEDED: "success", State.FAILED: "failure", State.CANCELLED: "cancelled"}
-
-
-def _ending(task: Task, state: State, now: int) -> dict[str, Any]:
-    """What every end sets. A record that will run again does not expire before it has."""
-    # A clock that is behind the one that began the run must not find the run's own due time ahead once more.
-    now = max(now, task.updated_at)
-    again = _again(task, state, now)
-    succeeded = state is State.SUCCEEDED
-    return {
-        "progress": 1.0 if succeeded else task.progress,
-        "has_succeeded": succeeded or task.has_succeeded,
-        "finished_at": now,
-        "next_run_at": again,
-        "result_expires_at": None if task.result is None else now + task.keep_result,
-        "expires_at": None if again is not None else now + task.keep_record,
-        "cancel_requested": False,
-        "pause_requested": False,
-        "worker": None,
-        "leased_until": None,
-    }
-
-
-def _again(task: Task, state: State, now: int) -> int | None:
-    """When it is due once more: not after a cancel, nor after a failure that left what it waits for unmet."""
-    unmet = task.state is State.BLOCKED and state is State.FAILED
-    if task.trigger is None or state is State.CANCELLED or task.cancel_requested or unmet:
-        return None
-    due = task.trigger.anchor or task.run_at or now
-    return trigger.following(task.trigger, due=due, now=now)

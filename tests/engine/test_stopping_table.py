@@ -20,7 +20,7 @@ from milepost.access.principal import LOCAL
 from milepost.engine.outcome import StopReason
 from milepost.engine.worker import Worker
 from milepost.task import State, Task
-from milepost.times import SECOND
+from milepost.times import HOUR, SECOND
 from milepost.update import Update
 from tests.engine import jobs
 from tests.engine.bench import WITHIN, Bench, until
@@ -70,29 +70,41 @@ TABLE = {
     ("process", "shutdown", "heeds"): Cell(_S.QUEUED, (PARKED,)),
     ("process", "shutdown", "deaf"): Cell(_S.QUEUED),
 }
+AGAIN = {
+    (runner, "timeout with a try left", how): Cell(
+        _S.SUCCEEDED, cell.saw, cell.is_slot_taken, cell.then and _S.SUCCEEDED
+    )
+    for (runner, request, how), cell in TABLE.items()
+    if request == "timeout"
+}
+"""The same timeouts, of a first try of two: the second one ends."""
 REQUESTED = {"pause": "pause_requested", "cancel": "cancel_requested"}
 
 
 class Stage:
     """One task on one runner, in a worker whose patience fits how the task takes what it is asked."""
 
-    def __init__(self, bench: Bench, runner: str, how: str, tmp_path: Path) -> None:
+    def __init__(self, bench: Bench, runner: str, request: str, how: str, tmp_path: Path) -> None:
         self.bench = bench
         self.runner = runner
+        self.request = request
         self.how = how
         self._saw: list[str] = []
         self._word = asyncio.Event()
         self._word_to_thread = threading.Event()
         self._pipes = (Pipe(tmp_path / "seen"), Pipe(tmp_path / "word"))
         bench.app.include(jobs.app)
-        self._register()
+        self._register_loop()
+        self._register_thread()
         # Force is for those who need it.
         patience = WITHIN if how == "heeds" else 0.05
         self.worker: Worker = bench.worker(grace=patience, force_after=patience)
 
-    def _register(self) -> None:
-        @self.bench.app.task
+    def _register_loop(self) -> None:
+        @self.bench.app.task(retries=1, backoff=0)
         async def loop(ctx: Context) -> str:
+            if ctx.task.attempt > 1:
+                return "tried again"
             ctx.progress(0, message="here")
             try:
                 while self.how == "heeds":
@@ -110,8 +122,11 @@ class Stage:
                 raise
             return "never asked to stop"
 
-        @self.bench.app.task
+    def _register_thread(self) -> None:
+        @self.bench.app.task(retries=1, backoff=0)
         def thread(ctx: BlockingContext) -> str:
+            if ctx.task.attempt > 1:
+                return "tried again"
             ctx.progress(0, message="here")
             try:
                 while self.how == "heeds":
@@ -130,9 +145,9 @@ class Stage:
         seen, word = (pipe.path for pipe in self._pipes)
         try:
             if self.runner == "process":
-                task = await self.bench.start("be_stopped", {"pipe": seen, "word": word, "how": self.how})
+                task = await self.start("be_stopped", {"pipe": seen, "word": word, "how": self.how})
             else:
-                task = await self.bench.start(self.runner)
+                task = await self.start(self.runner)
             yield await self.bench.told(task, "here")
         finally:
             self.say_the_word()
@@ -141,22 +156,27 @@ class Stage:
             for pipe in self._pipes:
                 pipe.close()
 
-    async def ask(self, task: Task, request: str) -> None:
+    async def start(self, type: str, input: dict[str, str] | None = None) -> Task:
+        tries = 2 if self.request == "timeout with a try left" else 1
+        return await self.bench.start(type, input, timeout=HOUR // SECOND, max_attempts=tries)
+
+    async def ask(self, task: Task) -> None:
         """Ask for something, as whoever it is does, and wait for force to be used where that is due."""
         lease = self.worker._leases[task.id]
-        match request:
+        match self.request:
             case "pause":
                 await self.bench.service.pause(LOCAL, task.id)
                 await until(lambda: lease.stopping is StopReason.PAUSE)
             case "cancel":
                 await self.bench.service.cancel(LOCAL, task.id)
                 await until(lambda: lease.stopping is StopReason.CANCEL)
-            case "timeout":  # its timer does this, from when the try began
-                self.worker._ask_to_stop(lease, StopReason.TIMEOUT)
+            case "timeout" | "timeout with a try left":
+                let_pass(HOUR)
+                await until(lambda: lease.stopping is StopReason.TIMEOUT)
             case "shutdown":
                 self.worker.stop()
                 await asyncio.wait_for(asyncio.shield(self.running), WITHIN)
-        if request != "pause" and self.how != "heeds":
+        if self.request != "pause" and self.how != "heeds":
             await until(lambda: lease.forced)
 
     def say_the_word(self) -> None:
@@ -174,12 +194,22 @@ class Stage:
         return tuple(sorted(self._saw))
 
 
-@pytest.mark.parametrize(("case", "cell"), TABLE.items(), ids=["-".join(case) for case in TABLE])
+def let_pass(length: int) -> None:
+    """Let the event loop's time be `length` µs later at once, so that what is to happen by then does."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    loop.time = lambda: time() + length / SECOND  # type: ignore[method-assign]
+
+
+CASES = TABLE | AGAIN
+
+
+@pytest.mark.parametrize(("case", "cell"), CASES.items(), ids=["-".join(case) for case in CASES])
 async def test_p5_what_stops_when(bench: Bench, tmp_path: Path, case: tuple[str, str, str], cell: Cell) -> None:
     runner, request, how = case
-    stage = Stage(bench, runner, how, tmp_path)
+    stage = Stage(bench, runner, request, how, tmp_path)
     async with stage.played() as task:
-        await stage.ask(task, request)
+        await stage.ask(task)
         found = await bench.reach(task, cell.state)
         assert await stage.saw(len(cell.saw)) == cell.saw
         await until(lambda: bool(stage.worker._tries) is (found.state is State.RUNNING))
@@ -200,8 +230,8 @@ async def test_p5_what_stops_when(bench: Bench, tmp_path: Path, case: tuple[str,
 
 
 def check_the_record(task: Task, request: str) -> None:
-    """Nothing is counted, and a request shows as long as the work goes on."""
-    assert (task.attempt, task.losses) == (1, 0)
+    """Nothing but another try is counted, and a request shows as long as the work goes on."""
+    assert (task.attempt, task.losses) == (2 if task.state is State.SUCCEEDED else 1, 0)
     for name, field in REQUESTED.items():
         assert getattr(task, field) is (name == request and task.state is State.RUNNING)
     assert (task.failure.code if task.failure else None) == ("timeout" if task.state is State.FAILED else None)
