@@ -85,8 +85,9 @@ async def run(settings: Settings) -> Report:
 
 async def within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
     """Whether something came to its end in time; it is cancelled if not."""
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with limit:
             await work
     except TimeoutError:
         if not limit.expired():
