@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tests.chaos.checks import leases, processes, records, retention, starts, streams
-from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.evidence import Evidence, Violation, is_over
 from tests.chaos.history import Operation
 
 CHECKS: Final[tuple[Callable[[Evidence], Iterator[Violation]], ...]] = (
@@ -30,6 +30,12 @@ def _is_loss(violation: Violation) -> bool:
     return violation.promise in ("P1", "P2") and violation.text.endswith("at the end")
 
 
+def unfinished(evidence: Evidence) -> str:
+    """Which tasks had not ended at the end: how many of each type in each state."""
+    found = Counter(f"{record['type']} {record['state']}" for record in evidence.final.values() if not is_over(record))
+    return ", ".join(f"{number} {named}" for named, number in sorted(found.items())) or "none"
+
+
 def _seconds(operation: Operation) -> float:
     """How long an answer took; 0 where there was none, or where it was to take long."""
     is_short = operation.outcome == "ok" and operation.action not in ("wait", "follow", "event")
@@ -52,5 +58,6 @@ def counts(evidence: Evidence, broken: Sequence[Violation]) -> dict[str, int | s
         "unknown": outcomes["unknown"],
         "slowest answer (s)": round(max(map(_seconds, evidence.operations), default=0), 1),
         "ends": ", ".join(f"{number} {state}" for state, number in sorted(states.items())),
+        "not ended": unfinished(evidence),
         "processes ended": len(evidence.ends),
     }

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tests.chaos.caller import Caller
+from tests.chaos.evidence import is_over
 from tests.chaos.follower import Follower
 from tests.chaos.history import TERMINAL, Operation
 
@@ -49,12 +50,23 @@ class Pool:
         """The bodies of acknowledged starts, by their tags."""
         self.ids: dict[str, str] = {}
         """Task ids by tag."""
+        self.repeating: set[str] = set()
+        """Those that will run again and again, whoever started them, or brought them back."""
 
     def note(self, operation: Operation) -> None:
         """Somebody was shown a record."""
         if operation.record is not None:
             record = operation.record
             self.states[record["id"]] = BETWEEN if record["next_run_at"] else record["state"]
+            if record["trigger"] and not is_over(record):
+                self.repeating.add(record["id"])
+            else:
+                self.repeating.discard(record["id"])
+
+    def note_gone(self, task: str) -> None:
+        """Somebody was told that there is no such task."""
+        self.states[task] = GONE
+        self.repeating.discard(task)
 
 
 class Client:
@@ -75,6 +87,7 @@ class Client:
             self._list: 3,
             self._result: 8,
             self._follow: 10,
+            self._calm: 6,
             self._cancel: 5,
             self._pause: 6,
             self._resume: 9,
@@ -109,7 +122,7 @@ class Client:
         operation = await self.caller.ask(action, f"/v1/tasks/{task}{part}", task=task, **options)
         self._pool.note(operation)
         if operation.status == 404 and action != "result":
-            self._pool.states[task] = GONE
+            self._pool.note_gone(task)
         return operation
 
     # Starting.
@@ -122,7 +135,7 @@ class Client:
         self._started += 1
         tag = f"{self.caller.name}-{self._started}"
         body = self._body(tag)
-        keyed = self._chance.random() < 0.8
+        keyed = self._chance.random() < 0.8 or "trigger" in body  # what would repeat unknown to all is never cancelled
         operation = await self._send(tag, body, keyed)
         tries = 1
         while keyed and operation.task is None and tries < TRIES and operation.status not in (409, 422):
@@ -137,7 +150,7 @@ class Client:
             await self._ask("read", operation.task)  # an acknowledged start is readable at once, on any server
 
     async def _look_after(self, task: str) -> None:
-        """See how far a task of one's own is, and help it on where it would not end by itself."""
+        """See how far a task is, and help it on where it would not end by itself."""
         record = (await self._ask("read", task)).record
         if record is not None and record["state"] == "paused":
             await self._ask("resume", task, "/resume", method="POST")
@@ -214,6 +227,11 @@ class Client:
             following.add_done_callback(self._following.discard)
 
     # Acting.
+
+    async def _calm(self) -> None:
+        """Cancel one that has repeated itself often enough: they must not become ever more."""
+        if self._pool.repeating:
+            await self._look_after(self._chance.choice(sorted(self._pool.repeating)))
 
     async def _cancel(self) -> None:
         if task := self._some():

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from milepost.times import SECOND, from_rfc3339
-from tests.chaos.history import Operation, observations
+from tests.chaos.history import TERMINAL, Operation, observations
 from tests.chaos.jobs import KEPT
 from tests.chaos.members import End
 from tests.chaos.traces import Traces
@@ -121,6 +121,11 @@ class Evidence:
         if not ends:
             ends = [from_rfc3339(r["created_at"]) + KEPT * SECOND for r in seen if r["type"] == "brief"]
         return bool(ends) and min(ends) <= operation.clock_highest
+
+
+def is_over(record: Record) -> bool:
+    """Whether a task has ended, and will not run again by itself."""
+    return record["state"] in TERMINAL and record["next_run_at"] is None
 
 
 def micros(text: str | None) -> int | None:

@@ -56,22 +56,12 @@ class Sleeper:
                 process = psutil.Process(asleep.pid)
                 self.asleep.add(process.pid)
                 try:
-                    if await _stopped(process) and not self._keeps_all_from_writing(process):
+                    if await _stopped(process) and not has_turn(process.pid, self._cluster.store):
                         newer = await self._mark(asleep.task, partial(_goes_on_after, asleep), LOST_WITHIN)
                         return newer is not None and process.status() == psutil.STATUS_STOPPED
                 finally:
                     self.asleep.discard(process.pid)
                     process.resume()
-        return False
-
-    def _keeps_all_from_writing(self, process: psutil.Process) -> bool:
-        """Whether one of its threads had its turn to write just then: nobody can begin the next try before it wakes."""
-        locks = Path("/proc/locks").read_text()
-        store = self._cluster.store
-        for status in (store.with_name(f"{store.name}-{lock}").stat() for lock in ("turn", "write")):
-            device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-            if f" {process.pid} {device}:{status.st_ino} " in locks:
-                return True
         return False
 
     async def _start(self) -> str | None:
@@ -108,6 +98,16 @@ class Sleeper:
 
 def _goes_on_after(asleep: Mark, mark: Mark) -> bool:
     return mark.epoch > asleep.epoch and mark.event == "saved"
+
+
+def has_turn(pid: int, store: Path) -> bool:
+    """Whether a process has its turn to write: while it sleeps then, nobody can begin the next try. See Gate."""
+    locks = Path("/proc/locks").read_text()
+    for status in (store.with_name(f"{store.name}-{lock}").stat() for lock in ("turn", "write")):
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        if f" {pid} {device}:{status.st_ino} " in locks:
+            return True
+    return False
 
 
 async def _stopped(process: psutil.Process) -> bool:

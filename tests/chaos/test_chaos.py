@@ -13,7 +13,7 @@ SEED: Final = 1
 SECONDS: Final = 50
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(180)
 async def test_p1_p2_p3_p4_p5_p7_p8_p9_hold_while_everything_fails(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     report = await run(Settings(SEED, SECONDS, tmp_path))
     pytestconfig.stash[REPORTS].append(str(report))

@@ -1,6 +1,6 @@
 """Does the verdict take every check in, and are the figures right?"""
 
-from tests.chaos.checker import counts, violations
+from tests.chaos.checker import counts, unfinished, violations
 from tests.chaos.story import Story, broken, entry, record
 
 
@@ -17,7 +17,7 @@ def test_a_run_in_which_all_went_well() -> None:
     figures = counts(evidence, found)
     assert (figures["tasks"], figures["tries"], figures["lost"]) == (1, 1, 0)
     assert figures["late writes refused by the store"] == 0
-    assert figures["ends"] == "1 succeeded"
+    assert (figures["ends"], figures["not ended"]) == ("1 succeeded", "none")
 
 
 def test_p1_p2_what_is_missing_or_without_end_is_lost() -> None:
@@ -32,3 +32,10 @@ def test_p1_p2_what_is_missing_or_without_end_is_lost() -> None:
 
 def test_a_run_in_which_nothing_happened_shows_nothing() -> None:
     assert broken(violations(Story().end())) == ["P1"]
+
+
+def test_what_has_not_ended_is_told_by_type_and_state() -> None:
+    again = record("succeeded", id="task-3", next_run_at="2026-01-01T00:00:03Z")
+    waiting = [record("queued", id=f"task-{number}", type="writes") for number in (4, 5)]
+    evidence = Story().end(record("succeeded"), record("running", id="task-2"), again, *waiting)
+    assert unfinished(evidence) == "1 on_loop running, 1 on_loop succeeded, 2 writes queued"

@@ -6,8 +6,7 @@ whose worker does not know yet that its lease is over may run on; what counts is
 
 from collections.abc import Iterator, Sequence
 
-from tests.chaos.evidence import Evidence, Latest, Violation
-from tests.chaos.history import TERMINAL
+from tests.chaos.evidence import Evidence, Latest, Violation, is_over
 from tests.chaos.traces import Mark
 
 
@@ -25,7 +24,7 @@ def check(evidence: Evidence) -> Iterator[Violation]:
 
 def _ends(evidence: Evidence) -> Iterator[Violation]:
     for task, record in evidence.final.items():
-        if record["state"] not in TERMINAL or record["next_run_at"] is not None:
+        if not is_over(record):
             yield Violation("P2", f"task {task} ({record['type']}) is {record['state']} at the end")
 
 
