@@ -3,10 +3,8 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import anyio.from_thread
@@ -20,12 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from milepost import Context, Milepost, times, trigger
+from milepost import Context, Milepost, times
 from milepost.access.principal import LOCAL, Principal
 from milepost.errors import Invalid, NotOpen, Unavailable
 from milepost.http.dialect import Operation
 from milepost.service import MANY, Service
-from milepost.start import MAX_TEXT
 from milepost.store.refusals import StoreBusy
 from milepost.task import JsonResult, State, Task
 from milepost.times import SECOND
@@ -33,7 +30,6 @@ from milepost.times import SECOND
 from .http.conftest import in_memory, served
 
 PATIENCE = 60 * SECOND
-NOBODY = "0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40"
 
 
 class Make(Protocol):
@@ -472,25 +468,6 @@ async def test_what_is_no_start_at_all_starts_nothing(app: Milepost, wrong: Any,
         assert await service.tally(LOCAL) == []
 
 
-async def test_values_of_python_are_kept_as_json_has_them(tmp_path: Path) -> None:
-    app = Milepost(tmp_path / "tasks.db")
-
-    @app.task
-    async def work(ctx: Context, *, when: datetime, sizes: dict[int, float]) -> None: ...
-
-    async with app.opened() as service:
-        parent = await app.start("work", {"when": datetime(2026, 1, 1, tzinfo=UTC), "sizes": {3: 1.5}})
-        cold = await service.cold(LOCAL, parent.id)
-        assert json.loads(cold.input or b"") == {"when": "2026-01-01T00:00:00Z", "sizes": {"3": 1.5}}
-        again = {"when": "2026-01-01T00:00:00Z", "sizes": {"3": 1.5}}
-        child = await app.start(
-            "work", MappingProxyType(again), parent=parent.id.replace("-", ""), trigger={"every": times.HOUR}
-        )
-        assert (child.parent, child.trigger) == (parent.id, trigger.Trigger(every=times.HOUR, anchor=child.run_at))
-        with pytest.raises(Invalid, match="/parent: No such task"):
-            await app.start("work", again, parent=parent.id, tenant="elsewhere")
-
-
 def test_options_of_a_type_that_there_are_not_are_named() -> None:
     app = Milepost("x.db")
     with pytest.raises(TypeError, match="There is no option 'retry'; there are name, retries, timeout, "):
@@ -534,72 +511,3 @@ async def test_opening_once_more_does_not_resume_a_paused_type(app: Milepost) ->
         await service.pause_type(LOCAL, "greet")
     async with app.opened() as service:
         assert [(info.name, info.paused) for info in await service.types()] == [("greet", True), ("spin", False)]
-
-
-@pytest.mark.parametrize(
-    ("given", "pointer"),
-    [
-        ({"metadata": ["x"]}, "/metadata"),
-        ({"on_dependency_failure": "ignore"}, "/on_dependency_failure"),
-        ({"priority": 1.5}, "/priority"),
-        ({"run_at": 1.5}, "/run_at"),
-        ({"description": ["a"]}, "/description"),
-        ({"trigger": "daily"}, "/trigger"),
-        ({"keep_record": -5}, "/keep_record"),
-        ({"keep_result": "7d"}, "/keep_result"),
-        ({"parent": 7}, "/parent"),
-        ({"parent": "x"}, "/parent"),
-        ({"parent": NOBODY}, "/parent"),
-        ({"state": "nowhere"}, "/state"),
-        ({"state": "running"}, "/state"),
-        ({"state": State.SUCCEEDED}, "/state"),
-        ({"run_at": datetime(2026, 1, 1)}, "/run_at"),
-        ({"run_at": 2**62}, "/run_at"),
-        ({"run_at": -(2**70)}, "/run_at"),
-        ({"start_by": 2**63}, "/start_by"),
-        ({"keep_record": 2**62}, "/keep_record"),
-        ({"keep_result": 2**70}, "/keep_result"),
-        ({"runner": "external", "lease_seconds": 2**70}, "/lease_seconds"),
-        ({"title": "\ud800"}, "/title"),
-        ({"creator": "x" * (MAX_TEXT + 1)}, "/creator"),
-        ({"metadata": {"a": object()}}, "/metadata"),
-        ({"input": []}, "/input"),
-        ({"input": ""}, "/input"),
-        ({"input": {"n": {(1, 2): 3}}}, "/input"),
-        ({"input": {"n": "\ud800"}}, "/input"),
-        ({"input": {1: 2}}, "/input/1"),
-        ({"trigger": {"every": 5}}, "/trigger"),
-        ({"blocked_reason": "tea"}, "/blocked_reason"),
-        ({"idempotency_key": 5}, "/idempotency_key"),
-        ({"idempotency_key": ""}, "/idempotency_key"),
-        ({"idempotency_key": "\x01"}, "/idempotency_key"),
-        ({"idempotency_key": "x" * 256}, "/idempotency_key"),
-    ],
-)
-async def test_a_start_from_python_is_refused_by_name_for_what_no_record_can_keep(
-    tmp_path: Path, given: dict[str, Any], pointer: str
-) -> None:
-    app = Milepost(tmp_path / "tasks.db")
-
-    @app.task
-    async def work(ctx: Context, *, n: Any = None) -> None: ...
-
-    async with app.opened():
-        with pytest.raises(Invalid) as refused:
-            await app.start("work", **given)
-        assert pointer in [fault.pointer for fault in refused.value.faults]
-        outcomes = await app.start_many([{"type": "work", **given}, {"type": "work"}])
-        assert isinstance(outcomes[0], Invalid)
-        assert outcomes[0].faults == refused.value.faults
-        assert isinstance(outcomes[1], Task)
-        task = await app.start("work", trigger=trigger.Trigger(every=times.HOUR), metadata={"a": [1]})
-        assert task.metadata == {"a": [1]}
-
-
-async def test_a_start_from_python_may_say_in_text_what_the_record_has_a_type_for(tmp_path: Path) -> None:
-    app = application(tmp_path)
-    async with app.opened():
-        first = await app.start("greet", runner="external", state="running")
-        task = await app.start("spin", depends_on=[first.id])
-    assert (first.state, first.attempt, first.started_at) == (State.RUNNING, 1, first.created_at)
-    assert task.depends_on == (first.id,)

@@ -20,6 +20,8 @@ MAX_TEXT: Final = 10_000
 """Longest title, description, reason or key, in characters."""
 MAX_NAME: Final = 200
 """Longest name of a tenant or an owner, in characters."""
+MAX_KEY: Final = 255
+"""Longest Idempotency-Key, in characters."""
 MAX_ATTEMPTS: Final = 1_000
 MAX_PRIORITY: Final = 2**31 - 1
 MAX_METADATA: Final = 1 << 20

@@ -14,11 +14,8 @@ from msgspec.structs import replace
 from milepost import times
 from milepost.errors import Fault, Invalid
 from milepost.service import Wish
-from milepost.start import Start
+from milepost.start import MAX_KEY, Start
 from milepost.task import State
-
-LONGEST_KEY: Final = 255
-"""Characters of an idempotency_key."""
 
 
 def wish(said: Mapping[str, Any]) -> Wish:
@@ -32,9 +29,8 @@ def wish(said: Mapping[str, Any]) -> Wish:
         raise TypeError(f"A start is a mapping of what `start` takes, such as type and input, not {kind}.")
     given = dict(said)
     key = given.pop("idempotency_key", None)
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isprintable()):
-        # A control character would make it one of the keys that tell children apart.
-        raise Invalid(Fault(f"From 1 to {LONGEST_KEY} printable characters.", "/idempotency_key"))
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_KEY and key.isprintable()):
+        raise Invalid(Fault(f"From 1 to {MAX_KEY} printable characters.", "/idempotency_key"))
     timeout = given.pop("timeout", None)
     return Wish(checked(Start(**given, timeout=None if timeout is None else duration("timeout", timeout))), key)
 

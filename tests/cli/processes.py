@@ -46,6 +46,16 @@ def milepost(
     )
 
 
+def _measured(arguments: Sequence[object], variables: Mapping[str, str]) -> dict[str, str]:
+    """Without coverage for what Ctrl-C interrupts wherever it is: within coverage, a lock would never be let go of.
+
+    `serve` and `worker` hear of it between two turns of their loop. The other commands are measured in this process.
+    """
+    if arguments and str(arguments[0]) in ("serve", "worker"):
+        return dict(variables)
+    return {name: value for name, value in variables.items() if not name.startswith("COVERAGE_")}
+
+
 _started: list["subprocess.Popen[Any]"] = []
 
 
@@ -55,7 +65,7 @@ def spawn(*arguments: object, env: Mapping[str, str] | None = None, **options: A
         [*COMMAND, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         text=True,
-        env=dict(env or environment()),
+        env=_measured(arguments, env or environment()),
         **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
     )
     _started.append(process)
@@ -164,7 +174,8 @@ class Terminal:
     ) -> None:
         self._master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (30, columns))
-        variables = dict(env or environment()) | ({"MILEPOST_URL": url} if url else {}) | {"TERM": "xterm-256color"}
+        variables = _measured(arguments, env or environment()) | {"TERM": "xterm-256color"}
+        variables |= {"MILEPOST_URL": url} if url else {}
         variables.pop("COLUMNS", None)
         self.process = subprocess.Popen(
             [*command, *map(str, arguments)],

@@ -10,9 +10,10 @@ import pytest
 
 from milepost.access.principal import LOCAL
 from milepost.http.body import BODY_LIMIT
-from milepost.http.dialects.native_requests import LONGEST_KEY, StartBody, UpdateBody
+from milepost.http.dialects.native_requests import StartBody, UpdateBody
 from milepost.http.query import MAX_PARAMETERS
 from milepost.service import Service
+from milepost.start import MAX_KEY
 from milepost.store.protocol import TypeInfo
 from milepost.task import Task
 from tests.http.conftest import Tasks
@@ -178,7 +179,7 @@ async def test_a_body_that_grows_too_large(client: httpx2.AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    [[""], ["x" * (LONGEST_KEY + 1)], ["\N{LATIN SMALL LETTER E WITH ACUTE}"], ["a\x01"], ["a", "b"], ["a", "a"]],
+    [[""], ["x" * (MAX_KEY + 1)], ["\N{LATIN SMALL LETTER E WITH ACUTE}"], ["a\x01"], ["a", "b"], ["a", "a"]],
 )
 async def test_a_key_that_is_none_is_named(keys: list[str], client: httpx2.AsyncClient) -> None:
     headers = [(b"content-type", b"application/json"), *((b"idempotency-key", key.encode("latin-1")) for key in keys)]

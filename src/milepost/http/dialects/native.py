@@ -21,7 +21,6 @@ from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, line_wish, wish
 from milepost.http.dialects.native_render import entry_body, outcome_body, part_body, task_body, type_body
 from milepost.http.dialects.native_requests import (
-    LONGEST_KEY,
     DeleteQuery,
     DeliveryBody,
     FollowQuery,
@@ -44,13 +43,14 @@ from milepost.http.problems import problem_details
 from milepost.http.rendered import RawHeaders, Rendered
 from milepost.intake import Upload, deliver
 from milepost.service import Filter, LogPage
+from milepost.start import MAX_KEY
 from milepost.task import Task, parse_id
 from milepost.times import SECOND, elapsed
 
 _JSON: Final = ((b"content-type", JSON.encode()), (b"x-content-type-options", b"nosniff"))
 _REVALIDATE: Final = (b"cache-control", b"private, no-cache")
 
-_KEY: Final = re.compile(f"[ -~]{{1,{LONGEST_KEY}}}")
+_KEY: Final = re.compile(f"[ -~]{{1,{MAX_KEY}}}")
 
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
@@ -267,7 +267,7 @@ def _idempotency_key(request: Request) -> str | None:
         case [key] if _KEY.fullmatch(key):
             return key
         case [_]:
-            why = f"From 1 to {LONGEST_KEY} printable ASCII characters."
+            why = f"From 1 to {MAX_KEY} printable ASCII characters."
         case _:
             why = "This is given more than once."
     raise Invalid(Fault(why, parameter="Idempotency-Key"))

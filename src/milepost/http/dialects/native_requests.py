@@ -7,15 +7,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from milepost.http.fields import Interval, Time, Timeout, Whole
 from milepost.http.prefer import LONGEST
-from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_NAME, MAX_PRIORITY, MAX_TEXT
+from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_KEY, MAX_NAME, MAX_PRIORITY, MAX_TEXT
 from milepost.task import TYPE_NAME, DependencyFailure, Runner, State
 from milepost.times import LONGEST_DURATION, SECOND
 from milepost.trigger import Repeat
 
 _TYPE_NAME: Final = {"pattern": f"^{TYPE_NAME.pattern}$"}
-
-LONGEST_KEY: Final = 255
-"""Characters of an Idempotency-Key."""
 
 _UUID: Final = {"pattern": "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"}
 
@@ -38,11 +35,11 @@ Part = Literal["input", "checkpoint", "traceback", "files"]
 Key = Annotated[
     str,
     Meta(
-        extra_json_schema={"pattern": f"^[!-~]([ -~]{{0,{LONGEST_KEY - 2}}}[!-~])?$"},
+        extra_json_schema={"pattern": f"^[!-~]([ -~]{{0,{MAX_KEY - 2}}}[!-~])?$"},
         description="The same key with the same body is the same task, for 24 hours; with another body it is refused.",
     ),
 ]
-LineKey = Annotated[str, Meta(max_length=LONGEST_KEY, pattern="^[ -~]+$")]
+LineKey = Annotated[str, Meta(max_length=MAX_KEY, pattern="^[ -~]+$")]
 Disposition = Annotated[
     str,
     Meta(
