@@ -1,10 +1,12 @@
 """A web server that is not Milepost: it gives the answers that it was told, in order, and the last one for ever."""
 
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Canned(NamedTuple):
@@ -18,10 +20,11 @@ class Canned(NamedTuple):
 class Foreign(ThreadingHTTPServer):
     """`requests` are the method, path and headers of all that were asked for, `asked` whether any was.
 
-    Answers `once` an event has come.
+    Answers `once` an event has come. Closing it waits for the answers that are under way, so that none of them
+    writes into the next test.
     """
 
-    daemon_threads = True
+    daemon_threads = False
 
     def __init__(self, *answers: Canned, once: threading.Event | None = None) -> None:
         self.answers = list(answers)
@@ -30,6 +33,10 @@ class Foreign(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that was ended takes no answer
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
