@@ -49,6 +49,12 @@ def test_a_clock_that_never_goes_back_stands_still_while_the_other_is_behind() -
     assert [steady() for _ in range(5)] == [5, 7, 7, 7, 8]
 
 
+def test_a_clock_that_was_far_ahead_is_not_stood_still_for() -> None:
+    said = iter([5, 7, 1005, 1005 - 10, 1005 - 11, 8, 1005 - 12])
+    steady = times.never_back(lambda: next(said), at_most=10)
+    assert [steady() for _ in range(7)] == [5, 7, 1005, 1005, 994, 8, 993]
+
+
 @given(any_time)
 def test_datetimes_are_exact(us: int) -> None:
     moment = times.to_datetime(us)

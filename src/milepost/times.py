@@ -57,13 +57,18 @@ def elapsed() -> int:
     return time.monotonic_ns() // 1_000
 
 
-def never_back(clock: Clock) -> Clock:
-    """A clock that stands still while `clock`, having been set back, is behind what it has said before."""
+def never_back(clock: Clock, *, at_most: int = HOUR) -> Clock:
+    """A clock that stands still while `clock`, having been set back by up to `at_most` µs, is behind what it has said.
+
+    Set back by more, `clock` is followed: what it said before was wrong, and to stand still would be so for as long.
+    """
     latest = 0
 
     def steady() -> int:
         nonlocal latest
-        latest = max(latest, clock())
+        now = clock()
+        if now > latest or latest - now > at_most:
+            latest = now
         return latest
 
     return steady
