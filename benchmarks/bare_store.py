@@ -54,9 +54,9 @@ def starts(connection: apsw.Connection, count: int) -> float:
     for batch in _batches(range(count)):
         connection.execute("BEGIN IMMEDIATE")
         for number in batch:
-            connection.execute(SQL["next_number"], ("default",)).fetchall()
+            connection.execute(SQL["take_numbers"], ("default", 1)).fetchall()
             task = Task(str(uuid_utils.uuid7()), "default", "local", "add_one", now, now, number, state=State.QUEUED)
-            connection.execute(SQL["insert_task"], values(task))
+            connection.execute(SQL["insert_task"], (None, *values(task)))
             row = connection.last_insert_rowid()
             connection.execute(SQL["put_input"], (row, b'{"number":%d}' % number))
             connection.execute(SQL["insert_log"], (row, 1, 1, 1, _BEGUN))

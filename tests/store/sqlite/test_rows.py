@@ -70,7 +70,7 @@ def test_a_record_comes_back_as_it_went(connection: apsw.Connection, task: Task,
     with connection:
         connection.execute("DELETE FROM task; DELETE FROM result")
         task = settled(task)
-        connection.execute(SQL["insert_task"], rows.values(task))
+        connection.execute(SQL["insert_task"], (None, *rows.values(task)))
         number = connection.last_insert_rowid()
         keep_result(connection, number, task)
         assert read(connection, number) == (number, task)

@@ -2,6 +2,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,32 @@ async def test_a_call_that_fails_fails_alone(path: Path, scene: Scene, error: ty
     assert isinstance(broken, error)
     assert (len(before), len(after)) == (1, 2)
     assert len(await scene.find()) == 1 + 1 + 2
+
+
+async def test_tasks_that_are_made_together_are_as_if_each_were_made_alone(path: Path, scene: Scene) -> None:
+    def starts() -> list[asyncio.Task[Any]]:
+        plain, other = draft(), draft(tenant="other", run_at=START + 1)
+        bunches = [[plain, other], [draft()], [draft(unique_key="k")], [draft(tenant="other")], [draft()]]
+        return [
+            asyncio.create_task(
+                scene.store.create(
+                    [Creation(one, b"{}", partial(lifecycle.begin, now=START), EVERYTHING) for one in bunch], now=START
+                )
+            )
+            for bunch in bunches
+        ]
+
+    with commits(scene) as counted:
+        made = await gathered_behind(path, scene, starts)
+    assert len(counted) == 2
+    tasks = [created.task for outcome in made for created in outcome]
+    assert [len(outcome) for outcome in made] == [2, 1, 1, 1, 1]
+    # The first of the default tenant is the one that the others waited behind.
+    assert [task.number for task in tasks] == [2, 1, 3, 4, 2, 5]
+    assert [task.state for task in tasks] == ["queued", "scheduled", *["queued"] * 4]
+    for task in tasks:
+        assert await scene.get(task) == task
+        assert [entry.target for entry in await scene.log(task)] == [task.state]
 
 
 async def test_nothing_is_committed_where_nothing_changed(path: Path, scene: Scene) -> None:
@@ -255,7 +282,7 @@ def test_a_loop_that_ended_gets_no_answer_and_harms_nobody(path: Path) -> None:
 
     async def leave() -> Writer:
         writer = make()
-        writer.submit(lambda transaction: transaction.run("next_number", ("t",)).fetchall()).cancel()
+        writer.submit(lambda transaction: transaction.run("take_numbers", ("t", 1)).fetchall()).cancel()
         return writer
 
     with closing(Gate(path)) as gate, gate:
@@ -264,7 +291,7 @@ def test_a_loop_that_ended_gets_no_answer_and_harms_nobody(path: Path) -> None:
 
     async def go_on() -> Any:
         other = make()
-        row = await other.submit(lambda transaction: transaction.row("next_number", ("t",)))
+        row = await other.submit(lambda transaction: transaction.row("take_numbers", ("t", 1)))
         await other.close()
         await writer.close()
         return row

@@ -1,6 +1,8 @@
 """How are tasks made, and changed by callers and workers?"""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,6 +23,26 @@ _REFUSALS: Final[tuple[type[Refusal | IllegalChange], ...]] = (Refusal, IllegalC
 def create(transaction: Transaction, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
     """See TaskStore.create."""
     return transaction.each(items, lambda item: _create(transaction, item, now), Refusal)
+
+
+def stands_alone(item: Creation) -> bool:
+    """Whether a new task can be made without a look at any other: nothing refuses it, and it moves none.
+
+    It is queued or scheduled then.
+    """
+    draft = item.draft
+    hangs_on_others = item.key or item.files or item.parent_epoch is not None
+    is_watched = draft.parent or draft.unique_key or draft.depends_on
+    return not (hangs_on_others or is_watched or draft.held or draft.runner == "external")
+
+
+def create_alone(transaction: Transaction, items: Sequence[Creation]) -> list[Created | Refusal]:
+    """As `create`, of tasks that stand alone: a third of the time, where there are several."""
+    begun = [
+        (item.begin(replace(item.draft, number=number)), item.input)
+        for item, number in zip(items, _next_numbers(transaction, items), strict=True)
+    ]
+    return [Created(stored.task) for stored in records.insert_all(transaction, begun)]
 
 
 def recall(transaction: Transaction, *, whose: Whose, key: StartKey, now: int) -> Created | Refusal | None:
@@ -56,7 +78,8 @@ def _create(transaction: Transaction, item: Creation, now: int) -> Created:
     if known is not None:
         return Created(known, replayed=True)
     found = dependencies.find(transaction, draft.tenant, draft.depends_on, item.scope, now)
-    draft = replace(draft, number=_next_number(transaction, draft.tenant), blocked_by=dependency.awaited(draft, found))
+    (number,) = _next_numbers(transaction, [item])
+    draft = replace(draft, number=number, blocked_by=dependency.awaited(draft, found))
     step = item.begin(draft)
     stored = records.insert(transaction, dependency.reasoned(step), item.input, item.files)
     dependencies.link(transaction, stored.row, found)
@@ -74,9 +97,14 @@ def _check_parent(transaction: Transaction, parent: str, epoch: int) -> None:
         raise ParentStops
 
 
-def _next_number(transaction: Transaction, tenant: str) -> int:
-    (number,) = transaction.rows("next_number", (tenant,))[0]
-    return int(number)
+def _next_numbers(transaction: Transaction, items: Sequence[Creation]) -> Iterator[int]:
+    """The numbers that follow in their tenants, for tasks in their order."""
+    tenants = [item.draft.tenant for item in items]
+    following = {}
+    for tenant, many in Counter(tenants).items():
+        (last,) = transaction.rows("take_numbers", (tenant, many))[0]
+        following[tenant] = count(last - many + 1)
+    return (next(following[tenant]) for tenant in tenants)
 
 
 def _change(transaction: Transaction, item: Edit, now: int) -> Task:

@@ -40,19 +40,33 @@ def find_leased(transaction: Transaction, id: str, epoch: int) -> Stored | None:
     return None if row is None else rows.record(row)
 
 
+def insert_all(transaction: Transaction, begun: Sequence[tuple[Step, bytes]]) -> list[Stored]:
+    """Make the records of tasks that begin, each with its input. Their unique keys are not looked at."""
+    (last,) = transaction.rows("last_row")[0]
+    made: list[Stored] = []
+    records: list[tuple[Any, ...]] = []
+    entries: list[tuple[Any, ...]] = []
+    for row, (step, _) in enumerate(begun, last + 1):
+        task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
+        made.append(Stored(row, rows.inlined(task)))
+        records.append((row, *rows.values(task)))
+        if told is not None:
+            entries.append((row, *told))
+        transaction.changed[task.id] = task.version
+    transaction.run_all("insert_task", records)
+    transaction.run_all("put_input", [(row, body) for row, (_, body) in enumerate(begun, last + 1)])
+    transaction.run_all("insert_log", entries)
+    return made
+
+
 def insert(transaction: Transaction, step: Step, input: bytes, files: Sequence[DeliveredFile] = ()) -> Stored:
     """Make the record of a task that begins. Raises UniqueKeyTaken."""
     _check_unique_key(transaction, None, step.task)
-    task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
-    transaction.run("insert_task", rows.values(task))
-    row = transaction.last_row()
-    transaction.run("put_input", (row, input))
+    (stored,) = insert_all(transaction, [(step, input)])
     for number, file in enumerate(files):
-        transaction.run("insert_file", (row, number, *astuple(file)))
-    _write_apart(transaction, row, told, step)
-    _write_result(transaction, row, None, task.result)
-    transaction.changed[task.id] = task.version
-    return Stored(row, rows.inlined(task))
+        transaction.run("insert_file", (stored.row, number, *astuple(file)))
+    _write_result(transaction, stored.row, None, step.task.result)
+    return stored
 
 
 def write(transaction: Transaction, stored: Stored, step: Step) -> Task:

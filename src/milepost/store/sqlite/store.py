@@ -155,6 +155,8 @@ class SqliteStore:
 
     async def create(self, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
         """See TaskStore."""
+        if all(map(changes.stands_alone, items)):
+            return await self._parts.writer.submit_items(changes.create_alone, items)
         return await self._write(partial(changes.create, items=items, now=now))
 
     async def recall(self, tenant: str, owner: str, type: str, key: StartKey, *, now: int) -> Created | Refusal | None:

@@ -35,7 +35,7 @@ class Transaction:
         self._connection = connection
         self._execute = connection.execute
         self._row_count = connection.changes
-        self.last_row = connection.last_insert_rowid
+        self._execute_all = connection.executemany
         self.changed: Changed = {}
         self.max_log_bytes = max_log_bytes
         self.skipped = skipped
@@ -44,6 +44,10 @@ class Transaction:
     def run(self, name: str, values: Any = None) -> apsw.Cursor:
         """Run the statement of that name; the cursor gives its rows."""
         return self._execute(SQL[name], values)
+
+    def run_all(self, name: str, many: Iterable[Sequence[Any]]) -> None:
+        """Run the statement of that name, which gives no rows, with each of these values."""
+        self._execute_all(SQL[name], many)
 
     def rows(self, name: str, values: Any = None) -> list[tuple[Any, ...]]:
         """All rows of the statement of that name. Read before anything is written that it could see."""

@@ -8,8 +8,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -27,14 +28,17 @@ _log = logging.getLogger(__name__)
 MAX_CALLS: Final = 1000
 """Calls that share a commit at most, so that the first of them need not wait too long for the last."""
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
 class Call(NamedTuple):
     """What a caller asked for, and where its outcome goes."""
 
-    run: Callable[[Transaction], Any]
+    run: Callable[..., Any]
     future: asyncio.Future[Any]
+    items: Sequence[Any] | None = None
+    """What `run` is carried out for, besides the transaction: calls in a row of the same `run` become one."""
 
 
 class Outcome(NamedTuple):
@@ -82,9 +86,22 @@ class Writer:
 
     def submit(self, run: Callable[[Transaction], T]) -> "asyncio.Future[T]":
         """Have `run` carried out in a transaction; the future is done once that is committed."""
-        future: asyncio.Future[T] = self._loop.create_future()
+        return self._submitted(run, None)
+
+    def submit_items(
+        self, run: Callable[[Transaction, Sequence[Item]], list[T]], items: Sequence[Item]
+    ) -> "asyncio.Future[list[T]]":
+        """As `submit`, for items that are all alike and need not be told apart from those of other calls.
+
+        What arrives together is carried out as one call: `run` gets the items of all of them, and gives one outcome an
+        item. Should that fail, each call is carried out by itself.
+        """
+        return self._submitted(run, items)
+
+    def _submitted(self, run: Callable[..., Any], items: Sequence[Any] | None) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = self._loop.create_future()
         with self._arrival:
-            self._arrived.append(Call(run, future))
+            self._arrived.append(Call(run, future, items))
             self._arrival.notify()
         return future
 
@@ -156,7 +173,11 @@ class Writer:
 
     def _carry_out(self, transaction: Transaction, calls: list[Call]) -> tuple[list[Outcome], bool]:
         try:
-            outcomes = [self._attempt(transaction, call) for call in calls]
+            outcomes = [
+                outcome
+                for _, alike in groupby(calls, _in_common)
+                for outcome in self._attempt_alike(transaction, list(alike))
+            ]
             transaction.run("commit")
         except BaseException as error:
             # The disk is full, or worse. Whatever these calls asked for has not happened. Only if all processes die
@@ -167,10 +188,20 @@ class Writer:
             return [Outcome(None, error) for _ in calls], False
         return outcomes, True
 
-    def _attempt(self, transaction: Transaction, call: Call) -> Outcome:
+    def _attempt_alike(self, transaction: Transaction, calls: list[Call]) -> list[Outcome]:
+        """The outcomes of calls that have all in common but their items, or else nothing."""
+        if len(calls) > 1 and calls[0].items is not None:
+            items = [item for call in calls for item in call.items or ()]
+            outcome = self._attempt(transaction, calls[0].run, items)
+            if outcome.error is None:
+                values = iter(outcome.value)
+                return [Outcome(list(islice(values, len(call.items or ())))) for call in calls]
+        return [self._attempt(transaction, call.run, call.items) for call in calls]
+
+    def _attempt(self, transaction: Transaction, run: Callable[..., Any], items: Sequence[Any] | None) -> Outcome:
         transaction.run("savepoint_call")
         try:
-            outcome = Outcome(call.run(transaction))
+            outcome = Outcome(run(transaction) if items is None else run(transaction, items))
         except BaseException as error:
             if not self._connection.in_transaction:
                 raise  # SQLite undid all of the transaction, not only this call.
@@ -187,7 +218,8 @@ class Writer:
     def _answer(self, calls: list[Call], outcomes: list[Outcome], changed: Changed | None = None) -> None:
         if changed is not None:
             self._on_commit(changed)
-        for (_, future), (value, error) in zip(calls, outcomes, strict=True):
+        for call, (value, error) in zip(calls, outcomes, strict=True):
+            future = call.future
             if future.done():
                 continue  # Its caller was cancelled meanwhile.
             if error is None:
@@ -196,6 +228,11 @@ class Writer:
                 future.set_exception(StoreFull("The disk of the store is full; nothing was changed."))
             else:
                 future.set_exception(error)
+
+
+def _in_common(call: Call) -> Callable[..., Any] | None:
+    """What a call may share with those beside it, if anything."""
+    return None if call.items is None else call.run
 
 
 def _busy() -> StoreBusy:

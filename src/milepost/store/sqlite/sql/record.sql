@@ -12,10 +12,14 @@ t.log_seq, t.log_bytes, t.log_dropped,
 CASE WHEN t.result IS NOT NULL
     THEN (SELECT body FROM result WHERE task = t.row AND length(body) <= 65536) END
 
+-- name: last_row
+-- The row that was made last, 0 for none.
+SELECT coalesce(max(row), 0) FROM task
+
 -- name: insert_task
 -- Makes a record.
 INSERT INTO task (
-    id, tenant, owner, type, created_at, updated_at, number, parent, origin, runner, title, description,
+    row, id, tenant, owner, type, created_at, updated_at, number, parent, origin, runner, title, description,
     list_id, assignee, creator, metadata, debug, state, progress, message, counts, trigger, run_at,
     next_run_at, run, priority, timeout, start_by, attempt, max_attempts, losses, cancel_requested,
     pause_requested, unique_key, depends_on, on_dependency_failure, blocked_by, blocked_reason, blocked_at,
@@ -24,7 +28,7 @@ INSERT INTO task (
     log_seq, log_bytes, log_dropped
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 
 -- name: update_task
@@ -47,10 +51,10 @@ UPDATE task SET
     log_dropped = ?
 WHERE row = ? AND version = ? AND epoch = ?
 
--- name: next_number
--- Gives a task the number that follows in its tenant.
-INSERT INTO tenant (name, number) VALUES (?, 1)
-ON CONFLICT (name) DO UPDATE SET number = number + 1
+-- name: take_numbers
+-- Gives tasks, so many, the numbers that follow in their tenant; the last of these.
+INSERT INTO tenant (name, number) VALUES (?1, ?2)
+ON CONFLICT (name) DO UPDATE SET number = number + ?2
 RETURNING number
 
 -- name: visible
