@@ -108,7 +108,7 @@ def test_a_report_touches_no_index() -> None:
 
 def test_a_record_without_an_end_can_not_be_finished(connection: apsw.Connection) -> None:
     with pytest.raises(apsw.ConstraintError):
-        connection.execute(SQL["insert_task"], rows.values(draft(state=State.FAILED)))
+        connection.execute(SQL["insert_task"], (None, *rows.values(draft(state=State.FAILED))))
 
 
 def test_rows_of_the_most_frequent_kind_are_small(connection: apsw.Connection, tmp_path: Path) -> None:
