@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
-from command import parser, tell
+from command import parser, run, tell
 from figures import Figure
 from measures import MEASURES, Measure
 
@@ -52,4 +52,4 @@ async def _measured(measure: Measure, rounds: int, scale: float, where: Path | N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

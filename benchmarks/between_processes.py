@@ -17,7 +17,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 import uvloop
-from command import parser, tell
+from command import parser, run, tell
 from figures import Figure, Unit
 from measures import idle_processor, queue
 from processes import neighbour, processor_seconds
@@ -216,4 +216,4 @@ async def _measured(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

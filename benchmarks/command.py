@@ -2,12 +2,24 @@
 
 import argparse
 import platform
-from collections.abc import Collection, Sequence
+import signal
+import sys
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 import msgspec
 from figures import Figure, table
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Carry a benchmark out, and exit. SIGTERM ends it as Ctrl-C does: with all the processes that it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def parser(about: str | None, examples: str, names: Collection[str]) -> argparse.ArgumentParser:

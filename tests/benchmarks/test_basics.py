@@ -1,10 +1,13 @@
 """The benchmark runs, and says what it is to say. How fast anything is, no test can tell."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 BASICS = Path(__file__).parents[2] / "benchmarks" / "basics.py"
@@ -50,6 +53,29 @@ def test_check_tells_by_the_exit_code_what_the_table_says(tmp_path: Path) -> Non
     done = basics("--only", "memory", "--rounds", 1, "--scale", 0.01, "--check", "--folder", tmp_path)
     assert "memory" in done.stdout
     assert done.returncode == ("MISSED" in done.stdout), done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_ends_it_ends_the_processes_that_it_has_started(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, str(BASICS), "--only", "start", "--rounds", "1000", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as benchmark:
+        assert benchmark.stderr is not None
+        assert benchmark.stderr.readline().startswith("start: ")
+        started = children(benchmark.pid)
+        benchmark.send_signal(number)
+        assert benchmark.wait(PATIENCE) == 128 + signal.SIGINT
+        assert "Traceback" not in benchmark.stderr.read()
+    assert psutil.wait_procs(started, PATIENCE)[1] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def children(pid: int) -> list[psutil.Process]:
+    """Those of a benchmark, once it has any."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := psutil.Process(pid).children(recursive=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return list(found)
 
 
 def test_the_help_has_examples() -> None:
