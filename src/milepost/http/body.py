@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 
 from milepost.errors import Fault, Invalid, Malformed, TooLarge
 from milepost.http import fields
+from milepost.http.dialect import Call, Handler
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
 from milepost.http.headers import header, joined
@@ -133,6 +135,25 @@ async def read_bytes(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise too_large("body", limit)
     return bytes(body)
+
+
+def without_body(handler: Handler) -> Handler:
+    """The handler of an operation that takes no body: one that says something is refused, instead of left unread.
+
+    Clients that can't do without one send an empty object.
+    """
+
+    async def checked(call: Call[Any, Any]) -> Response:
+        body = b""
+        async for piece in call.request.stream():
+            body += piece
+            if body.strip() not in (b"", b"{", b"{}"):
+                break
+        if body.strip() not in (b"", b"{}"):
+            raise Invalid(Fault("This takes no body.", pointer=""))
+        return await handler(call)
+
+    return checked
 
 
 def _is_too_deep(body: bytes) -> bool:

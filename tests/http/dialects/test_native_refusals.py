@@ -369,6 +369,21 @@ async def test_an_action_takes_no_parameter(action: str, client: httpx2.AsyncCli
     assert await tasks.service.get(LOCAL, task.id) == task
 
 
+@pytest.mark.parametrize("body", [b'{"revive": false}', b"[]", b"null", b"{", b" {}x", b"x" * (2 << 20)])
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
+async def test_an_action_takes_no_body(action: str, body: bytes, client: httpx2.AsyncClient, tasks: Tasks) -> None:
+    task = await tasks.start()
+    refused = await client.post(f"/v1/tasks/{task.id}/{action}", content=body, headers=JSON)
+    assert (refused.status_code, refused.json()["errors"]) == (422, [{"detail": "This takes no body.", "pointer": ""}])
+    assert await tasks.service.get(LOCAL, task.id) == task
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"{}", b"{} "])
+async def test_nothing_in_a_body_is_no_body(body: bytes, client: httpx2.AsyncClient, tasks: Tasks) -> None:
+    task = await tasks.start()
+    assert (await client.post(f"/v1/tasks/{task.id}/cancel", content=body, headers=JSON)).status_code == 200
+
+
 @pytest.mark.parametrize("value", ["", "2", "maybe", "null", "1&cascade=1"])
 async def test_a_flag_is_yes_or_no(value: str, client: httpx2.AsyncClient, tasks: Tasks) -> None:
     task = await tasks.succeeded()

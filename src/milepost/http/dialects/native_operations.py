@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from milepost.http.body import without_body
 from milepost.http.dialect import JSON, Answer, Handler, NoQuery, Operation
 from milepost.http.dialects.native_answers import (
     DeletedBody,
@@ -148,7 +149,7 @@ def _collection(native: "Native") -> list[Operation]:
             query=ListQuery,
             answers={200: Answer("A page of tasks.", TaskList)}
             | _UNREADABLE
-            | _problems({422: "A parameter is wrong."}),
+            | _problems({422: "A parameter is wrong, or there is a body."}),
         ),
     ]
 
@@ -170,7 +171,7 @@ def _record(native: "Native") -> list[Operation]:
                 304: Answer("Nothing has changed.", media_type=None, headers=_ETAG | _RETRY),
             }
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong, or there is a body."}),
         ),
         Operation(
             "PATCH",
@@ -209,7 +210,7 @@ def _record(native: "Native") -> list[Operation]:
                     403: "Only admins delete.",
                     404: _NO_TASK,
                     409: "It is not finished, or others depend on it.",
-                    422: "A parameter is wrong.",
+                    422: "A parameter is wrong, or there is a body.",
                 }
             ),
         ),
@@ -271,7 +272,7 @@ def _following(native: "Native") -> list[Operation]:
                 204: Answer("The task is finished, and its last version was seen.", media_type=None),
             }
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong, or there is a body."}),
         ),
         Operation(
             "GET",
@@ -283,7 +284,7 @@ def _following(native: "Native") -> list[Operation]:
             query=LogQuery,
             answers={200: Answer("Entries, in order.", LogBody)}
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong, or there is a body."}),
         ),
         Operation(
             "GET",
@@ -326,10 +327,10 @@ def _actions(native: "Native") -> list[Operation]:
         ),
     }
     handlers: dict[str, Handler] = {
-        "cancel": native.cancel,
-        "pause": native.pause,
-        "resume": native.resume,
-        "retry": native.retry,
+        "cancel": without_body(native.cancel),
+        "pause": without_body(native.pause),
+        "resume": without_body(native.resume),
+        "retry": without_body(native.retry),
     }
     return [
         Operation(
@@ -345,7 +346,11 @@ def _actions(native: "Native") -> list[Operation]:
             | ({202: Answer(asked, TaskBody, headers=_ETAG | _RETRY)} if name in ("cancel", "pause") else {})
             | _UNREADABLE
             | _problems(
-                {404: _NO_TASK, 409: "Its state does not allow this: `detail` says why.", 422: "A parameter is wrong."}
+                {
+                    404: _NO_TASK,
+                    409: "Its state does not allow this: `detail` says why.",
+                    422: "A parameter is wrong, or there is a body.",
+                }
             ),
         )
         for name, description in described.items()
@@ -357,7 +362,10 @@ def _types(native: "Native") -> list[Operation]:
         "pause": "None of its tasks is started any more, in any tenant, by any worker; those that run go on.",
         "resume": "Its tasks are started again.",
     }
-    handlers: dict[str, Handler] = {"pause": native.pause_type, "resume": native.resume_type}
+    handlers: dict[str, Handler] = {
+        "pause": without_body(native.pause_type),
+        "resume": without_body(native.resume_type),
+    }
     return [
         Operation(
             "GET",
@@ -379,7 +387,11 @@ def _types(native: "Native") -> list[Operation]:
                 answers={200: Answer("The type after it.", TypeBody)}
                 | _UNREADABLE
                 | _problems(
-                    {403: "Only a service may.", 404: "There is no such task type.", 422: "A parameter is wrong."}
+                    {
+                        403: "Only a service may.",
+                        404: "There is no such task type.",
+                        422: "A parameter is wrong, or there is a body.",
+                    }
                 ),
             )
             for verb, description in described.items()
