@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any, Final
 
 import msgspec
@@ -143,6 +144,7 @@ def without_body(handler: Handler) -> Handler:
     Clients that can't do without one send an empty object.
     """
 
+    @wraps(handler)
     async def checked(call: Call[Any, Any]) -> Response:
         body = b""
         async for piece in call.request.stream():
