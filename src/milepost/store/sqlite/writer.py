@@ -2,6 +2,7 @@
 
 One thread writes. It takes whatever calls have arrived, carries them out in one transaction, each in a savepoint of
 its own so that one that fails fails alone, commits once, and then answers them all with one wake-up of the event loop.
+Calls that are alike share a savepoint and their statements, and are carried out one by one only where that fails.
 """
 
 import asyncio
