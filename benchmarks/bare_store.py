@@ -53,13 +53,16 @@ def starts(connection: apsw.Connection, count: int) -> float:
     began = time.perf_counter()
     for batch in _batches(range(count)):
         connection.execute("BEGIN IMMEDIATE")
-        for number in batch:
-            connection.execute(SQL["take_numbers"], ("default", 1)).fetchall()
-            task = Task(str(uuid_utils.uuid7()), "default", "local", "add_one", now, now, number, state=State.QUEUED)
-            connection.execute(SQL["insert_task"], (None, *values(task)))
-            row = connection.last_insert_rowid()
-            connection.execute(SQL["put_input"], (row, b'{"number":%d}' % number))
-            connection.execute(SQL["insert_log"], (row, 1, 1, 1, _BEGUN))
+        connection.execute(SQL["take_numbers"], ("default", len(batch))).fetchall()
+        tasks = [
+            Task(str(uuid_utils.uuid7()), "default", "local", "add_one", now, now, number, state=State.QUEUED)
+            for number in batch
+        ]
+        ((last,),) = connection.execute(SQL["last_row"])
+        connection.executemany(SQL["insert_task"], [(row, *values(task)) for row, task in enumerate(tasks, last + 1)])
+        inputs = [(row, b'{"number":%d}' % task.number) for row, task in enumerate(tasks, last + 1)]
+        connection.executemany(SQL["put_input"], inputs)
+        connection.executemany(SQL["insert_log"], [(row, 1, 1, 1, _BEGUN) for row, _ in inputs])
         connection.execute("COMMIT")
         wal.shorten()
     return time.perf_counter() - began

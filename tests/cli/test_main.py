@@ -11,7 +11,8 @@ from milepost import __version__
 from milepost.cli.exits import Exit
 from milepost.cli.main import app
 from tests.cli.conftest import Command
-from tests.cli.processes import environment, milepost
+from tests.cli.processes import environment
+from tests.cli.processes import milepost as run
 
 COMMANDS = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
 ALL = (
@@ -147,7 +148,7 @@ def test_the_entry_point_is_installed() -> None:
         [f"{sys.prefix}/bin/milepost", "--version"], capture_output=True, text=True, env=environment(), check=False
     )
     assert outcome.stdout == f"milepost {__version__}\n"
-    assert milepost("--version").stdout == outcome.stdout
+    assert run("--version").stdout == outcome.stdout
 
 
 def test_the_end_of_a_pipe_is_no_error() -> None:
@@ -155,3 +156,33 @@ def test_the_end_of_a_pipe_is_no_error() -> None:
         f"{sys.executable} -m milepost --help | head -c 1", shell=True, capture_output=True, text=True, check=False
     )
     assert (process.stdout, process.stderr) == ("U", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["start", "greet", "name=\udcff"],
+        ["start", "greet", "--title", "a\udcff"],
+        ["start", "greet", "--input", '{"name": "\udcff"}'],
+        ["start", "greet", "--metadata", '{"name": "\udcff"}'],
+        ["start", "greet", 'name:="\udcff"'],
+        ["start", "\udcff"],
+        ["get", "\udcff"],
+        ["watch", "\udcff"],
+        ["cancel", "\udcff"],
+        ["pause", "--type", "\udcff"],
+        ["list", "--owner", "\udcff"],
+    ],
+)
+def test_bytes_that_are_not_utf_8_are_no_crash(arguments: list[str], milepost: Command) -> None:
+    code, out, err = milepost(*arguments)
+    assert (code, out) == (Exit.USAGE, "")
+    assert re.fullmatch(r"milepost: .*\\udcff.* is not UTF-8\.\n", err), err
+
+
+@pytest.mark.parametrize("given", ["", "é", "a\nb"])
+@pytest.mark.parametrize("words", [["start", "greet"], ["deliver", "0198c0de-7a5b-7e11-8a3c-2f6d5b1c9e40"]])
+def test_an_idempotency_key_that_is_none_is_not_replaced(words: list[str], given: str, milepost: Command) -> None:
+    code, out, err = milepost(*words, "--idempotency-key", given)
+    assert (code, out) == (Exit.USAGE, "")
+    assert err == "milepost: --idempotency-key: from 1 to 255 printable ASCII characters.\n"

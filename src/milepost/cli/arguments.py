@@ -1,6 +1,7 @@
 """How do `key=value` words and `--input` become a task's input?"""
 
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,6 +52,15 @@ def _read_object(given: str) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = f" For a file write @{given}." if _is_file(given) else ""
         raise _wrong(f"--input: not JSON ({on_one_line(str(error))}).{hint}") from error
+
+
+def start_key(given: str | None) -> str:
+    """The Idempotency-Key of a start: what was given, or a fresh one. Raises CommandError."""
+    if given is None:
+        return str(uuid.uuid4())
+    if not (given and given.isascii() and given.isprintable()):
+        raise _wrong("--idempotency-key: from 1 to 255 printable ASCII characters.")
+    return given
 
 
 def _is_file(name: str) -> bool:

@@ -1,6 +1,5 @@
 """What does `milepost deliver` do?"""
 
-import uuid
 from pathlib import Path
 from stat import S_ISREG
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from milepost.cli.arguments import read_input
+from milepost.cli.arguments import read_input, start_key
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import DEFAULT_URL, Id, Json, Key, Url, examples
 from milepost.cli.records import Record
@@ -71,7 +70,7 @@ def _check(file: Path) -> None:
 
 
 def _key(given: str | None) -> dict[str, str]:
-    return {"idempotency-key": given or str(uuid.uuid4())}
+    return {"idempotency-key": start_key(given)}
 
 
 def _say(raw: msgspec.Raw, *, json: bool) -> None:

@@ -69,6 +69,9 @@ def run(arguments: Sequence[str]) -> int:
         what = error.format_message().strip().replace("Value error, ", "")
         note(f"milepost: {what}{'' if what.endswith(('.', '?')) else '.'} See `{command} --help`.")
         return error.exit_code
+    except UnicodeEncodeError as error:
+        note(f"milepost: {error.object!a} is not UTF-8.")
+        return Exit.USAGE
     except msgspec.DecodeError as error:
         note(f"milepost: The server did not answer as Milepost does ({error}). Is MILEPOST_URL right?")
         return Exit.UNREACHABLE

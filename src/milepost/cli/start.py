@@ -1,6 +1,5 @@
 """What does `milepost start` do?"""
 
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ import msgspec
 import typer
 
 from milepost import times
-from milepost.cli.arguments import read_input
+from milepost.cli.arguments import read_input, start_key
 from milepost.cli.display import Silent, display
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.many import start_lines
@@ -103,6 +102,7 @@ def start(
         raise CommandError("-o: the result can be saved only after --wait or --watch.", Exit.USAGE)
     if input_lines is not None and (given is not None or wait or watch):
         raise CommandError("--input-lines: goes neither with --input nor with --wait or --watch.", Exit.USAGE)
+    once = start_key(idempotency_key)
     trigger = _trigger({"every": every, "cron": cron, "repeat": repeat}, timezone)
     with Remote(url, key) as remote:
         values = read_input(words or (), given, schema_of(remote, type_name) if words else {})
@@ -127,15 +127,14 @@ def start(
             "state": "running" if standing else None,
         }
         body = {name: value for name, value in said.items() if value is not None}
-        start_key = idempotency_key or str(uuid.uuid4())
         if input_lines is not None:
-            start_lines(remote, input_lines, body, values, start_key, json=json)
+            start_lines(remote, input_lines, body, values, once, json=json)
             return
         try:
-            raw = remote.post("/v1/tasks", msgspec.Raw, {**body, "input": values}, {"idempotency-key": start_key})
+            raw = remote.post("/v1/tasks", msgspec.Raw, {**body, "input": values}, {"idempotency-key": once})
         except KeyboardInterrupt as interrupt:
             told = "Interrupted; it may have been started. The same command with --idempotency-key"
-            raise CommandError(f"{told} {start_key} starts no second one.", Exit.INTERRUPTED) from interrupt
+            raise CommandError(f"{told} {once} starts no second one.", Exit.INTERRUPTED) from interrupt
         record = msgspec.json.decode(raw, type=Record)
         if not (json and (wait or watch)):
             _say_started(record, raw, json=json)

@@ -114,8 +114,11 @@ class Site:
 
     async def openapi(self, call: Call[NoQuery, None]) -> Response:
         """The OpenAPI document."""
-        name, dot, suffix = call.path.get("document", f"{self._first}.json").rpartition(".")
-        return _json(self._written(name if suffix == "json" else dot, call))
+        document = call.path.get("document", f"{self._first}.json")
+        name = document.removesuffix(".json")
+        if name == document:
+            raise NotFound(f"There is no {document!r} here; documents are named like {self._first}.json.")
+        return _json(self._written(name, call))
 
     def _written(self, name: str, call: Call[NoQuery, None]) -> Json:
         if name not in self._dialects:

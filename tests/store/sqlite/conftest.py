@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 async def make_store(path: Path) -> AsyncIterator[MakeStore]:
     opened: list[TaskStore] = []
 
-    async def make(**options: int) -> TaskStore:
+    async def make(**options: Any) -> TaskStore:
         store = SqliteStore(path, **options)
         opened.append(store)
         await store.open()

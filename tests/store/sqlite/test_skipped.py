@@ -8,6 +8,8 @@ import apsw
 import pytest
 
 from milepost import lifecycle
+from milepost.store.sqlite import SqliteStore
+from milepost.store.sqlite.skipped import RECALL
 from milepost.store.workers import Wanted
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
@@ -163,6 +165,35 @@ async def test_once_it_is_mended_it_goes_on(path: Path, scene: Scene) -> None:
     assert await scene.store.enqueue_due(now=START + HOUR, limit=10) == []
     damage(path, task, task.version)
     assert await scene.store.enqueue_due(now=START + HOUR, limit=10) == [task.id]
+
+
+async def test_so_it_does_where_it_was_mended_in_place(path: Path, log: pytest.LogCaptureFixture) -> None:
+    elapsed = [0]
+    store = SqliteStore(path, timer=lambda: elapsed[0])
+    await store.open()
+    scene = Scene(store)
+    task = await scene.start(run_at=START + HOUR)
+    spoil(path, task)
+    assert await store.enqueue_due(now=START + HOUR, limit=10) == []
+    for _ in range(2):
+        elapsed[0] += RECALL
+        assert await store.enqueue_due(now=START + HOUR, limit=10) == []
+    assert told(log, task) == once(task, "read")
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("UPDATE task SET counts = NULL WHERE id = ?", (task.id,))
+    elapsed[0] += RECALL
+    assert await store.enqueue_due(now=START + HOUR, limit=10) == [task.id]
+    await store.close()
+
+
+async def test_a_new_task_in_its_place_is_not_taken_for_it(path: Path, scene: Scene) -> None:
+    task = await scene.start(run_at=START + HOUR)
+    spoil(path, task)
+    assert await scene.store.enqueue_due(now=START + HOUR, limit=10) == []
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("DELETE FROM task; DELETE FROM input; DELETE FROM log")
+    another = await scene.start(run_at=START + HOUR)
+    assert await scene.store.enqueue_due(now=START + HOUR, limit=10) == [another.id]
 
 
 async def test_a_disk_that_fails_is_no_fault_of_a_record(

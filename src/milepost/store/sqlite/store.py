@@ -40,7 +40,7 @@ from milepost.store.sqlite.watch import Watch
 from milepost.store.sqlite.writer import Writer
 from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import Task
-from milepost.times import SECOND
+from milepost.times import SECOND, Clock, elapsed
 from milepost.turns import Turns
 
 _log = logging.getLogger(__name__)
@@ -71,16 +71,23 @@ class SqliteStore:
     """A TaskStore in one SQLite file. It belongs to the event loop that it is opened in.
 
     `max_log_bytes` is the cap of a task's log; `busy_timeout` (milliseconds) how long a write waits for its turn before
-    it is answered with StoreBusy.
+    it is answered with StoreBusy; `timer` a clock for durations, in µs.
     """
 
-    def __init__(self, path: Path, *, max_log_bytes: int = MAX_LOG_BYTES, busy_timeout: int = BUSY_TIMEOUT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_log_bytes: int = MAX_LOG_BYTES,
+        busy_timeout: int = BUSY_TIMEOUT,
+        timer: Clock = elapsed,
+    ) -> None:
         # By whatever links it was named: locks and bells have to be the same for all.
         self._path = path.resolve()
         self._max_log_bytes = max_log_bytes
         self._busy_timeout = busy_timeout
         self._turns = Turns()
-        self._skipped = Skipped()
+        self._skipped = Skipped(timer)
         self._open_parts: _Parts | None = None
         self._resources = AsyncExitStack()
 

@@ -68,8 +68,8 @@ RETURNING number
 (t.expires_at IS NULL OR t.expires_at > :now OR {waited_for})
 
 -- name: fit
--- Part: what was not found to be damaged. `:skipped` are rows with the versions that they were met in.
-(t.row, t.version) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(:skipped))
+-- Part: what was not found to be damaged. `:skipped` are ids with the versions that they were met in.
+(t.id, t.version) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(:skipped))
 
 -- name: waited_for
 -- Part: whether an unfinished task depends on this one, or has started it and may ask for it again.
