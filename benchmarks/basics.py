@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _measured(measure: Measure, rounds: int, scale: float, where: Path | None) -> Figure:
-    """Its rounds, after one that does not count: it fills caches and grows stores."""
-    print(f"{measure.name}: {measure.what} …", file=sys.stderr, flush=True)
+    """Its rounds, each a dot to see, after one that does not count: it fills caches and grows stores."""
+    _show(f"{measure.name}: {measure.what} ")
     ours, bare = list[float](), list[float]()
     count = max(2, round(measure.count * scale))
     with tempfile.TemporaryDirectory(prefix="milepost-", dir=where, ignore_cleanup_errors=True) as folder:
@@ -45,10 +45,16 @@ async def _measured(measure: Measure, rounds: int, scale: float, where: Path | N
             for number in range(1 + rounds):
                 before = None if pair.bare is None else await pair.bare()
                 after = await pair.ours()
+                _show(".")
                 if number:
                     ours.append(after)
                     bare += [] if before is None else [before]
+    _show("\n")
     return Figure(measure.name, measure.what, measure.unit, ours, bare, measure.floor, measure.at_most)
+
+
+def _show(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

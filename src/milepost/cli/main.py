@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
         note(f"milepost: {what}{'' if what.endswith(('.', '?')) else '.'} See `{command} --help`.")
         return error.exit_code
     except UnicodeEncodeError as error:
-        note(f"milepost: {error.object!a} is not UTF-8.")
+        note(f"milepost: {error.object!a} can't be written as {error.encoding}.")
         return Exit.USAGE
     except msgspec.DecodeError as error:
         note(f"milepost: The server did not answer as Milepost does ({error}). Is MILEPOST_URL right?")

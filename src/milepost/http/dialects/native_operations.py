@@ -149,7 +149,7 @@ def _collection(native: "Native") -> list[Operation]:
             query=ListQuery,
             answers={200: Answer("A page of tasks.", TaskList)}
             | _UNREADABLE
-            | _problems({422: "A parameter is wrong, or there is a body."}),
+            | _problems({422: "A parameter is wrong."}),
         ),
     ]
 
@@ -171,7 +171,7 @@ def _record(native: "Native") -> list[Operation]:
                 304: Answer("Nothing has changed.", media_type=None, headers=_ETAG | _RETRY),
             }
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong, or there is a body."}),
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
         ),
         Operation(
             "PATCH",
@@ -210,7 +210,7 @@ def _record(native: "Native") -> list[Operation]:
                     403: "Only admins delete.",
                     404: _NO_TASK,
                     409: "It is not finished, or others depend on it.",
-                    422: "A parameter is wrong, or there is a body.",
+                    422: "A parameter is wrong.",
                 }
             ),
         ),
@@ -272,7 +272,7 @@ def _following(native: "Native") -> list[Operation]:
                 204: Answer("The task is finished, and its last version was seen.", media_type=None),
             }
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong, or there is a body."}),
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
         ),
         Operation(
             "GET",
@@ -284,7 +284,7 @@ def _following(native: "Native") -> list[Operation]:
             query=LogQuery,
             answers={200: Answer("Entries, in order.", LogBody)}
             | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong, or there is a body."}),
+            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
         ),
         Operation(
             "GET",
