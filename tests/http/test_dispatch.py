@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from milepost.errors import NotFound, ServiceError
-from milepost.http.dialect import Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import MethodNotAllowed
 
@@ -19,6 +19,7 @@ class Words:
 
     def __init__(self, name: str, *calls: str) -> None:
         self.name = self.title = name
+        self.security = BEARER
         self._calls = [call.split(" ") for call in calls]
 
     def operations(self) -> Sequence[Operation]:
