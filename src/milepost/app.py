@@ -207,7 +207,8 @@ class Milepost:
     ) -> "HttpApp":
         """The HTTP API as an ASGI application, to serve or to mount.
 
-        In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says who calls; without one everybody on this machine may do everything, and nobody else may.
+        In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says
+        who calls; without one everybody on this machine may do everything, and nobody else may.
         """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native
