@@ -197,7 +197,7 @@ class CloudCoin:
         payload = TaskPayload(
             id=task.id if self._dashed else task.id.replace("-", ""),
             status=_STATUSES.get(task.state, "running"),
-            progress=int(task.progress * _PERCENT + _ROUNDING),
+            progress=percent(task.progress),
             message=_message(task),
             data=data,
         )
@@ -216,6 +216,13 @@ class CloudCoin:
         if written.startswith((b"{", b'"')):
             return value, ""
         return None if written == b"null" else written.decode(), ""
+
+
+def percent(progress: float) -> int:
+    """The whole percent of a progress from 0 to 1 that have been reached: an integer, as its Go clients take nothing
+    else.
+    """
+    return int(progress * _PERCENT + _ROUNDING)
 
 
 def _reading(path: str, handler: Handler, body: Any) -> Operation:
