@@ -52,9 +52,12 @@ def test_one_that_is_not_is_installed(programs: Path, tmp_path: Path, missing: s
     assert (tmp_path / "asked").read_text().splitlines()[-1].endswith(f"--no-install-recommends {DEBIAN[missing]}")
 
 
-def test_if_it_can_t_be_that_is_said(programs: Path) -> None:
+def test_if_it_can_t_be_that_is_said_and_the_others_are_seen_to(programs: Path, tmp_path: Path) -> None:
+    (programs / "curl").unlink()
     (programs / "go").unlink()
-    program(programs, "apt-get", "echo 'are you root?' >&2; exit 100")
+    program(programs, "apt-get", f'echo "$@" >> {tmp_path}/asked; echo "are you root?" >&2; exit 100')
     done = sourced(programs)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "tests/http/dialects needs it: apt-get install golang-go, as root" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "on\n")
+    for package in ("curl", "golang-go"):
+        assert f"tests that need it are skipped: apt-get install {package}, as root" in done.stderr
+    assert (tmp_path / "asked").read_text().count("update") == 2

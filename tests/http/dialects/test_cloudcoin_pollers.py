@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from milepost.http.dialects.cloudcoin import CloudCoin
 from milepost.http.dialects.native import Native
 from tests.examples.running import running
 from tests.http.conftest import served
+from tests.programs import require
 
 POLLERS = Path(__file__).parent / "pollers"
 INTERVAL = "0.02"
@@ -65,11 +65,10 @@ async def life(tmp_path: Path) -> AsyncIterator[Life]:
 @pytest.fixture(scope="module")
 def go_poller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one in Go, compiled."""
-    if shutil.which("go") is None:
-        pytest.skip("go is not installed; scripts/clients.sh does that")
+    go = require("go")
     folder = tmp_path_factory.mktemp("go")
     environment = os.environ | {"GOCACHE": str(folder / "cache"), "GO111MODULE": "off"}
-    subprocess.run(["go", "build", "-o", folder / "poller", POLLERS / "poller.go"], env=environment, check=True)
+    subprocess.run([go, "build", "-o", folder / "poller", POLLERS / "poller.go"], env=environment, check=True)
     return folder / "poller"
 
 
@@ -78,10 +77,11 @@ def poller(request: pytest.FixtureRequest) -> list[str]:
     """The command of a poller, to which URL, id and interval are added."""
     if request.param == "go":
         return [str(request.getfixturevalue("go_poller"))]
-    needs = {"node": ("node",), "bash": ("bash", "curl", "jq")}[request.param]
-    for missing in (name for name in needs if shutil.which(name) is None):
-        pytest.skip(f"{missing} is not installed; scripts/clients.sh does that")
-    return [needs[0], str(POLLERS / ("poller.mjs" if request.param == "node" else "poller.sh"))]
+    if request.param == "node":
+        return [require("node"), str(POLLERS / "poller.mjs")]
+    require("curl")
+    require("jq")
+    return [require("bash"), str(POLLERS / "poller.sh")]
 
 
 class Polling:
