@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from milepost.errors import Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
-from milepost.http.dialect import Answer, Call, Handler, Operation
+from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation
 from milepost.http.faults import beneath, field_name
 from milepost.http.problems import headers_of, status_of
 from milepost.http.representation import json_answer, representation
@@ -53,10 +53,6 @@ _ROUNDING: Final = 1e-9
 _encode: Final = msgspec.json.Encoder().encode
 
 _ANY_DATA: Final = {"anyOf": [{"type": "object"}, {"type": "string"}, {"type": "null"}]}
-
-
-class AnyQuery(msgspec.Struct, frozen=True):
-    """Query parameters have no meaning, and are let pass."""
 
 
 class TaskPayload(msgspec.Struct, kw_only=True, gc=False):
