@@ -83,6 +83,7 @@ class Metavault:
         *,
         calls: Mapping[str, str] | None = None,
         keep_result: str | float = "1h",
+        durable: bool = True,
         task_id: str = "taskId",
         types: Mapping[str, str] | None = None,
         prefixes: Sequence[str] = PREFIXES,
@@ -91,12 +92,14 @@ class Metavault:
 
         Their path's parameters join the task's input, but for `{projectId}`, which names the tenant; without it that
         is the caller's own. `keep_result`: how long results of tasks that are begun here are kept, as seconds or text.
+        `durable`: False has tasks that are begun here cancelled when the server is shut down before they could run.
         `task_id`: under which name a call tells the id of its task. `types`: how task types are shown, where that is
         not by their own names, `{"info": "Info"}`. `prefixes`: before `/api`, wherever it is served. Raises ValueError
         for what is none of these.
         """
         self._calls = [_mapped(call, kind) for call, kind in (calls or {}).items()]
         self._keep_result = parse_duration(keep_result)
+        self._durable = durable
         self._task_id = task_id
         self._types = dict(types or {})
         self._prefixes = tuple(prefixes)
@@ -174,7 +177,13 @@ class Metavault:
         if twice := said.keys() & body.keys():
             raise Invalid(*(Fault("The path says this already.", f"/{name}") for name in sorted(twice)))
         here = call if project is None else call.within(project)
-        start = Start(type=kind, input={**body, **said}, tenant=project, keep_result=self._keep_result)
+        start = Start(
+            type=kind,
+            input={**body, **said},
+            tenant=project,
+            keep_result=self._keep_result,
+            durable=self._durable,
+        )
         try:
             task = (await here.service.start(here.principal, start, origin=self.name)).task
         except Invalid as error:
