@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import jsonschema_rs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from starlette.routing import Mount
 
 from milepost import lifecycle
 from milepost.access.principal import LOCAL
-from milepost.http.dialects.cloudcoin import CloudCoin, percent
+from milepost.http.dialects.cloudcoin import CloudCoin, data_of, percent
 from milepost.http.dialects.native import Native
 from milepost.service import Service
 from milepost.task import Counts, State, Task
@@ -62,6 +63,15 @@ STATUSES = {
     State.FAILED: ("error", "It is broken."),
     State.CANCELLED: ("error", "The task was cancelled."),
 }
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
 PATHS = ("/api/v1/tasks/", "/get-task-status/", "/api/v1/get-task-status/")
 
 
@@ -136,6 +146,14 @@ async def test_progress_is_written_as_an_integer(
 ) -> None:
     task = await tasks.report(await tasks.running(), progress=progress)
     assert b'"progress":%b,' % written in (await client.get(f"/api/v1/tasks/{task.id}")).content
+
+
+@given(JSON)
+def test_any_result_is_an_object_or_a_text_that_stands_for_it(value: Any) -> None:
+    written = msgspec.json.encode(value)
+    data = msgspec.json.decode(msgspec.json.encode(data_of(msgspec.Raw(written))))
+    assert isinstance(data, dict | str | None)
+    assert (data if isinstance(value, dict | str | None) else msgspec.json.decode(data)) == value
 
 
 @given(st.integers(0, 100))

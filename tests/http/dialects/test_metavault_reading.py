@@ -7,12 +7,16 @@ from typing import Any
 import httpx2
 import jsonschema_rs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from milepost import times
 from milepost.access.principal import LOCAL
 from milepost.http.dialects.metavault import Metavault
+from milepost.http.dialects.metavault_shapes import date
 from milepost.http.dialects.native import Native
 from milepost.service import Service
 from milepost.store.protocol import TypeInfo
@@ -88,6 +92,13 @@ async def test_every_state_has_a_status(client: httpx2.AsyncClient, tasks: Tasks
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", read[date])
         assert from_rfc3339(read[date]) == time
     assert ("retry-after" in answer.headers) is not state.terminal
+
+
+@given(st.integers(times.EARLIEST, times.LATEST))
+def test_a_date_is_the_moment_in_ticks(us: int) -> None:
+    written = date(us)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}0Z", written)
+    assert from_rfc3339(written) == us
 
 
 async def test_a_failed_task_says_why(client: httpx2.AsyncClient, tasks: Tasks) -> None:

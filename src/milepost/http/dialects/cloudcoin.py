@@ -206,12 +206,15 @@ class CloudCoin:
             url = await call.download(task)
             return FileData(file.name, file.media_type, file.size, file.sha256, url), f"link={url[-8:]}"
         value = await call.service.value(call.principal, task)
-        if value is None:
-            return self._no_data, ""
-        written = bytes(value)
-        if written.startswith((b"{", b'"')):
-            return value, ""
-        return None if written == b"null" else written.decode(), ""
+        return self._no_data if value is None else data_of(value), ""
+
+
+def data_of(value: msgspec.Raw) -> msgspec.Raw | str | None:
+    """A result as an object or a text, which its clients expect: null is none, and any other value JSON text."""
+    written = bytes(value)
+    if written.startswith((b"{", b'"')):
+        return value
+    return None if written == b"null" else written.decode()
 
 
 def percent(progress: float) -> int:

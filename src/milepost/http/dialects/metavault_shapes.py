@@ -106,8 +106,8 @@ def task_body(task: Task, kind: str, user_name: str, path: str) -> BackgroundTas
         id=hex_id(task),
         status=_STATUSES[task.state],
         type=kind,
-        creation_date=_date(task.created_at),
-        last_update_date=_date(task.updated_at),
+        creation_date=date(task.created_at),
+        last_update_date=date(task.updated_at),
         user_name=user_name,
         error=UNSET if task.failure is None else task.failure.message,
         links=TaskLinks(f"{path}/result") if has_result else UNSET,
@@ -115,7 +115,7 @@ def task_body(task: Task, kind: str, user_name: str, path: str) -> BackgroundTas
     )
 
 
-def _date(us: int) -> str:
+def date(us: int) -> str:
     """A time as .NET writes it: in ticks, of which a microsecond has ten."""
     return f"{to_rfc3339(us)[:-1]}0Z"
 
