@@ -88,9 +88,9 @@ async def test_every_state_has_a_status(client: httpx2.AsyncClient, tasks: Tasks
     assert read["type"] == "export"
     assert ("error" in read) is (state is State.FAILED)
     assert read.keys() - {"error"} == SAMPLE.keys()
-    for date, time in (("creationDate", task.created_at), ("lastUpdateDate", task.updated_at)):
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", read[date])
-        assert from_rfc3339(read[date]) == time
+    for name, time in (("creationDate", task.created_at), ("lastUpdateDate", task.updated_at)):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", read[name])
+        assert from_rfc3339(read[name]) == time
     assert ("retry-after" in answer.headers) is not state.terminal
 
 
