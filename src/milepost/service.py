@@ -11,6 +11,7 @@ import msgspec
 import uuid_utils
 
 from milepost import lifecycle, times
+from milepost.access.keyring import Keyring
 from milepost.access.principal import Principal, Role
 from milepost.errors import (
     Fault,
@@ -100,6 +101,7 @@ class Service:
         self._types_read_at = 0
         # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
         self._timer = timer
+        self.keys = Keyring(store, self.clock, timer)
 
     # Starting.
 
