@@ -151,7 +151,10 @@ class Service:
         start = wish.start
         tenant = start.tenant or principal.home or DEFAULT_TENANT
         if not principal.holds(tenant):
-            raise Forbidden(f"You have no rights in the tenant {tenant!r}.")
+            own = ", ".join(sorted({grant.tenant for grant in principal.grants})) if start.tenant is None else ""
+            raise Forbidden(
+                f"You have no rights in the tenant {tenant!r}." + (f" Name one of yours: {own}." if own else "")
+            )
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name
