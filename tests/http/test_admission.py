@@ -135,6 +135,20 @@ async def test_a_key_may_come_from_anywhere_and_a_page_needs_one_too(
     assert (await client.post("/v1/tasks", json=start, headers={**page, **shows(secret)})).status_code == 202
 
 
+async def test_a_stream_that_is_under_way_goes_on_when_its_key_is_revoked(
+    remote: httpx2.AsyncClient, service: Service, tasks: Tasks
+) -> None:
+    task = await tasks.running(tenant="acme", owner="ada")
+    secret = await made(service)
+    async with remote.stream("GET", f"/v1/tasks/{task.id}/events", headers=shows(secret)) as stream:
+        lines = stream.aiter_lines()
+        await anext(lines)
+        await service.keys.revoke(secret.split("_")[1])
+        await tasks.succeed(task)
+        assert [line async for line in lines if '"succeeded"' in line]
+    assert (await remote.get(f"/v1/tasks/{task.id}", headers=shows(secret))).status_code == 401
+
+
 @pytest.fixture
 async def elsewhere(tmp_path: Path, service: Service) -> AsyncIterator[Service]:
     """The same store as another process sees it."""
