@@ -57,7 +57,8 @@ class Milepost:
 
     `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
-    callers may name paths, by default the current one. Raises ValueError for what is no path, or no store.
+    callers may name paths, by default the current one. `dialects` are those that it is served in. Raises ValueError for
+    what is no path, or no store.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class Milepost:
         *,
         files: Path | str | None = None,
         files_root: Path | str | None = None,
+        dialects: "Sequence[Dialect] | None" = None,
         clock: Clock = times.now,
     ) -> None:
         self.path = _default_path() if store is None else _path(store)
         self.types: dict[str, TaskType] = {}
+        self.dialects = dialects
         beside = self.path.with_name(f"{self.path.name}.files")
         self._files_folder = beside if files is None else _folder("files", files)
         root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
@@ -204,16 +207,20 @@ class Milepost:
     def asgi(
         self, dialects: "Sequence[Dialect] | None" = None, *, authenticator: "Authenticator | None" = None
     ) -> "HttpApp":
-        """The HTTP API as an ASGI application, to serve or to mount: the native dialect unless told otherwise.
+        """The HTTP API as an ASGI application, to serve or to mount.
 
-        `authenticator` says who calls; without one the keys of the store do, and until the first of them is made
-        everybody on this machine may do everything, and nobody else may.
+        In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says
+        who calls; without one the keys of the store do, and until the first of them is made everybody on this machine
+        may do everything, and nobody else may.
         """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native
 
         web = HttpApp(
-            lambda: self.service, dialects or [Native()], authenticator=authenticator, lifespan=self._lifespan_of_web
+            lambda: self.service,
+            dialects or self.dialects or [Native()],
+            authenticator=authenticator,
+            lifespan=self._lifespan_of_web,
         )
         self._webs.append(web)
         return web

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import uuid_utils
+from msgspec import Raw
 
 from milepost import lifecycle, times
 from milepost.access.keyring import Keyring
+from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
 from milepost.errors import (
     Fault,
@@ -25,6 +27,7 @@ from milepost.lifecycle import IllegalChange, Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
 from milepost.store.protocol import (
+    EVERYTHING,
     Cold,
     Creation,
     Deleted,
@@ -42,7 +45,7 @@ from milepost.store.protocol import LogPage as LogPage
 from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.store.refusals import BadCursor, Refusal
 from milepost.store.workers import WorkerInfo
-from milepost.task import Task, parse_id
+from milepost.task import JsonResult, Task, parse_id
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
@@ -102,6 +105,7 @@ class Service:
         # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
         self._timer = timer
         self.keys = Keyring(store, self.clock, timer)
+        self._known_links: Links | None = None
 
     # Starting.
 
@@ -284,6 +288,38 @@ class Service:
         """The result as bytes. Raises NotFound, NotReady, Conflict (ended without one), Gone (past its retention)."""
         task = await self.get(principal, task_id)
         return await result_body(task, self.store, self.files, principal.scope(), clock=self.clock)
+
+    async def value(self, principal: Principal, task: Task) -> Raw | None:
+        """The JSON value that is a task's result, however large; None where it has none, none any more, or a file."""
+        match task.result:
+            case JsonResult(value=None):
+                stored = await self.store.result(task.id, principal.scope(), run=task.run, now=self.clock())
+                return None if stored is None else Raw(stored)
+            case JsonResult(value=value):
+                return value
+        return None
+
+    async def link(self, principal: Principal, task_id: str) -> str:
+        """What leads whoever has it to the task's result for an hour or two, and never longer than that is kept.
+
+        Raises as `result` does.
+        """
+        await self.result(principal, task_id)
+        task = await self.get(principal, task_id)
+        return (await self._links()).make(Linked(task.id, task.run), now=self.clock() // SECOND)
+
+    async def linked_result(self, link: str) -> ResultBody:
+        """The result that a link leads to. Raises NotFound for what is none, or none any more."""
+        linked = (await self._links()).read(link, now=self.clock() // SECOND)
+        found = None if linked is None else (await self.store.get([linked.task_id], EVERYTHING, now=self.clock()))[0]
+        if linked is None or found is None or found.run != linked.run or found.result is None:
+            raise NotFound("This link leads nowhere, or its time is over.")
+        return await result_body(found, self.store, self.files, EVERYTHING, clock=self.clock)
+
+    async def _links(self) -> Links:
+        if self._known_links is None:
+            self._known_links = Links(await self.store.secret())
+        return self._known_links
 
     # Acting.
 

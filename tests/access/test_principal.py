@@ -38,3 +38,18 @@ def test_who_shows_no_key_sees_and_may_nothing() -> None:
     assert not ANONYMOUS.is_service
     assert not any(ANONYMOUS.holds(tenant) for tenant in ("", "default", EVERY_TENANT))
     assert ANONYMOUS.home is None
+
+
+def test_within_a_tenant_nothing_is_held_beyond() -> None:
+    ada = principal(("acme", Role.USER), ("beta", Role.ADMIN), ("acme", Role.MEMBER))
+    assert ada.within("acme") == principal(("acme", Role.USER), ("acme", Role.MEMBER))
+    assert ada.within("beta").scope() == Scope("ada", whole=("beta",))
+    assert ada.within("gamma").scope() == Scope("ada")
+
+
+def test_a_service_is_an_admin_within_any_tenant_and_nothing_beyond() -> None:
+    inside = LOCAL.within("acme")
+    assert (inside.name, inside.home, inside.is_service) == ("local", "acme", False)
+    assert inside.holds("acme", Role.ADMIN)
+    assert inside.scope() == Scope("local", whole=("acme",))
+    assert principal(("acme", Role.SERVICE), ("acme", Role.USER)).within("acme") == principal(("acme", Role.ADMIN))

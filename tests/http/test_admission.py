@@ -8,11 +8,11 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from milepost.access.principal import Principal
+from milepost.access.principal import LOCAL, Principal
 from milepost.errors import NotFound, ServiceError
 from milepost.http.app import HttpApp
 from milepost.http.credentials import bearer
-from milepost.http.dialect import Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.open_mode import OpenMode
 from milepost.service import Service
@@ -93,7 +93,11 @@ async def test_nothing_else_is_public(service: Service) -> None:
     await made(service)
     operations = [*Native().operations(), *app._site.operations()]
     closed = [operation for operation in operations if not operation.public]
-    assert len(closed) == len(operations) - len(PUBLIC) > 10
+    public = {operation.path for operation in operations if operation.public}
+    assert public == {
+        *("/", "/docs", "/docs/{dialect}", "/healthz", "/readyz", "/openapi.json", "/openapi/{document}"),
+        *("/problems/{code}", "/results/{link}"),
+    }
     async with in_memory(app) as client:
         for operation in closed:
             path = operation.path.replace("{", "").replace("}", "")
@@ -123,6 +127,14 @@ async def test_a_key_sees_what_its_grants_let_see(client: httpx2.AsyncClient, se
     ):
         secret = await made(service, grant, name=name)
         assert (await client.get(f"/v1/tasks/{task.id}", headers=shows(secret))).status_code == status, (name, grant)
+
+
+async def test_a_link_to_a_result_needs_no_key(client: httpx2.AsyncClient, service: Service, tasks: Tasks) -> None:
+    task = await tasks.with_file(b"a,b")
+    await made(service)
+    link = await service.link(LOCAL, task.id)
+    assert (await client.get(f"/results/{link}")).text == "a,b"
+    assert (await client.get(f"/results/{link}x")).status_code == 404
 
 
 async def test_a_key_may_come_from_anywhere_and_a_page_needs_one_too(
@@ -219,6 +231,7 @@ class Asked:
     """A dialect that words refusals for whoever asks."""
 
     name = title = "asked"
+    security = BEARER
 
     def operations(self) -> Sequence[Operation]:
         return [Operation("GET", "/asked", self.refuse), Operation("GET", "/open", self.tell, public=True)]

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.errors import NotFound, ServiceError, Unauthenticated
 from milepost.http.app import HttpApp
-from milepost.http.dialect import Call, Dialect, NoQuery, Operation
+from milepost.http.dialect import BEARER, Call, Dialect, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.problems import headers_of, status_of
 from milepost.service import Service
@@ -30,6 +30,7 @@ class Plain:
 
     name = "plain"
     title = "Plain"
+    security = BEARER
 
     def operations(self) -> Sequence[Operation]:
         return [

@@ -8,7 +8,7 @@ from msgspec import Meta
 from openapi_spec_validator import validate
 
 from milepost.http.app import HttpApp
-from milepost.http.dialect import Answer, Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, Answer, Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.fields import Duration, Time
 from milepost.http.openapi import document
@@ -37,6 +37,7 @@ class Plain:
 
     name = "plain"
     title = "Plain"
+    security = BEARER
 
     def operations(self) -> list[Operation]:
         return [

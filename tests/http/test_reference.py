@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from starlette.responses import Response
 
-from milepost.http.dialect import Answer, Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, Answer, Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.openapi import document
 from milepost.http.reference import PAGE_HEADERS, page
@@ -89,6 +89,7 @@ class Odd(Native):
 
     name = "odd"
     title = "<Odd>"
+    security = BEARER
 
     def operations(self) -> list[Operation]:
         answers = {200: Answer("<i>Text</i>.", media_type="text/<plain>")}

@@ -94,6 +94,7 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
     "log": (queued, lambda service, who, task: service.log(who, task)),
     "follow": (queued, first_news),
     "result": (succeeded, lambda service, who, task: service.result(who, task)),
+    "link": (succeeded, lambda service, who, task: service.link(who, task)),
     "cancel": (queued, lambda service, who, task: service.cancel(who, task)),
     "pause": (queued, lambda service, who, task: service.pause(who, task)),
     "resume": (paused, lambda service, who, task: service.resume(who, task)),
@@ -104,8 +105,11 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
 }
 """Of each operation on one task: a task that it can be done with, and how."""
 
-OTHERS: Final = {"start", "start_many", "find", "tally", "types", "type_info", "workers", "pause_type", "resume_type"}
-"""What is not about one task has tests of its own below."""
+OTHERS: Final = {
+    *("start", "start_many", "find", "tally", "types", "type_info", "workers", "pause_type", "resume_type"),
+    *("value", "linked_result"),
+}
+"""What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest."""
 
 
 def test_no_operation_is_left_out() -> None:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from milepost.store.protocol import Scope
 
@@ -60,9 +61,21 @@ class Principal(msgspec.Struct, frozen=True):
         tenants = {grant.tenant for grant in self.grants if grant.tenant != EVERY_TENANT}
         return tenants.pop() if len(tenants) == 1 else None
 
+    def within(self, tenant: str) -> "Principal":
+        """The same caller with what it may do in this tenant, and nothing beyond."""
+        return _within(self, tenant)
+
     def scope(self) -> Scope:
         """What it may see, as a store filters it."""
         return _scope(self)
+
+
+@lru_cache(maxsize=4096)
+def _within(principal: Principal, tenant: str) -> Principal:
+    held = tuple(grant for grant in principal.grants if grant.tenant == tenant and grant.role is not Role.SERVICE)
+    if principal.is_service:
+        held = (Grant(tenant, Role.ADMIN),)
+    return replace(principal, grants=held)
 
 
 @lru_cache(maxsize=4096)

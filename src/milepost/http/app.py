@@ -110,7 +110,7 @@ class HttpApp:
             principal = await self._authenticator(request, operation, dialect.credentials(request))
             request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks
             query = route.query.read(request.scope["query_string"])
-            body = None if route.body is None else await route.body.read(request)
+            body = await route.read_body(request)
             call = Call(request, self._service(), principal, path, query, body, self.stopping)
             return await operation.handler(call)
         except ClientDisconnect:

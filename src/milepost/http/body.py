@@ -138,6 +138,13 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+def is_without_body(request: Request) -> bool:
+    """Whether a request says that it has no body, and none of any type (RFC 9112, section 6.3)."""
+    headers = dict(request.scope["headers"])
+    length = headers.get(b"content-length", b"0").strip()
+    return length == b"0" and b"transfer-encoding" not in headers and b"content-type" not in headers
+
+
 def without_body(handler: Handler) -> Handler:
     """The handler of an operation that takes no body: one that says something is refused, instead of left unread.
 

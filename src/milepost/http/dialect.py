@@ -7,6 +7,7 @@ called. The same structs make its OpenAPI document.
     class Plain:
         name = "plain"
         title = "Plain"
+        security = {"key": {"type": "apiKey", "in": "header", "name": "X-Plain-Key"}}
 
         def operations(self) -> list[Operation]:
             return [Operation("GET", "/plain/{id}", self.read, summary="Read a task's state")]
@@ -25,7 +26,7 @@ called. The same structs make its OpenAPI document.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -39,6 +40,11 @@ from milepost.service import Service
 from milepost.task import Task
 
 JSON: Final = "application/json"
+RESULTS: Final = "/results/"
+"""Beneath this path every application serves results to who has a link to them."""
+
+BEARER: Final[Mapping[str, Mapping[str, str]]] = {"bearer": {"type": "http", "scheme": "bearer"}}
+"""For documents: `Authorization: Bearer KEY`."""
 
 Q = TypeVar("Q", bound=msgspec.Struct, covariant=True)
 B = TypeVar("B", covariant=True)
@@ -66,6 +72,20 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         """Where a path of this application is for the client: beneath whatever it is mounted on."""
         prefix = self.request.scope.get("root_path", "")
         return quote(prefix) + path if prefix else path
+
+    def address(self, path: str) -> str:
+        """The whole URL of a path of this application, by the host that the client named."""
+        asked = self.request.url
+        return f"{asked.scheme}://{asked.netloc}{self.url(path)}"
+
+    def within(self, tenant: str) -> Self:
+        """The call of the same caller with its rights in this tenant only: for paths that name one."""
+        return msgspec.structs.replace(self, principal=self.principal.within(tenant))
+
+    async def download(self, task: Task) -> str:
+        """The URL of a task's result for who has it, and nothing else, for about an hour. See `Service.link`."""
+        link = await self.service.link(self.principal, task.id)
+        return self.address(RESULTS + link)
 
     async def wait(self, task_id: str, *, timeout: int, version: int | None = None, until_end: bool = False) -> Task:
         """`Service.wait`, cut short with the present record when the server stops.
@@ -119,6 +139,8 @@ class Operation:
     """Types of the request headers that it heeds, by name. For documents: the handler reads the request."""
     body: Any = None
     """The type that the body, JSON, is decoded to. None: the handler reads the request itself, if anything."""
+    body_optional: bool = False
+    """Whether there may be no body at all, for which the handler gets None."""
     media_types: Sequence[str] = (JSON,)
     """Of the body."""
     lines: bool = False
@@ -148,6 +170,11 @@ class Dialect(Protocol):
     @property
     def title(self) -> str:
         """What people call it."""
+        ...
+
+    @property
+    def security(self) -> Mapping[str, Mapping[str, str]]:
+        """How its clients show a key, for documents: OpenAPI's security schemes by name. One of them is enough."""
         ...
 
     def operations(self) -> Sequence[Operation]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
+from starlette.requests import Request
 from starlette.types import Scope
 
 from milepost.errors import NotFound
-from milepost.http.body import BodyReader
+from milepost.http.body import BodyReader, is_without_body
 from milepost.http.dialect import Dialect, Operation
 from milepost.http.errors import MethodNotAllowed
 from milepost.http.lines import LineReader
@@ -28,10 +29,16 @@ class Route:
         self.operation = operation
         self.query = QueryReader(operation.query)
         reader = UploadReader if operation.takes_files else LineReader if operation.lines else BodyReader
-        self.body = None if operation.body is None else reader(operation.body, operation.media_types)
+        self._body = None if operation.body is None else reader(operation.body, operation.media_types)
         self.parameters = [
             (segment[1:-1], index) for index, segment in enumerate(split(operation.path)) if _is_parameter(segment)
         ]
+
+    async def read_body(self, request: Request) -> Any:
+        """What the operation's body decodes to; None where it names none, or may do without and does."""
+        if self._body is None or (self.operation.body_optional and is_without_body(request)):
+            return None
+        return await self._body.read(request)
 
 
 @dataclass

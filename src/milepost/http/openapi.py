@@ -33,7 +33,7 @@ def document(dialect: Dialect, operations: Sequence[Operation], *, server: str) 
     paths: dict[str, Json] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, used)
-    written = {
+    written: Json = {
         "openapi": OPENAPI,
         "info": {"title": dialect.title, "version": __version__, "description": inspect.getdoc(dialect) or ""},
         "servers": [{"url": server}],
@@ -41,6 +41,10 @@ def document(dialect: Dialect, operations: Sequence[Operation], *, server: str) 
         "paths": paths,
         "components": {"schemas": dict(sorted(schemas.components.items()))},
     }
+    if dialect.security:
+        written["components"]["securitySchemes"] = dict(dialect.security)
+        # Nothing at all is enough too, where no key was ever made.
+        written["security"] = [{name: []} for name in dialect.security] + [{}]
     return msgspec.json.decode(msgspec.json.encode(written), type=Json)  # defaults that are tuples become lists
 
 
@@ -76,7 +80,7 @@ def _operation(operation: Operation, schemas: Schemas, used: Counter[str]) -> Js
         bodies: Json = dict.fromkeys(operation.media_types, content)
         if operation.takes_files:
             bodies[OCTET_STREAM] = {}
-        written["requestBody"] = {"required": True, "content": bodies}
+        written["requestBody"] = {"required": not operation.body_optional, "content": bodies}
     return {name: value for name, value in written.items() if value}
 
 

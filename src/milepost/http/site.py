@@ -14,12 +14,16 @@ from starlette.responses import RedirectResponse, Response
 from milepost import __version__
 from milepost.errors import NotFound, ServiceError
 from milepost.http.credentials import bearer
-from milepost.http.dialect import JSON, Answer, Call, Dialect, Handler, NoQuery, Operation
+from milepost.http.dialect import BEARER, JSON, RESULTS, Answer, Call, Dialect, Handler, NoQuery, Operation
+from milepost.http.files import result_response
 from milepost.http.health import METRICS_TEXT, Readiness, metrics, readiness
 from milepost.http.openapi import Json, document
+from milepost.http.openapi30 import downgraded
 from milepost.http.problems import PROBLEM_JSON, TYPES, Problem, problem_details
 from milepost.http.reference import PAGE_HEADERS, page
 
+OLDER: Final = "-3.0"
+"""After a dialect's name: its document as OpenAPI 3.0."""
 NO_STORE: Final = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
@@ -38,6 +42,7 @@ class Site:
 
     name = "site"
     title = "Milepost"
+    security = BEARER
 
     def __init__(self, dialects: Sequence[Dialect], *, open_mode: Callable[[], Awaitable[bool]]) -> None:
         self._dialects = {dialect.name: dialect for dialect in dialects}
@@ -65,6 +70,7 @@ class Site:
             Operation("GET", "/docs", self.reference, public=True),
             Operation("GET", "/docs/{dialect}", self.reference, public=True),
             Operation("GET", TYPES + "{code}", self.problem_type, public=True),
+            Operation("GET", RESULTS + "{link}", self.result, public=True),
         ]
 
     def _for_programs(self) -> list[Operation]:
@@ -83,7 +89,7 @@ class Site:
                 "/openapi/{document}",
                 self.openapi,
                 "OpenAPI document of a dialect",
-                "`document` is the dialect's name and `.json`.",
+                "`document` is the dialect's name and `.json`; with `-3.0.json` it is written as OpenAPI 3.0.",
                 spec | {404: Answer("There is no such dialect.", Problem, media_type=PROBLEM_JSON)},
             ),
         ]
@@ -115,13 +121,19 @@ class Site:
         """What a problem's type means."""
         return RedirectResponse(call.url(f"/docs#problem-{call.path['code']}"))
 
+    async def result(self, call: Call[NoQuery, None]) -> Response:
+        """The result that a link leads to: whoever has the link needs no key."""
+        return await result_response(call.request, await call.service.linked_result(call.path["link"]))
+
     async def openapi(self, call: Call[NoQuery, None]) -> Response:
         """The OpenAPI document."""
         document = call.path.get("document", f"{self._first}.json")
         name = document.removesuffix(".json")
         if name == document:
-            raise NotFound(f"There is no {document!r} here; documents are named like {self._first}.json.")
-        return _json(self._written(name, call))
+            like = f"{self._first}.json, or {self._first}{OLDER}.json for OpenAPI 3.0"
+            raise NotFound(f"There is no {document!r} here; documents are named like {like}.")
+        written = self._written(name.removesuffix(OLDER), call)
+        return _json(downgraded(written) if name.endswith(OLDER) else written)
 
     def _written(self, name: str, call: Call[NoQuery, None]) -> Json:
         if name not in self._dialects:

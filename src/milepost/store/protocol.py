@@ -395,6 +395,10 @@ class TaskStore(Protocol):
         """The workers whose lease nobody has ended."""
         ...
 
+    async def secret(self) -> bytes:
+        """32 random bytes of the store's own, the same for ever and for all who share it. They never leave Milepost."""
+        ...
+
     async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """Count tasks by type and state."""
         ...

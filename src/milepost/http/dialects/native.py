@@ -15,7 +15,7 @@ from starlette.responses import Response
 from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http.batch import start_lines
 from milepost.http.credentials import bearer
-from milepost.http.dialect import JSON, Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.native_answers import DeletedBody, LogBody, TaskBody, TaskList, TypeList
 from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, line_wish, wish
@@ -32,7 +32,7 @@ from milepost.http.dialects.native_requests import (
     StartLine,
     UpdateBody,
 )
-from milepost.http.etag import etag, expected_version, is_unchanged
+from milepost.http.etag import expected_version
 from milepost.http.events import event_stream
 from milepost.http.exchange import Exchange
 from milepost.http.files import result_response
@@ -40,15 +40,13 @@ from milepost.http.headers import headers
 from milepost.http.lines import NDJSON, Lines
 from milepost.http.prefer import preferred_wait
 from milepost.http.problems import problem_details
-from milepost.http.rendered import RawHeaders, Rendered
+from milepost.http.rendered import RawHeaders
+from milepost.http.representation import json_answer, representation
 from milepost.intake import Upload, deliver
 from milepost.service import Filter, LogPage
 from milepost.start import MAX_KEY
 from milepost.task import Task, parse_id
 from milepost.times import SECOND, elapsed
-
-_JSON: Final = ((b"content-type", JSON.encode()), (b"x-content-type-options", b"nosniff"))
-_REVALIDATE: Final = (b"cache-control", b"private, no-cache")
 
 _KEY: Final = re.compile(f"[ -~]{{1,{MAX_KEY}}}")
 
@@ -73,6 +71,7 @@ class Native:
 
     name = "native"
     title = "Milepost"
+    security = BEARER
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
@@ -241,18 +240,13 @@ class Native:
         query: str = "",
         body: TaskBody | None = None,
     ) -> Response:
-        """The record as an answer, or 304 to a read whose client has this version."""
-        tag = etag(task.version, self.name, query)
-        said = [(b"etag", tag.encode()), _REVALIDATE, *headers]
-        if not task.state.terminal:
-            said.append((b"retry-after", _retry_after(task, call.service.clock())))
-        if call.request.method in ("GET", "HEAD") and is_unchanged(call.request, tag):
-            return Rendered(b"", 304, said)
-        return _json(body or _body(call, task), status, said)
+        return representation(
+            call, self.name, task, lambda: _encode(body or _body(call, task)), status, headers, query=query
+        )
 
 
-def _json(body: Any, status: int = 200, headers: RawHeaders = ()) -> Response:
-    return Rendered(_encode(body), status, (*_JSON, *headers))
+def _json(body: Any) -> Response:
+    return json_answer(_encode(body))
 
 
 def _body(call: Call[Any, Any], task: Task) -> TaskBody:
@@ -271,9 +265,3 @@ def _idempotency_key(request: Request) -> str | None:
         case _:
             why = "This is given more than once."
     raise Invalid(Fault(why, parameter="Idempotency-Key"))
-
-
-def _retry_after(task: Task, now: int) -> bytes:
-    """From 1 second for a young task to 10 for one that has been at it for long."""
-    age = now - (task.started_at or task.created_at)
-    return b"%d" % min(10, max(1, age // (10 * SECOND)))

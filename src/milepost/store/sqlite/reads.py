@@ -6,6 +6,7 @@ change of threads, a reader thread's for everything else.
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from hashlib import blake2b
 from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
@@ -38,7 +39,10 @@ class Reads:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._cursors = Cursors(self._rows("cursor_key")[0][0])
+        key: bytes = self._rows("cursor_key")[0][0]
+        self._cursors = Cursors(key)
+        # Another one than that of cursors, as random, and not to be told from it.
+        self.secret = blake2b(key=key, person=b"secret", digest_size=32).digest()
 
     def close(self) -> None:
         """Give the connection back."""

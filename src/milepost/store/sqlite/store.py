@@ -308,6 +308,10 @@ class SqliteStore:
         """See TaskStore."""
         return [pulse.worker for pulse in await self.pulses()]
 
+    async def secret(self) -> bytes:
+        """See TaskStore."""
+        return self._parts.reads.secret
+
     async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """See TaskStore."""
         return await self._read(Reads.tally, scope, now)
