@@ -114,17 +114,20 @@ class CloudCoin:
         dashed: bool = True,
         null_data: bool = True,
         flat_task: bool = True,
+        tenant: str | None = None,
         other_names: Mapping[str, str] = OTHER_NAMES,
     ) -> None:
         """`dashed`: ids with dashes, as in all of the page's samples; else 32 characters, as its text says.
 
         `null_data`: `data` is null until the task is completed, as in the sample; else it is absent. `flat_task`:
-        `/api/v1/task/{id}` answers without the envelope, as in an older edition of the page. `other_names`: further
-        names of commands, which are answered at the root too.
+        `/api/v1/task/{id}` answers without the envelope, as in an older edition of the page. `tenant`: where
+        commands run, since no path names one; by default the caller's own. `other_names`: further names of commands,
+        which are answered at the root too.
         """
         self._dashed = dashed
         self._no_data = None if null_data else UNSET
         self._flat_task = flat_task
+        self._tenant = tenant
         self._other_names = dict(other_names)
 
     def operations(self) -> Sequence[Operation]:
@@ -181,7 +184,7 @@ class CloudCoin:
     async def _start(self, call: Call[AnyQuery, dict[str, Any] | None], command: str) -> Response:
         if await call.service.type_info(command) is None:
             raise NotFound(f"There is no command {command!r:.80} here.")
-        wanted = Start(type=command, input=call.body or {})
+        wanted = Start(type=command, input=call.body or {}, tenant=self._tenant)
         try:
             created = await call.service.start(call.principal, wanted, origin=self.name)
         except Invalid as error:

@@ -140,7 +140,7 @@ class Metavault:
         """Read a background task."""
         here = call.within(call.path["projectId"])
         task = await here.service.get(here.principal, call.path["taskId"])
-        user_name = await _user_name(call, task)
+        user_name = await call.service.keys.display_name(task.owner)
         kind = self._types.get(task.type, task.type)
         path = call.url(prefix + _path(task))
         return representation(call, self.name, task, lambda: _encode(task_body(task, kind, user_name, path)))
@@ -219,11 +219,6 @@ def _path(task: Task) -> str:
     return f"{API}/projects/{quote(task.tenant, safe='')}/tasks/{hex_id(task)}"
 
 
-async def _user_name(call: Call[Any, Any], task: Task) -> str:  # noqa: ARG001
-    """What people call who began a task."""
-    return LOCAL.display_name if task.owner == LOCAL.name else task.owner
-
-
 def _in_these_words(error: Invalid) -> Invalid:
     """The refusal of a start, whose tenant the path calls a project."""
     return Invalid(
@@ -297,6 +292,7 @@ def _root(prefix: str, handler: Handler) -> Operation:
         handler,
         summary="Get the API's root",
         group="Server",
+        public=True,
         query=AnyQuery,
         answers={200: Answer("What serves this API.", ApiRoot)},
     )
