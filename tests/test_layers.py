@@ -22,7 +22,7 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "service", "wish", "children", "intake"),
+    ("start", "update", "told", "results", "fleeting", "service", "wish", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -38,7 +38,7 @@ class Apart(NamedTuple):
 APART = (
     # Stores can be exchanged because only their protocols are known.
     Apart(
-        ("start", "update", "told", "results", "service", "children", "intake", "engine", "access", "http"),
+        ("start", "update", "told", "results", "fleeting", "service", "children", "intake", "engine", "access", "http"),
         ("store", "files"),
         but=("store.protocol", "store.refusals", "store.workers", "store.api_keys", "files.protocol"),
     ),

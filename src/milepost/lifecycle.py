@@ -212,6 +212,16 @@ def cancel(task: Task, *, now: int) -> Step:
     return end("cancel", task, now, State.CANCELLED, **_FREE)
 
 
+def has_begun(task: Task) -> bool:
+    """Whether work on it has ever begun, or never will."""
+    return task.state in TERMINAL or task.epoch > 0 or task.started_at is not None
+
+
+def drop(task: Task, *, now: int) -> Step:
+    """The server that took it goes, which it was not to outlive: cancelled, but for one that has begun by then."""
+    return Step(task) if has_begun(task) else cancel(task, now=now)
+
+
 def reaches_children(before: Task, after: Task) -> bool:
     """Whether a change of a task cancels those that it started too."""
     is_asked = after.cancel_requested and not before.cancel_requested

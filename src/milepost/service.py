@@ -4,7 +4,7 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -23,6 +23,7 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
+from milepost.fleeting import Fleeting
 from milepost.lifecycle import IllegalChange, Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
@@ -106,6 +107,14 @@ class Service:
         self._timer = timer
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
+        self._fleeting = Fleeting(store, self.clock)
+
+    async def close(self) -> None:
+        """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
+
+        The store is open until then, and workers of this process have ended.
+        """
+        await self._fleeting.end()
 
     # Starting.
 
@@ -136,6 +145,8 @@ class Service:
 
         All are durable when this returns. Others' writes wait for it, so give some hundreds at a time (`MANY`).
         """
+        if not all(wish.start.durable for wish in wishes):
+            await self._fleeting.make_room()
         now = self.clock()
         outcomes: list[Created | ServiceError | None] = []
         creations: list[Creation] = []
@@ -148,7 +159,9 @@ class Service:
                 outcomes.append(made if isinstance(made, Created) else None)
                 creations += [made] if isinstance(made, Creation) else []
         made_now = iter(await self.store.create(creations, now=now) if creations else ())
-        return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        self._fleeting.note(_fleeting(wishes, ended))
+        return ended
 
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
@@ -426,6 +439,13 @@ def _found(value: T | None) -> T:
     if value is None:
         raise NotFound("There is no such task.")
     return value
+
+
+def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:
+    """The ids of the tasks that were made now and are not to outlive the service."""
+    for wish, outcome in zip(wishes, outcomes, strict=True):
+        if not wish.start.durable and isinstance(outcome, Created) and not outcome.replayed:
+            yield outcome.task.id
 
 
 def _created(outcome: Created | Refusal) -> Created | ServiceError:
