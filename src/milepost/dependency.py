@@ -81,8 +81,8 @@ def named(task: Task, dependencies: Iterable[Dependency]) -> tuple[str, ...]:
 
 
 def begun_waits(before: Task, after: Task) -> tuple[str, ...]:
-    """The ids of the tasks whose ends a change lets one wait for that was running."""
-    if before.state is not State.RUNNING or after.state is not State.BLOCKED:
+    """The ids of the tasks whose ends a change lets one wait for that was running. Who holds it only names some."""
+    if before.state is not State.RUNNING or after.state is not State.BLOCKED or after.held:
         return ()
     return tuple(task_id for task_id in after.blocked_by if task_id not in after.depends_on)
 
