@@ -259,4 +259,4 @@ def _check_driven(task: Task, given: dict[str, Any]) -> None:
         raise IllegalChange("drive", task, f"Of a task that is {task.state} only labels can be set.")
     for name, end in (("result", State.SUCCEEDED), ("failure", State.FAILED)):
         if name in given and state is not end:
-            raise IllegalChange("drive", task, f"A {name} goes with the state {end}, not {state}.")
+            raise IllegalChange("drive", task, f"The {name} goes with the state {end}, not {state}.")

@@ -9,6 +9,7 @@ import pytest
 from milepost.store.protocol import TaskStore
 
 from .conformance_children import Children
+from .conformance_clients import Clients
 from .conformance_dependencies import Dependencies
 from .conformance_leases import Leases
 from .conformance_reading import Reading
@@ -19,7 +20,7 @@ from .conformance_waking import Waking
 from .scene import MakeStore, Scene
 
 
-class TaskStoreConformance(Records, Leases, Dependencies, Children, Time, Turns, Reading, Waking):
+class TaskStoreConformance(Records, Leases, Dependencies, Children, Clients, Time, Turns, Reading, Waking):
     """The suite; a test that shows a promise carries the promise's id."""
 
     @pytest.fixture

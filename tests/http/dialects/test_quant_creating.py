@@ -43,7 +43,7 @@ async def test_a_task_is_created_with_any_status(agent: Agent, status: str, assi
 
 async def test_what_is_said_is_kept(agent: Agent) -> None:
     other = await agent.create()
-    said = {
+    said: dict[str, Any] = {
         "title": "T",
         "description": "D",
         "taskListId": "list/1",

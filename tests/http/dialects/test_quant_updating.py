@@ -201,8 +201,8 @@ async def test_if_match_keeps_updates_from_being_lost(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"status": "in_progress", "result": {}}, "A result goes with the status completed, not in_progress."),
-        ({"error": "E"}, "A error goes with the status failed, not pending."),
+        ({"status": "in_progress", "result": {}}, "The result goes with the status completed, not in_progress."),
+        ({"error": "E"}, "The error goes with the status failed, not pending."),
         ({"blockedByTaskIds": [UNKNOWN]}, "It says what blocks a task, which this one is not to be."),
     ],
 )
