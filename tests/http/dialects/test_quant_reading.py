@@ -284,3 +284,15 @@ async def test_p4_all_dialects_tell_of_the_same_moment(
     assert (told["status"], told["progress"], told["progressMessage"]) == ("in_progress", 0.25, "A quarter")
     assert (native["state"], native["progress"], native["origin"]) == ("running", 0.25, "quant")
     assert native["version"] == 2
+
+
+async def test_what_goes_wrong_in_the_server_is_told_as_that() -> None:
+    def broken() -> Service:
+        raise OSError("The disk is gone.")
+
+    async with in_memory(HttpApp(broken, [Quant()])) as client:
+        answer = await Agent(client).read(UNKNOWN)
+    assert (answer.status_code, answer.json()) == (
+        500,
+        {"error": "INTERNAL_ERROR", "message": "The server could not carry this out. Its log says why."},
+    )
