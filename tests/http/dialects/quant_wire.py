@@ -4,34 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx2
-from starlette.requests import Request
 
-from milepost.access.principal import LOCAL, Grant, Principal, Role
-from milepost.errors import Unauthenticated
-from milepost.http.dialect import Operation
+from milepost.service import Service
 
-JSON = "application/json"
-
-KEYS: Mapping[str, Principal] = {
-    "root": Principal("root", "Root", (Grant("acme", Role.ADMIN),)),
-    "mia": Principal("mia", "Mia", (Grant("acme", Role.MEMBER),)),
-    "ada": Principal("ada", "Ada", (Grant("acme", Role.USER),)),
-    "bob": Principal("bob", "Bob", (Grant("acme", Role.USER),)),
-    "eve": Principal("eve", "Eve", (Grant("other", Role.ADMIN),)),
-    "local": LOCAL,
+GRANTS: Mapping[str, str] = {
+    "root": "acme:admin",
+    "mia": "acme:member",
+    "ada": "acme:user",
+    "bob": "acme:user",
+    "eve": "other:admin",
+    "sue": "*:service",
 }
+"""Who has a key in these tests, and for what."""
 
 
-async def by_key(request: Request, operation: Operation, credentials: str | None) -> Principal:
-    """Who shows one of `KEYS`."""
-    principal = KEYS.get(credentials or "")
-    if principal is None:
-        raise Unauthenticated("No such key.")
-    return principal
+async def keys(service: Service) -> dict[str, str]:
+    """A key for each; from then on nobody calls without one."""
+    return {name: (await service.keys.add(name, [grant]))[1] for name, grant in GRANTS.items()}
 
 
 class Agent:
-    """Calls the operations as `organisation`, with `key` if it has one."""
+    """Calls the operations as `organisation`, showing `key` if it has one."""
 
     def __init__(self, client: httpx2.AsyncClient, organisation: str = "default", key: str | None = None) -> None:
         self.client = client

@@ -14,7 +14,7 @@ from milepost.http.dialects.native import Native
 from milepost.http.dialects.quant import Quant
 from milepost.service import Service
 from tests.http.conftest import served
-from tests.http.dialects.quant_wire import by_key
+from tests.http.dialects.quant_wire import keys
 from tests.programs import CLIENTS, require
 
 SCRIPTS = Path(__file__).parent / "clients"
@@ -24,8 +24,8 @@ PACKAGES = CLIENTS / "python" / "lib" / f"python{sys.version_info[0]}.{sys.versi
 
 @pytest.fixture
 async def url(service: Service) -> AsyncIterator[str]:
-    """A server that asks for keys."""
-    app = HttpApp(lambda: service, [Native(), Quant()], authenticator=by_key)
+    """The URL of a server."""
+    app = HttpApp(lambda: service, [Native(), Quant()])
     async with served(app, app.stop) as url:
         yield url
 
@@ -46,9 +46,9 @@ async def run(*command: str | Path) -> str:
     return said.decode()
 
 
-async def test_the_sdk_s_transport_drives_the_six_operations(url: str) -> None:
+async def test_the_sdk_s_transport_drives_the_six_operations(url: str, service: Service) -> None:
     require(PACKAGES / "quantcdn")
-    told = json.loads(await run(PYTHON, SCRIPTS / "quant_sdk.py", url, "root"))
+    told = json.loads(await run(PYTHON, SCRIPTS / "quant_sdk.py", url, (await keys(service))["root"]))
     first, second = told["ids"]
     assert told["created"].keys() == {"taskId", "orgId", "title", "status", "createdAt"}
     assert (told["created"]["orgId"], told["created"]["status"]) == ("acme", "pending")
@@ -80,11 +80,14 @@ async def test_the_sdk_s_transport_drives_the_six_operations(url: str) -> None:
     assert told["nobody"]["refused"] == "UnauthorizedException"
 
 
-async def test_a_client_generated_from_the_document_drives_a_task_s_whole_life(url: str, tmp_path: Path) -> None:
+async def test_a_client_generated_from_the_document_drives_a_task_s_whole_life(
+    url: str, service: Service, tmp_path: Path
+) -> None:
     generator = require(CLIENTS / "python" / "bin" / "openapi-generator-cli")
-    async with httpx2.AsyncClient(headers={"Authorization": "Bearer root"}) as client:
+    async with httpx2.AsyncClient() as client:
         (tmp_path / "quant.json").write_bytes((await client.get(f"{url}/openapi/quant-3.0.json")).content)
     made = tmp_path / "client"
     options = ("-g", "python", "--package-name", "quant_generated", "-i", tmp_path / "quant.json", "-o", made)
     await run(generator, "generate", *options)
-    assert await run(PYTHON, SCRIPTS / "quant_generated.py", url, made) == "ok\n"
+    shown = json.dumps(await keys(service))
+    assert await run(PYTHON, SCRIPTS / "quant_generated.py", url, made, shown) == "ok\n"

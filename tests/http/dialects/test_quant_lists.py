@@ -1,6 +1,6 @@
 """What does Quant list, which graph does it draw, and what does it delete?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -8,13 +8,14 @@ import pytest
 from openapi_spec_validator import OpenAPIV30SpecValidator, validate
 
 from milepost.access.principal import LOCAL
+from milepost.http.admission import NO_KEY
 from milepost.http.app import HttpApp
 from milepost.http.dialects.native import Native
 from milepost.http.dialects.quant import Quant
 from milepost.service import Service
 from milepost.times import HOUR
 from tests.http.conftest import Clock, Tasks, in_memory
-from tests.http.dialects.quant_wire import Agent, by_key
+from tests.http.dialects.quant_wire import Agent, keys
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 ITEM = [
@@ -35,10 +36,10 @@ def agent(client: httpx2.AsyncClient) -> Agent:
 
 
 @pytest.fixture
-async def keyed(service: Service) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that asks for keys."""
-    async with in_memory(HttpApp(lambda: service, [Quant()], authenticator=by_key)) as client:
-        yield client
+async def known(client: httpx2.AsyncClient, service: Service) -> Callable[..., Agent]:
+    """Agents by an organisation and by who shows its key, of an application that asks for keys."""
+    made = await keys(service)
+    return lambda organisation, name: Agent(client, organisation, made.get(name))
 
 
 def ids(listed: Any) -> list[str]:
@@ -218,27 +219,27 @@ async def test_a_cascade_that_a_worker_stands_in_the_way_of_deletes_nothing(agen
 # Who may.
 
 
-async def test_p6_nobody_sees_another_organisation(keyed: httpx2.AsyncClient) -> None:
-    task_id = await Agent(keyed, "acme", "root").create(taskListId="l")
-    child = await Agent(keyed, "acme", "root").create(taskListId="l", dependsOn=[task_id])
-    for eve in (Agent(keyed, "acme", "eve"), Agent(keyed, "other", "eve")):
+async def test_p6_nobody_sees_another_organisation(known: Callable[..., Agent]) -> None:
+    task_id = await known("acme", "root").create(taskListId="l")
+    child = await known("acme", "root").create(taskListId="l", dependsOn=[task_id])
+    for eve in (known("acme", "eve"), known("other", "eve")):
         assert (await eve.read(task_id)).json() == (await eve.read(UNKNOWN)).json()
         assert (await eve.put(task_id, {"title": "U"})).status_code == 404
         assert (await eve.delete(task_id, cascade="true")).status_code == 404
         assert await eve.list() == {"tasks": [], "count": 0}
         assert await eve.list(dependsOn=task_id) == {"taskIds": [], "count": 0, "dependsOn": task_id}
         assert (await eve.graph("l"))["taskCount"] == 0
-    answer = await Agent(keyed, "acme", "eve").post({"title": "T"})
+    answer = await known("acme", "eve").post({"title": "T"})
     assert (answer.status_code, list(answer.json())) == (403, ["error", "message"])
-    answer = await Agent(keyed, "other", "eve").post({"title": "T", "dependsOn": [child]})
+    answer = await known("other", "eve").post({"title": "T", "dependsOn": [child]})
     assert answer.json()["message"] == "dependsOn[0]: No such task."
     # A service may enter every organisation, by the name of each.
-    assert (await Agent(keyed, "acme", "local").get(task_id))["orgId"] == "acme"
-    assert (await Agent(keyed, "other", "local").read(task_id)).status_code == 404
+    assert (await known("acme", "sue").get(task_id))["orgId"] == "acme"
+    assert (await known("other", "sue").read(task_id)).status_code == 404
 
 
-async def test_p6_a_user_sees_its_own_tasks_and_those_assigned_to_it(keyed: httpx2.AsyncClient) -> None:
-    mia, ada, bob = (Agent(keyed, "acme", name) for name in ("mia", "ada", "bob"))
+async def test_p6_a_user_sees_its_own_tasks_and_those_assigned_to_it(known: Callable[..., Agent]) -> None:
+    mia, ada, bob = (known("acme", name) for name in ("mia", "ada", "bob"))
     first = await ada.create(taskListId="l")
     second = await mia.create(taskListId="l", dependsOn=[first], assignedAgentId="bob")
     assert ids(await bob.list()) == [second]
@@ -253,22 +254,23 @@ async def test_p6_a_user_sees_its_own_tasks_and_those_assigned_to_it(keyed: http
     assert (await bob.read(first)).status_code == 404
 
 
-async def test_only_admins_delete(keyed: httpx2.AsyncClient) -> None:
-    task_id = await Agent(keyed, "acme", "mia").create()
-    answer = await Agent(keyed, "acme", "mia").delete(task_id)
+async def test_only_admins_delete(known: Callable[..., Agent]) -> None:
+    task_id = await known("acme", "mia").create()
+    answer = await known("acme", "mia").delete(task_id)
     assert (answer.status_code, answer.json()) == (
         403,
         {"error": "FORBIDDEN", "message": "Only an admin of the tenant may delete tasks."},
     )
-    assert (await Agent(keyed, "acme", "root").delete(task_id)).status_code == 200
+    assert (await known("acme", "root").delete(task_id)).status_code == 200
 
 
 @pytest.mark.parametrize("key", [None, "nobody"])
-async def test_who_shows_no_key_is_told_so(keyed: httpx2.AsyncClient, key: str | None) -> None:
-    nobody = Agent(keyed, "acme", key)
+async def test_who_shows_no_key_is_told_so(client: httpx2.AsyncClient, service: Service, key: str | None) -> None:
+    await keys(service)
+    nobody = Agent(client, "acme", key)
     for answer in (await nobody.post({"title": "T"}), await nobody.read(UNKNOWN), await nobody.delete(UNKNOWN)):
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-        assert answer.json() == {"error": "UNAUTHENTICATED", "message": "No such key."}
+        assert answer.json() == {"error": "UNAUTHENTICATED", "message": NO_KEY}
 
 
 # Its document.

@@ -1,16 +1,17 @@
 """Drives a task's whole life with a client that was generated from Milepost's own document of Quant.
 
-    python quant_generated.py URL FOLDER_OF_THE_CLIENT
+    python quant_generated.py URL FOLDER_OF_THE_CLIENT KEYS_BY_NAME_AS_JSON
 
 Prints `ok` at the end; what is not as it should be raises.
 """
 
+import json
 import sys
 from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-url, folder = sys.argv[1:]
+url, folder, shown = sys.argv[1:]
 sys.path.insert(0, folder)
 generated: Any = import_module("quant_generated")
 NOWHERE = UUID("2489e9ad-2ee2-8e00-8ec9-32d5f69181c0")
@@ -21,7 +22,8 @@ def api(token: str) -> Any:
     return generated.AITaskManagementApi(generated.ApiClient(configuration))
 
 
-root, mia, ada, eve = (api(name) for name in ("root", "mia", "ada", "eve"))
+keys = json.loads(shown)
+root, mia, ada, eve = (api(keys[name]) for name in ("root", "mia", "ada", "eve"))
 Create, Update = generated.CreateTaskRequest, generated.UpdateTaskRequest
 
 
