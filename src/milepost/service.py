@@ -374,12 +374,17 @@ class Service:
             depends_on=depends_on,
         )
 
-    async def delete(self, principal: Principal, task_id: str, *, cascade: bool = False) -> Deleted:
-        """Delete a finished task. Raises NotFound, Forbidden, Conflict, DependentsConflict."""
+    async def delete(
+        self, principal: Principal, task_id: str, *, cascade: bool = False, unfinished: bool = False
+    ) -> Deleted:
+        """Delete a finished task; with `unfinished` also one that no worker is at, which is cancelled by that.
+
+        Raises NotFound, Forbidden, Conflict, DependentsConflict.
+        """
         task = await self.get(principal, task_id)
         if not principal.holds(task.tenant, Role.ADMIN):
             raise Forbidden("Only an admin of the tenant may delete tasks.")
-        deletion = Deletion(task.id, principal.scope(), cascade)
+        deletion = Deletion(task.id, principal.scope(), cascade, unfinished)
         deleted = _done(await self.store.delete([deletion], now=self.clock()))
         await self.files.delete(deleted.file_keys)
         return deleted

@@ -9,6 +9,7 @@ import pytest
 from milepost.store.protocol import TaskStore
 
 from .conformance_children import Children
+from .conformance_clients import Clients
 from .conformance_dependencies import Dependencies
 from .conformance_keys import Keys
 from .conformance_leases import Leases
@@ -20,7 +21,7 @@ from .conformance_waking import Waking
 from .scene import MakeStore, Scene
 
 
-class TaskStoreConformance(Records, Leases, Dependencies, Children, Time, Turns, Keys, Reading, Waking):
+class TaskStoreConformance(Records, Leases, Dependencies, Children, Clients, Time, Turns, Keys, Reading, Waking):
     """The suite; a test that shows a promise carries the promise's id."""
 
     @pytest.fixture

@@ -119,11 +119,15 @@ class LeasedEdit(msgspec.Struct, frozen=True):
 
 
 class Deletion(msgspec.Struct, frozen=True):
-    """A finished task to delete; with `cascade` whatever depends on it goes too."""
+    """A finished task to delete; with `cascade` whatever depends on it goes too.
+
+    `unfinished`: so may what no worker is at; it is cancelled first, with all that this brings to others.
+    """
 
     id: str
     scope: Scope
     cascade: bool = False
+    unfinished: bool = False
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -280,7 +284,7 @@ class TaskStore(Protocol):
         ...
 
     async def delete(self, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:
-        """Delete finished tasks. Refusals: Missing, NotFinished, HasDependents.
+        """Delete tasks. Refusals: Missing, NotFinished, HasDependents.
 
         Dependents that the caller can't see neither stop a deletion nor show in it; those still waiting are failed.
         """
