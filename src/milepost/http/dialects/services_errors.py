@@ -42,7 +42,6 @@ _FIELDS: Final[Mapping[str, str]] = {
     "type": "target/action",
     "input": "target",
     "title": "desc",
-    "metadata": "target",
     "run_at": "trigger/once",
     "tenant": "chain",
 }
@@ -82,5 +81,7 @@ def renamed(fault: Fault) -> Fault:
     """A fault of a start, which names the record's fields, with the name of the field that was sent."""
     if fault.pointer is None:
         return fault
+    if fault.pointer == "/metadata":  # it keeps these two
+        return Fault(fault.detail, parameter="target, trigger")
     field, slash, rest = fault.pointer.removeprefix("/").partition("/")
     return Fault(fault.detail, pointer=f"/{_FIELDS.get(field, field)}{slash}{rest}")
