@@ -14,7 +14,7 @@ MISSING: Final = "is not installed here, and scripts/clients.sh could not change
 
 
 def require(program: str | Path) -> str:
-    """The path of a program, or of a file that was installed for tests. Skips the test, by name, where there is none."""
+    """The path of a program, or of a file that was installed for tests. Skips the test, by name, without it."""
     found = shutil.which(program) if isinstance(program, str) else (str(program) if program.exists() else None)
     if found is None:
         pytest.skip(f"{program} {MISSING}")
