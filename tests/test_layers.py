@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "milepost"
 # From the bottom to the top: a module imports its own layer and those before it. A name stands for everything beneath
 # it that has no line of its own.
 LAYERS = (
-    ("errors", "times"),
+    ("errors", "times", "tenant"),
     ("trigger",),
     ("task",),
     ("step",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "fleeting", "service", "wish", "children", "intake"),
+    ("start", "update", "told", "results", "fleeting", "tenants", "service", "wish", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -38,7 +38,20 @@ class Apart(NamedTuple):
 APART = (
     # Stores can be exchanged because only their protocols are known.
     Apart(
-        ("start", "update", "told", "results", "fleeting", "service", "children", "intake", "engine", "access", "http"),
+        (
+            "start",
+            "update",
+            "told",
+            "results",
+            "fleeting",
+            "tenants",
+            "service",
+            "children",
+            "intake",
+            "engine",
+            "access",
+            "http",
+        ),
         ("store", "files"),
         but=("store.protocol", "store.refusals", "store.workers", "store.api_keys", "files.protocol"),
     ),

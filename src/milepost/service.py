@@ -47,6 +47,7 @@ from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.store.refusals import BadCursor, Refusal
 from milepost.store.workers import WorkerInfo
 from milepost.task import JsonResult, Task, parse_id
+from milepost.tenants import Tenants
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
@@ -107,6 +108,7 @@ class Service:
         self._timer = timer
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
+        self.tenants = Tenants(store)
         self._fleeting = Fleeting(store, self.clock)
 
     async def close(self) -> None:
@@ -266,6 +268,16 @@ class Service:
         scope = principal.scope()
         return _found(await self.store.log(_id(task_id), scope, after=after, limit=limit, now=self.clock()))
 
+    async def history(
+        self, principal: Principal, task_ids: Sequence[str], *, before: int | None = None, limit: int = 100
+    ) -> list[LogPage | None]:
+        """Read the newest states and outcomes of tasks, of each up to `limit` with a sequence number below `before`.
+
+        They come newest first, with the record of the same moment. None for a task that is not there for this caller.
+        """
+        ids = [_id(task_id) for task_id in task_ids]
+        return await self.store.history(ids, principal.scope(), before=before, limit=limit, now=self.clock())
+
     async def follow(
         self, principal: Principal, task_id: str, *, since_version: int = 0, pause: int = 15 * SECOND
     ) -> AsyncGenerator[News, None]:
@@ -358,6 +370,15 @@ class Service:
             task_id,
             lambda task, unmet: lifecycle.retry(task, now=self.clock(), unmet=unmet),
             revives=revive,
+        )
+
+    async def run_now(self, principal: Principal, task_id: str) -> Task:
+        """Let a task run now: a scheduled one whatever its time, a failed or cancelled one anew, any other once more.
+
+        Nothing changes for one that is queued or runs. Raises NotFound, Conflict, UniqueKeyConflict.
+        """
+        return await self._change(
+            principal, task_id, lambda task, unmet: lifecycle.run_now(task, now=self.clock(), unmet=unmet)
         )
 
     async def update(
