@@ -14,6 +14,7 @@ from msgspec import Raw
 from milepost import lifecycle, times
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
+from milepost.access.tokens import Tokens
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -104,6 +105,7 @@ class Service:
         # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
         self._timer = timer
         self._known_links: Links | None = None
+        self._known_tokens: Tokens | None = None
 
     # Starting.
 
@@ -315,6 +317,19 @@ class Service:
         if self._known_links is None:
             self._known_links = Links(await self.store.secret())
         return self._known_links
+
+    async def token_of(self, task: Task) -> str:
+        """A second name for a task, which can't be worked out from the first. It gives no rights."""
+        return (await self._tokens()).make(task.id)
+
+    async def id_of_token(self, token: str) -> str:
+        """The id that a token stands for, whether there is such a task or not. Raises NotFound for what is none."""
+        return _found((await self._tokens()).read(token))
+
+    async def _tokens(self) -> Tokens:
+        if self._known_tokens is None:
+            self._known_tokens = Tokens(await self.store.secret())
+        return self._known_tokens
 
     # Acting.
 
