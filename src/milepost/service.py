@@ -150,6 +150,10 @@ class Service:
         made_now = iter(await self.store.create(creations, now=now) if creations else ())
         return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
 
+    async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
+        """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
+        await self._creation(principal, Wish(start), origin, self.clock())
+
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
         start = wish.start
