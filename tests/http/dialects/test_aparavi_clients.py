@@ -1,0 +1,163 @@
+"""Three generations of Aparavi's clients, the published ones among them, against a real server and worker."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from milepost.http.dialects.aparavi import Aparavi
+from milepost.http.dialects.aparavi_words import Profile
+from milepost.http.dialects.native import Native
+from tests.examples.running import example, running
+from tests.examples.running import served as application
+from tests.http.conftest import served
+from tests.programs import CLIENTS, require
+
+SCRIPTS = Path(__file__).with_name("clients")
+NODE = CLIENTS / "aparavi-node"
+PYTHON = CLIENTS / "aparavi-python" / "bin" / "python"
+PUBLISHED = "The specified task does not exist or has been deleted"
+NO_FOLDER = "There is no folder 'documents/nowhere'."
+PATHS = {"/data/source": "documents", "/data": "documents"}
+PATIENCE = 60
+"""Seconds that a client has."""
+
+
+@asynccontextmanager
+async def serving(folder: Path, profile: Profile = "page") -> AsyncIterator[str]:
+    """The URL of a server with a worker that runs pipelines."""
+    async with running(application(example("pipeline"), folder)) as app:
+        web = app.asgi(dialects=[Native(), Aparavi(profile=profile, paths=PATHS)])
+        async with served(web, web.stop) as url:
+            yield url
+
+
+async def said(*command: str | Path) -> dict[str, Any]:
+    """What a client says at its end."""
+    process = await asyncio.create_subprocess_exec(
+        *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        out, err = await process.communicate()
+        pytest.fail(f"It takes too long.\n{out.decode()}\n{err.decode()}")
+    assert process.returncode == 0, out.decode() + err.decode()
+    last: dict[str, Any] = json.loads(out.decode().splitlines()[-1])
+    return last
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder of two files to deliver."""
+    folder = tmp_path / "delivered"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one")
+    (folder / "b.txt").write_text("two words")
+    return folder
+
+
+async def page(url: str, key: str) -> dict[str, Any]:
+    """The page's own steps."""
+    return await said(require("node"), SCRIPTS / "aparavi_page.mjs", url, key)
+
+
+async def node(url: str, key: str, files: Path) -> dict[str, Any]:
+    """The Node package's."""
+    require(NODE)
+    return await said(require("node"), SCRIPTS / "aparavi_node.cjs", NODE, url, key, files)
+
+
+async def python(url: str, key: str, files: Path) -> dict[str, Any]:
+    """The Python package's."""
+    return await said(require(PYTHON), SCRIPTS / "aparavi_python.py", url, key, files)
+
+
+def texts(answer: dict[str, Any]) -> dict[str, list[str]]:
+    """What an answer to a delivery says of each of its objects, by name."""
+    assert answer["status"] == "OK"
+    assert answer["data"]["objectsRequested"] == answer["data"]["objectsCompleted"] == len(answer["data"]["objects"])
+    return {one["name"]: one["text"] for one in answer["data"]["objects"].values()}
+
+
+def check_page(told: dict[str, Any]) -> None:
+    assert told["before"] == "No task has been started"
+    assert told["started"]["data"]["type"] == "cpu"
+    assert told["first"]["message"] == "Task status retrieved successfully"
+    assert told["first"]["data"]["status"] in ("Created", "Running", "Completed")
+    ended = told["ended"]["data"]
+    assert (ended["status"], ended["progress"], ended["error"]) == ("Completed", 100, None)
+    assert (ended["files_processed"], ended["total_files"]) == (5, 5)
+    assert ended["metadata"] == {"source_path": "/data/source"}
+    assert told["deleted"]["data"]["cancelled"] is False
+    failed = told["failed"]["data"]
+    assert (failed["status"], failed["error"]) == ("Failed", NO_FOLDER)
+    assert told["standing"]["data"]["status"] == "Running"
+    assert (told["cancelled"]["data"]["status"], told["cancelled"]["data"]["error"]) == ("Cancelled", None)
+    assert told["unknown"] == "Error getting task status: Task not found"
+
+
+def check_node(told: dict[str, Any]) -> None:
+    ended = told["ended"]["data"]
+    assert (ended["status"], ended["completed"], ended["completedCount"], ended["errors"]) == ("Completed", True, 5, [])
+    assert told["failed"] == NO_FOLDER
+    assert told["valid"] == {"status": "OK", "data": {"errors": [], "warnings": []}}
+    assert told["invalid"]["status"] == "Error"
+    assert "provider" in told["invalid"]["data"]["errors"][0]
+    assert told["refused"] == "Error starting task: Request failed with status code 422"
+    assert told["standing"]["data"]["type"] == "cpu"
+    assert texts(told["one"]) == {"a.txt": ["one"]}
+    assert texts(told["two"]) == {"a.txt": ["one"], "b.txt": ["two words"]}
+    assert texts(told["text"]) == {"text.txt": ["plain text"]}
+    counts = told["running"]["data"]
+    assert (counts["status"], counts["completed"], counts["completedCount"]) == ("Running", False, 3)
+    cancelled = told["cancelled"]["data"]
+    assert (cancelled["status"], cancelled["completed"]) == ("Completed", True)
+    assert cancelled["errors"] == ["The task was cancelled."]
+    assert told["late"].startswith("Webhook failed: Server responded with status 409 - ")
+    assert told["unknown"] == "Error getting task status: Request failed with status code 404"
+    assert told["unended"] == "Error deleting task: Request failed with status code 404"
+    assert told["unsent"].startswith("Webhook failed: Server responded with status 404 - ")
+    assert PUBLISHED in told["unsent"]
+
+
+def check_python(told: dict[str, Any]) -> None:
+    assert told["version"]["name"] == "Milepost"
+    ended = told["ended"]
+    assert (ended["status"], ended["completed"], ended["completedCount"]) == ("Completed", True, 5)
+    assert ended["metadata"] == {"source_path": "/data/source", "threads": 4}
+    assert told["failed"] == ["AparaviError", NO_FOLDER]
+    assert told["valid"] == "OK"
+    assert told["invalid"][0] == "PipelineError"
+    assert "provider" in told["invalid"][1]
+    assert told["refused"][0] == "AparaviError"
+    assert "VALIDATION_ERROR" in told["refused"][1]
+    assert [texts(answer) for answer in told["one"]] == [{"a.txt": ["one"]}]
+    assert [texts(answer) for answer in told["two"]] == [{"a.txt": ["one"], "b.txt": ["two words"]}]
+    assert told["running"]["status"] == "Running"
+    assert told["teardown"]["cancelled"] is True
+    assert told["cancelled"] == ["AparaviError", "The task was cancelled."]
+    assert [told[step][0] for step in ("unknown", "unended")] == ["TaskNotFoundError"] * 2
+    assert told["unsent"][0] == "AparaviError"
+    assert "404" in told["unsent"][1]
+
+
+async def test_the_page_s_client(tmp_path: Path) -> None:
+    async with serving(tmp_path, "page") as url:
+        check_page(await page(url, "any key"))
+
+
+async def test_the_node_package(tmp_path: Path, files: Path) -> None:
+    async with serving(tmp_path, "node") as url:
+        check_node(await node(url, "any key", files))
+
+
+async def test_the_python_package(tmp_path: Path, files: Path) -> None:
+    async with serving(tmp_path, "python") as url:
+        check_python(await python(url, "any key", files))
