@@ -1,24 +1,28 @@
-# Installs the products' own clients, which tests/http/dialects drives, into .clients/, unless they are there. Sourced by
-# scripts/test. What can't be installed is said, and the tests that need it are skipped; in CI they fail.
-client() { # NAME VERSION COMMAND …: has the command fill .clients/NAME
-  local name=$1 version=$2 folder=.clients/$1
-  shift 2
-  [ "$(cat "$folder/version" 2> /dev/null)" = "$version" ] && return
-  echo "Installing $name $version …" >&2
-  rm -rf "$folder" && mkdir -p "$folder"
-  if "$@" > "$folder/log" 2>&1; then
-    echo "$version" > "$folder/version"
-  else
-    echo "$name could not be installed, and its tests are skipped. $folder.log says why." >&2
-    mv "$folder/log" "$folder.log" && rm -rf "$folder"
-  fi
+# Installs the clients that tests drive, unless they are there; without one its tests are skipped. Sourced by scripts/test.
+# A new one is a line at the end.
+debian() { # a command, the package that brings it
+  command -v "$1" > /dev/null && return
+  echo "Installing $2 …" >&2
+  { apt-get update -qq && apt-get install -qq -y --no-install-recommends "$2"; } > /dev/null ||
+    echo "$2 could not be installed, so tests that need it are skipped: apt-get install $2, as root." >&2
 }
-from_pypi() { "$python" -m venv ".clients/$1" && ".clients/$1/bin/pip" install --quiet "${@:2}"; }
-from_npm() { npm install --no-audit --no-fund --prefix ".clients/$1" "${@:2}"; }
-if ! command -v npm > /dev/null; then
-  echo "Installing Node …" >&2
-  { apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm; } > /dev/null 2>&1 || true
-fi
-
-client aparavi-node 1.3.3 from_npm aparavi-node aparavi-dtc-node-sdk@1.3.3
-client aparavi-python 1.1.1 from_pypi aparavi-python aparavi-dtc-sdk==1.1.1 requests==2.34.2 colorama==0.4.6
+debian node nodejs
+debian curl curl
+debian jq jq
+debian go golang-go
+pypi() { # packages of one client, with their versions, into .clients/python
+  grep -qxF "$*" .clients/python/installed 2> /dev/null && return
+  echo "Installing $* …" >&2
+  { [ -x .clients/python/bin/python ] || "${PYTHON:-python3}" -m venv .clients/python; } &&
+    .clients/python/bin/pip install -qq "$@" && echo "$*" >> .clients/python/installed ||
+    echo "$* could not be installed, so tests that need it are skipped: .clients/python/bin/pip install $*" >&2
+}
+pypi 'aparavi-dtc-sdk==1.1.1' 'requests==2.34.2' 'colorama==0.4.6'
+debian npm npm
+npmjs() { # a package with its version, into .clients/node
+  grep -qxF "$1" .clients/node/installed 2> /dev/null && return
+  echo "Installing $1 …" >&2
+  npm install --silent --no-audit --no-fund --prefix .clients/node "$1" && echo "$1" >> .clients/node/installed ||
+    echo "$1 could not be installed, so tests that need it are skipped: npm install --prefix .clients/node $1" >&2
+}
+npmjs aparavi-dtc-node-sdk@1.3.3

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +19,9 @@ from tests.http.conftest import served
 from tests.programs import CLIENTS, require
 
 SCRIPTS = Path(__file__).with_name("clients")
-NODE = CLIENTS / "aparavi-node"
-PYTHON = CLIENTS / "aparavi-python" / "bin" / "python"
+NODE = CLIENTS / "node" / "node_modules" / "aparavi-dtc-node-sdk"
+PYTHON = CLIENTS / "python" / "bin" / "python"
+PACKAGES = CLIENTS / "python" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 PUBLISHED = "The specified task does not exist or has been deleted"
 NO_FOLDER = "There is no folder 'documents/nowhere'."
 PATHS = {"/data/source": "documents", "/data": "documents"}
@@ -76,7 +78,8 @@ async def node(url: str, key: str, files: Path) -> dict[str, Any]:
 
 async def python(url: str, key: str, files: Path) -> dict[str, Any]:
     """The Python package's."""
-    return await said(require(PYTHON), SCRIPTS / "aparavi_python.py", url, key, files)
+    require(PACKAGES / "aparavi_dtc_sdk")
+    return await said(PYTHON, SCRIPTS / "aparavi_python.py", url, key, files)
 
 
 def texts(answer: dict[str, Any]) -> dict[str, list[str]]:

@@ -2,8 +2,7 @@
 // The last line says what came of each step.
 const path = require('node:path');
 
-const [folder, url, key, files] = process.argv.slice(2);
-const package_ = path.join(folder, 'node_modules', 'aparavi-dtc-node-sdk');
+const [package_, url, key, files] = process.argv.slice(2);
 require(path.join(package_, 'environment')).API_BASE_URL = url;
 const { AparaviDTC, AparaviDTCMethods: methods } = require(package_);
 
