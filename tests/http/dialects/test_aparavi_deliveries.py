@@ -38,6 +38,15 @@ class Standing:
     async def send(self, **sent: Any) -> httpx2.Response:
         return await self.client.put("/webhook", params=await token(self.service, self.task), **sent)
 
+    async def report(self) -> FileResult:
+        """A result that is a file."""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"a report"
+
+        stored = await self.service.files.put(pieces())
+        return FileResult(stored.key, "report.csv", "text/csv", stored.size, stored.sha256)
+
     async def running(self, sending: "asyncio.Task[httpx2.Response]") -> Task:
         """What a delivery has started, once it is waited for."""
         async with asyncio.timeout(20):
@@ -156,11 +165,7 @@ async def test_no_result_is_an_object_without_text(standing: Standing) -> None:
 
 
 async def test_a_file_as_result_is_linked_to(standing: Standing) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b"a report"
-
-    stored = await standing.service.files.put(pieces())
-    result = FileResult(stored.key, "report.csv", "text/csv", stored.size, stored.sha256)
+    result = await standing.report()
     (one,) = (await standing.ended(result))["data"]["objects"].values()
     url = one["metadata"].pop("url")
     assert one == {
@@ -171,6 +176,13 @@ async def test_a_file_as_result_is_linked_to(standing: Standing) -> None:
         "text": [],
     }
     assert (await standing.client.get(url)).content == b"a report"
+
+
+async def test_over_https_it_links_by_https(standing: Standing) -> None:
+    standing.client.base_url = "https://localhost:8443"
+    result = await standing.report()
+    (one,) = (await standing.ended(result))["data"]["objects"].values()
+    assert one["metadata"]["url"].startswith("https://localhost:8443/results/")
 
 
 async def test_what_is_very_large_is_linked_to(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:

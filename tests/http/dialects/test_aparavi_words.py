@@ -83,6 +83,7 @@ def test_an_unknown_task_is_refused_as_the_page_has_it_and_so_that_the_packages_
         (refusals.NotFound("Nothing."), "Not found", "RESOURCE_NOT_FOUND", "Nothing."),
         (refusals.Forbidden("No."), "You may not do this", "FORBIDDEN", "No."),
         (refusals.Conflict("No."), "The task's state does not allow this", "CONFLICT", "No."),
+        (refusals.Unavailable("Busy."), "Try again later", "UNAVAILABLE", "Busy."),
         (
             MethodNotAllowed("POST", ["GET"]),
             "This path does not take this method",
