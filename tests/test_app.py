@@ -138,6 +138,26 @@ def test_what_is_no_path_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 # Beneath somebody's paths.
 
 
+async def test_an_application_says_that_it_is_open_until_its_store_has_a_key(
+    app: Milepost, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(fastapi(app)) as client:
+        assert [record.message for record in caplog.records if record.name == "milepost.http.app"] == [
+            "No key is asked for: everybody on this machine may do everything"
+        ]
+        assert (await client.get("/operations/v1/tasks")).status_code == 200
+        _, secret = await app.service.keys.add("ada", ["default:member"])
+        assert (await client.get("/operations/v1/tasks")).status_code == 401
+        shown = {"authorization": f"Bearer {secret}"}
+        assert (await client.get("/operations/v1/tasks", headers=shown)).json()["tasks"] == []
+        await app.start("greet", {"name": "Ada"})  # whoever writes Python needs no key
+        assert len((await client.get("/operations/v1/tasks", headers=shown)).json()["tasks"]) == 1
+    caplog.clear()
+    async with running(fastapi(app)) as client:
+        assert not [record for record in caplog.records if record.name == "milepost.http.app"]
+        assert (await client.get("/operations/readyz")).json()["open_mode"] is False
+
+
 @pytest.mark.parametrize("make", [fastapi, starlette])
 async def test_it_lives_beside_the_routes_of_others(make: Make, app: Milepost) -> None:
     async with running(make(app, app.lifespan_with_worker)) as client:

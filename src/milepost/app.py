@@ -172,6 +172,8 @@ class Milepost:
         from milepost.http.signals import heeded
 
         async with self.opened(), self.maintenance():
+            for served in self._webs:
+                await served.log_access()
             with heeded(self._stop_webs, self._end_worker):
                 yield
 
@@ -208,7 +210,8 @@ class Milepost:
         """The HTTP API as an ASGI application, to serve or to mount.
 
         In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says
-        who calls; without one everybody on this machine may do everything, and nobody else may.
+        who calls; without one the keys of the store do, and until the first of them is made everybody on this machine
+        may do everything, and nobody else may.
         """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native

@@ -12,6 +12,7 @@ import uuid_utils
 from msgspec import Raw
 
 from milepost import lifecycle, times
+from milepost.access.keyring import Keyring
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
 from milepost.access.tokens import Tokens
@@ -104,6 +105,7 @@ class Service:
         self._types_read_at = 0
         # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
         self._timer = timer
+        self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
 
@@ -159,7 +161,10 @@ class Service:
         start = wish.start
         tenant = start.tenant or principal.home or DEFAULT_TENANT
         if not principal.holds(tenant):
-            raise Forbidden(f"You have no rights in the tenant {tenant!r}.")
+            own = ", ".join(sorted({grant.tenant for grant in principal.grants})) if start.tenant is None else ""
+            raise Forbidden(
+                f"You have no rights in the tenant {tenant!r}." + (f" Name one of yours: {own}." if own else "")
+            )
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name

@@ -10,6 +10,7 @@ from milepost.store.protocol import TaskStore
 
 from .conformance_children import Children
 from .conformance_dependencies import Dependencies
+from .conformance_keys import Keys
 from .conformance_leases import Leases
 from .conformance_reading import Reading
 from .conformance_records import Records
@@ -19,7 +20,7 @@ from .conformance_waking import Waking
 from .scene import MakeStore, Scene
 
 
-class TaskStoreConformance(Records, Leases, Dependencies, Children, Time, Turns, Reading, Waking):
+class TaskStoreConformance(Records, Leases, Dependencies, Children, Time, Turns, Keys, Reading, Waking):
     """The suite; a test that shows a promise carries the promise's id."""
 
     @pytest.fixture

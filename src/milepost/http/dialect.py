@@ -150,6 +150,8 @@ class Operation:
     answers: Mapping[int, Answer] = field(default_factory=dict)
     changes: bool | None = None
     """Whether it changes something; by default, whether its method may."""
+    public: bool = False
+    """Whether it answers everybody, also who shows no key."""
 
     @property
     def changes_something(self) -> bool:
