@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from milepost import Milepost
+from milepost.access.keyring import Profile
+from milepost.access.principal import LOCAL
 from milepost.http.dialects.aparavi import Aparavi
-from milepost.http.dialects.aparavi_words import Profile
 from milepost.http.dialects.native import Native
+from milepost.times import SECOND
 from tests.examples.running import example, running
 from tests.examples.running import served as application
 from tests.http.conftest import served
@@ -30,12 +34,12 @@ PATIENCE = 60
 
 
 @asynccontextmanager
-async def serving(folder: Path, profile: Profile = "page") -> AsyncIterator[str]:
+async def serving(folder: Path, profile: Profile = "page") -> AsyncIterator[tuple[str, Milepost]]:
     """The URL of a server with a worker that runs pipelines."""
     async with running(application(example("pipeline"), folder)) as app:
         web = app.asgi(dialects=[Native(), Aparavi(profile=profile, paths=PATHS)])
         async with served(web, web.stop) as url:
-            yield url
+            yield url, app
 
 
 async def said(*command: str | Path) -> dict[str, Any]:
@@ -152,15 +156,66 @@ def check_python(told: dict[str, Any]) -> None:
 
 
 async def test_the_page_s_client(tmp_path: Path) -> None:
-    async with serving(tmp_path, "page") as url:
+    async with serving(tmp_path, "page") as (url, _):
         check_page(await page(url, "any key"))
 
 
 async def test_the_node_package(tmp_path: Path, files: Path) -> None:
-    async with serving(tmp_path, "node") as url:
+    async with serving(tmp_path, "node") as (url, _):
         check_node(await node(url, "any key", files))
 
 
 async def test_the_python_package(tmp_path: Path, files: Path) -> None:
-    async with serving(tmp_path, "python") as url:
+    async with serving(tmp_path, "python") as (url, _):
         check_python(await python(url, "any key", files))
+
+
+async def test_all_of_them_at_once_on_one_server_each_in_its_own_words(tmp_path: Path, files: Path) -> None:
+    """By their keys, which also tell them from a stranger."""
+    async with serving(tmp_path) as (url, app):
+        keys = [
+            (await app.service.keys.add(profile, ["acme:user"], profile=profile))[1]
+            for profile in ("page", "node", "python")
+        ]
+        by_page, by_node, by_python = await asyncio.gather(
+            page(url, keys[0]), node(url, keys[1], files), python(url, keys[2], files)
+        )
+    check_page(by_page)
+    check_node(by_node)
+    check_python(by_python)
+    assert by_page["stranger"] == "Error getting task status: Unauthorized"
+    assert by_node["stranger"] == "Error getting task status: Request failed with status code 401"
+    assert by_python["stranger"] == ["AparaviError", "Unauthorized api key, or you are out of tokens."]
+
+
+async def test_the_same_task_reads_in_the_words_of_each_key(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (url, app), httpx2.AsyncClient(base_url=url) as client:
+        keys = {
+            profile: (await app.service.keys.add(profile or "none", ["acme:member"], profile=profile))[1]
+            for profile in ("page", "node", "python", None)
+        }
+        other = (await app.service.keys.add("eve", ["other:admin"], profile="python"))[1]
+        failing = {"components": [{"provider": "file", "config": {"path": "/data/nowhere"}}]}
+        started = await client.put("/task", json=failing, headers={"authorization": keys["python"]})
+        query = started.json()["data"]
+        task_id = await app.service.id_of_token(query["token"])
+        await app.service.wait(LOCAL, task_id, timeout=20 * SECOND, until_end=True)
+        read = {
+            profile: (await client.get("/task", params=query, headers={"authorization": key})).json()["data"]
+            for profile, key in keys.items()
+        }
+        assert {profile: data["status"] for profile, data in read.items()} == {
+            "page": "Failed",
+            "node": "Completed",
+            "python": "Completed",
+            None: "Failed",
+        }
+        assert all(data["errors"] == [NO_FOLDER] for data in read.values())
+        foreign = await client.get("/task", params=query, headers={"authorization": other})
+        unknown = await client.get("/task", params={"token": "x"}, headers={"authorization": other})
+        assert (foreign.status_code, foreign.json()) == (200, unknown.json())
+        assert foreign.json()["status"] == "Error"
+        wrong = await client.get("/task", headers={"authorization": keys["node"]})
+        assert wrong.json()["error"]["code"] == "VALIDATION_ERROR", "a refusal is in the caller's words as well"
+        nobody = await client.get("/task", params=query)
+        assert (nobody.status_code, nobody.json()["error"]) == (401, "Unauthorized")

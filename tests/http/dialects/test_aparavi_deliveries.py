@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from milepost import lifecycle
+from milepost.access.keyring import PROFILES
 from milepost.access.principal import LOCAL
 from milepost.http.dialects import aparavi_outcome
-from milepost.http.dialects.aparavi_words import PROFILES
 from milepost.intake import MAX_BYTES
 from milepost.service import Filter
 from milepost.task import Counts, Failure, FileResult, State, Task

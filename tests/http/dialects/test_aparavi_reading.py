@@ -8,12 +8,11 @@ import httpx2
 import pytest
 
 from milepost import lifecycle, times
+from milepost.access.keyring import PROFILES, Profile
 from milepost.access.principal import LOCAL, Principal
 from milepost.http.dialects.aparavi_answers import LONGEST_LINE, TRACE, percent
-from milepost.http.dialects.aparavi_words import PROFILES, Profile
 from milepost.service import Service
 from milepost.start import Start
-from milepost.store.protocol import TypeInfo
 from milepost.task import Counts, Entry, Failure, FileResult, State, Task
 from milepost.times import DAY, HOUR
 from milepost.update import Update
@@ -216,10 +215,12 @@ async def test_what_a_task_waits_for_is_noted(service: Service, tasks: Tasks) ->
     first = await tasks.start()
     blocked = await tasks.start(depends_on=(first.id,))
     assert (await read(service, blocked))["notes"] == [blocked.blocked_reason]
-    await service.store.publish_types([TypeInfo("nobody", "loop", {"type": "object"})])
-    queued = await service.start(LOCAL, Start(type="nobody"), origin="native")
-    noticed = await read(service, queued.task)
-    assert noticed["notes"] == ([] if queued.task.message is None else [queued.task.message])
+    running = await tasks.running(priority=1)
+    await tasks.report(running, message="page 7")
+    await service.pause(LOCAL, running.id)
+    paused = await tasks.apply(running, lifecycle.park)
+    data = await read(service, paused)
+    assert (data["status"], data["currentObject"], data["notes"]) == ("Paused", "", ["page 7"])
 
 
 async def test_the_newest_lines_of_the_log_are_shown(service: Service, tasks: Tasks) -> None:

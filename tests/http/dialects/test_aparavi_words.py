@@ -6,10 +6,9 @@ import msgspec
 import pytest
 
 from milepost import errors as refusals
+from milepost.access.keyring import PROFILES, Profile
 from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http.dialects.aparavi_words import (
-    PROFILES,
-    Profile,
     TaskNotFound,
     error_body,
     errors,

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from milepost import __version__
+from milepost.access.keyring import PROFILES, Profile
 from milepost.access.principal import Principal
 from milepost.errors import Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
@@ -26,7 +27,7 @@ from milepost.http.dialects.aparavi_answers import (
 from milepost.http.dialects.aparavi_operations import ServicesQuery, StartQuery, TaskQuery, operations
 from milepost.http.dialects.aparavi_outcome import outcome
 from milepost.http.dialects.aparavi_pipelines import SOURCES, Pipeline, placed, read
-from milepost.http.dialects.aparavi_words import PROFILES, STATUSES, Profile, TaskNotFound, error_body
+from milepost.http.dialects.aparavi_words import STATUSES, TaskNotFound, error_body
 from milepost.http.payload import payload
 from milepost.http.problems import headers_of, status_of
 from milepost.http.redaction import hide_tokens
@@ -240,5 +241,5 @@ class Aparavi:
 
     def _profile(self, user: object) -> Profile:
         """Whose words a caller knows."""
-        said = getattr(user, "profile", None) if isinstance(user, Principal) else None
+        said = user.profile if isinstance(user, Principal) else None
         return next((profile for profile in PROFILES if profile == said), self._own_profile)

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from milepost.http.dialects.aparavi_words import STATUSES, Profile, errors, failure_text, status_word
+from milepost.access.keyring import Profile
+from milepost.http.dialects.aparavi_words import STATUSES, errors, failure_text, status_word
 from milepost.task import Entry, State, Task
 from milepost.times import SECOND
 

@@ -6,10 +6,11 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from milepost.access.keyring import Profile
 from milepost.errors import Conflict
 from milepost.http.dialect import Call
 from milepost.http.dialects.aparavi_answers import ObjectBody, OutcomeBody, OutcomeData, metrics_of, shown_id
-from milepost.http.dialects.aparavi_words import ErrorBody, Profile, error_body, failure_text
+from milepost.http.dialects.aparavi_words import ErrorBody, error_body, failure_text
 from milepost.task import DeliveredFile, FileResult, JsonResult, State, Task
 
 LARGEST: Final = 16 << 20

@@ -5,17 +5,14 @@ no such state and would wait on: to it, and to the Python package (`python`), wh
 errors. The Python package knows an unknown task by status 200 and an error in the body.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from milepost.access.keyring import Profile
 from milepost.errors import Fault, Invalid, Malformed, NotFound, ServiceError, Unauthenticated
 from milepost.task import State, Task
-
-Profile = Literal["page", "node", "python"]
-PROFILES: Final[Sequence[Profile]] = get_args(Profile)
 
 CREATED: Final = "Created"
 STATUSES: Final = {
