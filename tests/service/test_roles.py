@@ -116,7 +116,7 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
 
 OTHERS: Final = {
     *("start", "start_many", "find", "tally", "types", "type_info", "workers", "pause_type", "resume_type"),
-    *("value", "linked_result", "close"),
+    *("value", "linked_result", "token_of", "id_of_token", "check", "close"),
 }
 """What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest."""
 
