@@ -1,0 +1,142 @@
+"""Which calls are there, and what do their answers say?
+
+Servers word their answers in three ways, after the clients that they serve (the profiles page, node and python); all of
+them are understood. For the words of errors the page on the getTask method is the source.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, TypedDict
+
+import httpx2
+import msgspec
+
+from milepost.client.aparavi.errors import AparaviError, TaskNotFound, TimedOut, Unauthorized, Unreachable
+from milepost.client.retries import Repeat
+
+LONGEST_MESSAGE: Final = 1000
+"""Characters of a server's message that an error repeats."""
+
+ENDED: Final = frozenset({"Completed", "Failed", "Cancelled"})
+"""The words for a task that has come to its end (the page's Task Status Values)."""
+
+
+class Method(NamedTuple):
+    """A call of the API: what is sent where, how its errors begin, and its message where the server has none."""
+
+    verb: str
+    path: str
+    trouble: str
+    message: str
+    repeat: Repeat
+    of_a_task: bool = True
+
+
+START: Final = Method(
+    "PUT", "/task", "Error starting task", "Task started successfully", Repeat.NOT_BEGUN, of_a_task=False
+)
+GET: Final = Method(
+    "GET", "/task", "Error getting task status", "Task status retrieved successfully", Repeat.IDEMPOTENT
+)
+DELETE: Final = Method("DELETE", "/task", "Error deleting task", "Task deleted successfully", Repeat.IDEMPOTENT)
+SEND: Final = Method(
+    "PUT", "/webhook", "Error sending to webhook", "Data sent to webhook successfully", Repeat.NOT_SENT
+)
+
+
+class Answer(TypedDict):
+    """What a call gives: the server's data, and a message."""
+
+    data: dict[str, Any]
+    message: str
+
+
+class Reply(NamedTuple):
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+
+def answer(method: Method, reply: Reply, hide: Callable[[str], str]) -> Answer:
+    """What a reply gives. Raises AparaviError for a refusal, in words that `hide` has taken the secrets out of."""
+    said = _object(reply.body)
+    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(method, reply, said, hide)
+    if said is None:
+        raise AparaviError(f"{method.trouble}: {_FOREIGN}", status=reply.status)
+    if said.get("status") == "Error":
+        told = _told(said) or "Error"
+        if method.of_a_task and "not found" in told.lower():  # what the python profile says with a 200
+            raise TaskNotFound(f"{method.trouble}: Task not found", status=reply.status)
+        raise AparaviError(f"{method.trouble}: {hide(told)[:LONGEST_MESSAGE]}", status=reply.status)
+    data, message = said.get("data"), said.get("message")
+    return {
+        "data": data if isinstance(data, dict) else {},
+        "message": message if isinstance(message, str) and message else method.message,
+    }
+
+
+def started(given: Answer, reply: Reply, hide: Callable[[str], str]) -> tuple[str, str]:
+    """The token and type of a task that was started. Raises AparaviError where an answer has none."""
+    token, kind = given["data"].get("token"), given["data"].get("type")
+    if isinstance(token, str) and token and isinstance(kind, str) and kind:
+        return token, kind
+    told = _told(_object(reply.body) or {}) or "The answer has no token and type."
+    raise AparaviError(f"{START.trouble}: {hide(told)[:LONGEST_MESSAGE]}", status=reply.status)
+
+
+def silence(method: Method, error: httpx2.TransportError, limit: float, hide: Callable[[str], str]) -> Unreachable:
+    """What to raise where no answer came within `limit` seconds, or at all."""
+    if isinstance(error, httpx2.TimeoutException):
+        return TimedOut(f"{method.trouble}: no answer within {limit:g} seconds")
+    return Unreachable(f"{method.trouble}: no answer ({hide(str(error)) or type(error).__name__})")
+
+
+def has_ended(data: Mapping[str, Any]) -> bool:
+    """Whether a task has come to its end, as its status or the older flag says it."""
+    return data.get("status") in ENDED or data.get("completed") is True
+
+
+_FOREIGN: Final = "The server does not answer as Aparavi's does. Is the base URL right?"
+
+
+def _refusal(method: Method, reply: Reply, said: Mapping[str, Any] | None, hide: Callable[[str], str]) -> AparaviError:
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        return Unauthorized(f"{method.trouble}: Unauthorized", status=reply.status)
+    told = None if said is None else _told(said)
+    if told and method.of_a_task and reply.status == HTTPStatus.NOT_FOUND:
+        return TaskNotFound(f"{method.trouble}: Task not found", status=reply.status)
+    if not told:
+        phrase = httpx2.codes.get_reason_phrase(reply.status)
+        told = f"{reply.status} {phrase}. {_FOREIGN}".replace(" .", ".")
+    return AparaviError(f"{method.trouble}: {hide(told)[:LONGEST_MESSAGE]}", status=reply.status)
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _told(said: Mapping[str, Any]) -> str:
+    """What a body says went wrong, in whichever of the ways there are; "" where it says nothing."""
+    error = said.get("error")
+    for told in (error.get("message") if isinstance(error, dict) else error, said.get("detail"), said.get("message")):
+        if isinstance(told, str) and told:
+            return told
+        if isinstance(told, list) and told:
+            return "; ".join(map(_fault, told))
+    errors = said.get("errors")
+    return "; ".join(map(_fault, errors)) if isinstance(errors, list) else ""
+
+
+def _fault(fault: Any) -> str:
+    """One of several faults: text, or FastAPI's form with the place and the message."""
+    if not isinstance(fault, dict):
+        return str(fault)
+    place = fault.get("loc")
+    where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
+    return ": ".join(filter(None, (where, str(fault.get("msg") or fault.get("message") or ""))))
