@@ -17,8 +17,8 @@ def parse_base(url: str, *, secret: bool) -> httpx2.URL:
     """
     try:
         base = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise ValueError(f"The base URL can't be read ({error}).") from None
+    except httpx2.InvalidURL:  # whose text may have a part of it that is secret
+        raise ValueError(f"The base URL can't be read. It has to be one like {DEFAULT}.") from None
     if base.userinfo:  # not shown: it is a secret
         raise ValueError("The base URL has a user name in it. Give the key as api_key instead.")
     if base.scheme not in ("http", "https") or not base.host:
