@@ -14,6 +14,7 @@ from msgspec import Raw
 from milepost import lifecycle, times
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
+from milepost.access.tokens import Tokens
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -104,6 +105,7 @@ class Service:
         # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
         self._timer = timer
         self._known_links: Links | None = None
+        self._known_tokens: Tokens | None = None
 
     # Starting.
 
@@ -147,6 +149,10 @@ class Service:
                 creations += [made] if isinstance(made, Creation) else []
         made_now = iter(await self.store.create(creations, now=now) if creations else ())
         return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+
+    async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
+        """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
+        await self._creation(principal, Wish(start), origin, self.clock())
 
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
@@ -315,6 +321,19 @@ class Service:
         if self._known_links is None:
             self._known_links = Links(await self.store.secret())
         return self._known_links
+
+    async def token_of(self, task: Task) -> str:
+        """A second name for a task, which can't be worked out from the first. It gives no rights."""
+        return (await self._tokens()).make(task.id)
+
+    async def id_of_token(self, token: str) -> str:
+        """The id that a token stands for, whether there is such a task or not. Raises NotFound for what is none."""
+        return _found((await self._tokens()).read(token))
+
+    async def _tokens(self) -> Tokens:
+        if self._known_tokens is None:
+            self._known_tokens = Tokens(await self.store.secret())
+        return self._known_tokens
 
     # Acting.
 

@@ -31,3 +31,18 @@ def test_the_home_is_the_only_tenant_there_is() -> None:
     assert principal(("acme", Role.USER), ("acme", Role.ADMIN)).home == "acme"
     assert principal(("acme", Role.USER), ("beta", Role.USER)).home is None
     assert LOCAL.home is None
+
+
+def test_within_a_tenant_nothing_is_held_beyond() -> None:
+    ada = principal(("acme", Role.USER), ("beta", Role.ADMIN), ("acme", Role.MEMBER))
+    assert ada.within("acme") == principal(("acme", Role.USER), ("acme", Role.MEMBER))
+    assert ada.within("beta").scope() == Scope("ada", whole=("beta",))
+    assert ada.within("gamma").scope() == Scope("ada")
+
+
+def test_a_service_is_an_admin_within_any_tenant_and_nothing_beyond() -> None:
+    inside = LOCAL.within("acme")
+    assert (inside.name, inside.home, inside.is_service) == ("local", "acme", False)
+    assert inside.holds("acme", Role.ADMIN)
+    assert inside.scope() == Scope("local", whole=("acme",))
+    assert principal(("acme", Role.SERVICE), ("acme", Role.USER)).within("acme") == principal(("acme", Role.ADMIN))

@@ -150,3 +150,16 @@ def test_folders_and_stores_that_are_none(tmp_path: Path) -> None:
     assert load([JOBS], store=str(tmp_path / "x.db"), files_folder=tmp_path / "new").types
     for store in ("mysql://x", ""):
         assert complaint(JOBS, store=store).startswith(f"--store: {store!r} names no store")
+
+
+def test_the_dialects_are_those_that_one_of_the_files_names(tmp_path: Path) -> None:
+    speaks = "from milepost.http.dialects.native import Native\n" + HELLO.replace("()", "(dialects=[Native()])", 1)
+    plain = write(tmp_path, "plain.py", HELLO.format(name="plain"))
+    first = write(tmp_path, "first.py", speaks.format(name="first"))
+    second = write(tmp_path, "second.py", speaks.format(name="second"))
+    assert load([plain], store=None).dialects is None
+    [dialect] = load([plain, first], store=None).dialects or ()
+    assert dialect.name == "native"
+    assert complaint(first, plain, second) == (
+        f"The files {first} and {second} each name the dialects to serve; let one of them do it."
+    )

@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from milepost.errors import NotFound, ServiceError
 from milepost.http.dialect import BEARER, Call, NoQuery, Operation
-from milepost.http.dispatch import Table, Unrouted
-from milepost.http.errors import MethodNotAllowed
+from milepost.http.dispatch import Route, Table, Unrouted
+from milepost.http.errors import MethodNotAllowed, UnsupportedMediaType
 
 
 class Words:
@@ -164,3 +164,37 @@ def test_any_path_is_found_or_refused(path: str, method: str) -> None:
     raw = f"/{path}".encode(errors="surrogatepass")
     with suppress(Unrouted):
         TABLE.find(method, {"path": f"/{path}", "raw_path": raw, "root_path": ""})
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({}, b"", None),
+        ({"content-length": "0"}, b"", None),
+        ({"content-length": "8", "content-type": "application/json"}, b'{"a": 1}', {"a": 1}),
+        ({"transfer-encoding": "chunked", "content-type": "application/json"}, b"[]", []),
+    ],
+)
+async def test_a_body_may_be_left_out_where_it_is_optional(headers: dict[str, str], body: bytes, expected: Any) -> None:
+    words = Words("words")
+    route = Route(words, Operation("POST", "/words", words.answer, body=Any, body_optional=True))
+    assert await route.read_body(sent(headers, body)) == expected
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"content-length": "0"}, {"content-type": "text/plain", "content-length": "0"}]
+)
+async def test_a_body_that_is_not_there_is_of_no_media_type(headers: dict[str, str]) -> None:
+    words = Words("words")
+    optional = "content-type" in headers  # a form without fields, as any page can send it
+    route = Route(words, Operation("POST", "/words", words.answer, body=Any, body_optional=optional))
+    with pytest.raises(UnsupportedMediaType):
+        await route.read_body(sent(headers, b""))
+
+
+def sent(headers: dict[str, str], body: bytes) -> Request:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "headers": raw}, receive)

@@ -3,9 +3,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from milepost.access.principal import LOCAL
 from milepost.http.app import HttpApp
+from milepost.service import Service
+from milepost.times import HOUR
 
-from .conftest import in_memory
+from .conftest import Clock, Tasks, in_memory
 
 
 async def test_the_root_leads_to_the_reference(client: httpx2.AsyncClient) -> None:
@@ -40,6 +43,18 @@ async def test_all_of_it_knows_where_it_is_mounted(app: HttpApp) -> None:
         assert "href='/operations/openapi/native.json'" in (await client.get("/operations/docs")).text
         assert (await client.get("/operations/problems/gone")).headers["location"] == "/operations/docs#problem-gone"
         assert (await client.get("/docs")).status_code == 404
+
+
+async def test_a_link_leads_to_a_result_for_an_hour(app: HttpApp, service: Service, tasks: Tasks, clock: Clock) -> None:
+    task = await tasks.with_file(b"a,b\n", "r.csv")
+    link = await service.link(LOCAL, task.id)
+    async with in_memory(Starlette(routes=[Mount("/operations", app)])) as client:
+        response = await client.get(f"/operations/results/{link}")
+        assert (response.status_code, response.text) == (200, "a,b\n")
+        assert response.headers["content-disposition"] == 'attachment; filename="r.csv"'
+        assert (await client.get(f"/operations/results/{link}x")).status_code == 404
+        clock.ahead = 2 * HOUR
+        assert (await client.get(f"/operations/results/{link}")).status_code == 404
 
 
 async def test_a_page_takes_no_parameters(client: httpx2.AsyncClient) -> None:

@@ -10,7 +10,7 @@ from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL
 from milepost.service import News
 from milepost.store.protocol import Filter
-from milepost.task import Entry, FileResult, JsonResult, State
+from milepost.task import Entry, FileResult, JsonResult, State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.update import Update
 from tests.service.hands import ADA, BOB, EVE, MIA, NOW, ROOT, Hands, read
@@ -112,6 +112,38 @@ async def test_results_of_either_kind_are_read_by_range(hands: Hands, tmp_path: 
         await read(body)
 
 
+async def test_a_value_is_read_whole_however_large(hands: Hands) -> None:
+    async def ended(content: bytes) -> Task:
+        task = await hands.start()
+        assert await hands.service.value(LOCAL, task) is None
+        await hands.run(JsonResult(len(content), msgspec.Raw(content)))
+        return await hands.service.get(LOCAL, task.id)
+
+    large = b'"' + b"x" * 100_000 + b'"'
+    assert await hands.service.value(LOCAL, await ended(b"1")) == msgspec.Raw(b"1")
+    found = await ended(large)
+    assert await hands.service.value(LOCAL, found) == msgspec.Raw(large)
+    assert await hands.service.value(EVE, found) is None
+    hands.now += 8 * DAY
+    assert await hands.service.value(LOCAL, found) is None
+
+
+async def test_p7_a_link_leads_to_one_run_s_result_and_ends_with_it(hands: Hands) -> None:
+    task = await hands.start(BOB, tenant="acme", keep_result=HOUR // 2)
+    with pytest.raises(errors.NotReady):
+        await hands.service.link(BOB, task.id)
+    await hands.run()
+    with pytest.raises(errors.NotFound):
+        await hands.service.link(EVE, task.id)
+    link = await hands.service.link(BOB, task.id)
+    assert await read(await hands.service.linked_result(link)) == b"1"
+    with pytest.raises(errors.NotFound):
+        await hands.service.linked_result("nonsense")
+    hands.now += HOUR // 2
+    with pytest.raises(errors.NotFound):
+        await hands.service.linked_result(link)
+
+
 async def test_a_task_without_a_result_says_why(hands: Hands) -> None:
     failed = await hands.start()
     await hands.fail()
@@ -179,3 +211,19 @@ async def test_p7_a_clock_that_was_set_back_brings_no_result_back(hands: Hands) 
     assert await hands.service.get(LOCAL, task.id) == expired
     with pytest.raises(errors.Gone):
         await hands.service.result(LOCAL, task.id)
+
+
+async def test_a_token_leads_to_its_task_and_gives_no_rights(hands: Hands) -> None:
+    task = await hands.start(ADA)
+    token = await hands.service.token_of(task)
+    assert token != task.id
+    found = await hands.service.id_of_token(token)
+    assert found == task.id
+    with pytest.raises(errors.NotFound):
+        await hands.service.get(EVE, found)
+    for other in (task.id, "0" * 32):
+        with pytest.raises(errors.NotFound) as unknown:
+            await hands.service.get(ROOT, await hands.service.id_of_token(other))
+        with pytest.raises(errors.NotFound) as nonsense:
+            await hands.service.id_of_token("nonsense")
+        assert unknown.value.detail == nonsense.value.detail

@@ -361,6 +361,11 @@ class Reading:
         assert await scene.store.known_files([]) == set()
         assert await scene.store.known_files(["f/1"]) == set()
 
+    async def test_the_store_s_secret_is_its_own_and_stays(self, scene: Scene, other: Scene) -> None:
+        secret = await scene.store.secret()
+        assert len(secret) == 32
+        assert await other.store.secret() == secret
+
     # Everything together.
 
     @settings(

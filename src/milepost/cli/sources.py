@@ -4,13 +4,16 @@ import sysconfig
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import milepost
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import on_one_line
 from milepost.engine.source import load_file
+
+if TYPE_CHECKING:
+    from milepost.http.dialect import Dialect
 
 LONGEST_WAY: Final = 10
 """Lines that are shown of how an error came about."""
@@ -21,8 +24,8 @@ def load(
 ) -> Milepost:
     """One application with the task types of all these files.
 
-    Its store is the one that is named here, else the one that the files themselves name. Raises CommandError, naming
-    the file and, where there is one, the line.
+    Its store is the one that is named here, else the one that the files themselves name; its dialects are theirs.
+    Raises CommandError, naming the file and, where there is one, the line.
     """
     found: list[tuple[Path, Milepost]] = []
     for file in files:
@@ -35,7 +38,8 @@ def load(
     if files_folder is not None and files_folder.exists() and not files_folder.is_dir():
         raise _wrong(f"--files: {files_folder} is not a folder.")
     try:
-        app = Milepost(_store_of(found) if store is None else store, files=files_folder, files_root=files_root)
+        where = _store_of(found) if store is None else store
+        app = Milepost(where, files=files_folder, files_root=files_root, dialects=_dialects_of(found))
     except ValueError as error:
         raise _wrong(f"--store: {error}") from error
     for _, instance in found:
@@ -122,6 +126,16 @@ def _store_of(found: Iterable[tuple[Path, Milepost]]) -> Path:
     if len(stores) > 1:
         raise _wrong(f"The files name several stores ({', '.join(map(str, sorted(stores)))}); say which with --store.")
     return stores.pop()
+
+
+def _dialects_of(found: Iterable[tuple[Path, Milepost]]) -> "Sequence[Dialect] | None":
+    """The dialects that one of these instances is to be served in."""
+    files = {file: instance.dialects for file, instance in found if instance.dialects is not None}
+    if len(files) > 1:
+        raise _wrong(
+            f"The files {' and '.join(map(str, files))} each name the dialects to serve; let one of them do it."
+        )
+    return next(iter(files.values()), None)
 
 
 def _wrong(message: str) -> CommandError:

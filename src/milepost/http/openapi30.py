@@ -87,6 +87,7 @@ _KEYWORDS: Final[Mapping[str, Callable[[str, Any], Json]]] = {
     **dict.fromkeys(("items", "not", "additionalProperties"), lambda name, inner: {name: _inner(inner)}),
     **dict.fromkeys(("anyOf", "oneOf", "allOf"), _choices),
     "type": _types,
+    "required": lambda name, fields: {name: fields} if fields else {},
     "const": lambda _, value: {"enum": [value]},
     "examples": lambda _, values: {"example": values[0]},
     "exclusiveMinimum": lambda name, bound: {"minimum": bound, name: True},
