@@ -27,16 +27,19 @@ class Time:
 
 
 class Client:
-    """A client whose calls are awaited, whichever it is. Pauses take no time; random gives its highest."""
+    """A client whose calls are awaited, whichever it is.
 
-    def __init__(self, flavour: Flavour, url: str | None, key: str | None = None, **options: Any) -> None:
+    `hurried`: its pauses take no time, and random gives its highest.
+    """
+
+    def __init__(
+        self, flavour: Flavour, url: str | None, key: str | None = None, *, hurried: bool = True, **options: Any
+    ) -> None:
         self.time = Time()
         self.real: Any
-        given = {"clock": self.time, "random": lambda: 1.0, "timeout": 60.0, **options}
-        if flavour == "async":
-            self.real = AsyncAparaviDTC(key, url, **{"sleep": self.time.sleep_async, **given})
-        else:
-            self.real = AparaviDTC(key, url, **{"sleep": self.time.sleep, **given})
+        sleep = self.time.sleep_async if flavour == "async" else self.time.sleep
+        given = {"clock": self.time, "random": lambda: 1.0, "sleep": sleep} if hurried else {}
+        self.real = (AsyncAparaviDTC if flavour == "async" else AparaviDTC)(key, url, **{**given, **options})
 
     async def __aenter__(self) -> "Client":
         assert await awaited(_entered(self.real)) is self.real

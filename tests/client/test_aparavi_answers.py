@@ -38,15 +38,16 @@ def refusal(status: int, body: Any, method: Method = GET) -> AparaviError:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ({"error": "Bad pipeline", "message": "It has no components"}, "Bad pipeline"),
-        ({"status": "Error", "error": {"message": "Bad", "code": "VALIDATION_ERROR"}, "message": "x"}, "Bad"),
+        ({"error": "Bad pipeline", "message": "It has no components"}, "Bad pipeline: It has no components"),
+        ({"status": "Error", "error": {"message": "Bad", "code": "VALIDATION_ERROR"}, "message": "x"}, "Bad: x"),
         ({"error": {"code": "X"}, "message": "Told elsewhere"}, "Told elsewhere"),
         ({"error": None, "detail": "Just this"}, "Just this"),
         (
             {"detail": [{"loc": ["body", "pipeline", 0], "msg": "Field required", "type": "missing"}, {"msg": "No"}]},
             "body.pipeline.0: Field required; No",
         ),
-        ({"errors": ["The first", {"message": "second"}]}, "The first; second"),
+        ({"errors": ["The first", {"message": "second"}, {}]}, "The first; second"),
+        ({"error": "Twice", "message": "Twice"}, "Twice"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 422, 500])
@@ -95,6 +96,12 @@ def test_a_start_finds_no_task_and_misses_none() -> None:
         error = refusal(status, {"status": "Error", "error": "Folder not found"}, START)
         assert type(error) is AparaviError
         assert str(error) == "Error starting task: Folder not found"
+
+
+def test_a_delivery_that_fails_for_want_of_something_else_misses_no_task() -> None:
+    error = refusal(200, {"status": "Error", "error": "Font not found"}, SEND)
+    assert type(error) is AparaviError
+    assert str(error) == "Error sending to webhook: Font not found"
 
 
 def test_what_an_answer_leaves_out() -> None:

@@ -29,12 +29,9 @@ class Method(NamedTuple):
     trouble: str
     message: str
     repeat: Repeat
-    of_a_task: bool = True
 
 
-START: Final = Method(
-    "PUT", "/task", "Error starting task", "Task started successfully", Repeat.NOT_BEGUN, of_a_task=False
-)
+START: Final = Method("PUT", "/task", "Error starting task", "Task started successfully", Repeat.NOT_BEGUN)
 GET: Final = Method(
     "GET", "/task", "Error getting task status", "Task status retrieved successfully", Repeat.IDEMPOTENT
 )
@@ -67,10 +64,9 @@ def answer(method: Method, reply: Reply, hide: Callable[[str], str]) -> Answer:
     if said is None:
         raise AparaviError(f"{method.trouble}: {_FOREIGN}", status=reply.status)
     if said.get("status") == "Error":
-        told = _told(said) or "Error"
-        if method.of_a_task and "not found" in told.lower():  # what the python profile says with a 200
+        if _says_not_found(method, said):
             raise TaskNotFound(f"{method.trouble}: Task not found", status=reply.status)
-        raise AparaviError(f"{method.trouble}: {hide(told)[:LONGEST_MESSAGE]}", status=reply.status)
+        raise AparaviError(f"{method.trouble}: {hide(_told(said) or 'Error')[:LONGEST_MESSAGE]}", status=reply.status)
     data, message = said.get("data"), said.get("message")
     return {
         "data": data if isinstance(data, dict) else {},
@@ -106,7 +102,7 @@ def _refusal(method: Method, reply: Reply, said: Mapping[str, Any] | None, hide:
     if reply.status == HTTPStatus.UNAUTHORIZED:
         return Unauthorized(f"{method.trouble}: Unauthorized", status=reply.status)
     told = None if said is None else _told(said)
-    if told and method.of_a_task and reply.status == HTTPStatus.NOT_FOUND:
+    if told and method is not START and reply.status == HTTPStatus.NOT_FOUND:
         return TaskNotFound(f"{method.trouble}: Task not found", status=reply.status)
     if not told:
         phrase = httpx2.codes.get_reason_phrase(reply.status)
@@ -121,16 +117,34 @@ def _object(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _told(said: Mapping[str, Any]) -> str:
-    """What a body says went wrong, in whichever of the ways there are; "" where it says nothing."""
+def _says_not_found(method: Method, said: Mapping[str, Any]) -> bool:
+    """Whether an error that came with a 200 means the task, as it does in the python profile.
+
+    A delivery may fail because of something else that is not found.
+    """
+    told = _headline(said).lower()
+    return "not found" in told and (method in (GET, DELETE) or (method is SEND and "task" in told))
+
+
+def _headline(said: Mapping[str, Any]) -> str:
+    """What went wrong, in short: the `error` of a body, or its message; "" where it has none."""
     error = said.get("error")
-    for told in (error.get("message") if isinstance(error, dict) else error, said.get("detail"), said.get("message")):
-        if isinstance(told, str) and told:
-            return told
-        if isinstance(told, list) and told:
-            return "; ".join(map(_fault, told))
-    errors = said.get("errors")
-    return "; ".join(map(_fault, errors)) if isinstance(errors, list) else ""
+    told = error.get("message") if isinstance(error, dict) else error
+    return told if isinstance(told, str) else ""
+
+
+def _told(said: Mapping[str, Any]) -> str:
+    """What a body says went wrong, in whichever of the ways there are, in short and at length; "" for nothing."""
+    headline, message = _headline(said), said.get("message")
+    length = message if isinstance(message, str) else ""
+    length = length or _listed(said.get("detail")) or _listed(said.get("errors"))
+    return ": ".join(dict.fromkeys(filter(None, (headline, length))))
+
+
+def _listed(faults: Any) -> str:
+    if isinstance(faults, list):
+        return "; ".join(filter(None, map(_fault, faults)))
+    return faults if isinstance(faults, str) else ""
 
 
 def _fault(fault: Any) -> str:
