@@ -1,5 +1,6 @@
 """What the client makes of what servers say."""
 
+import pickle
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.client.aparavi.errors import AparaviError, TaskNotFound
+from milepost.client.aparavi.errors import AparaviError, NoTaskStarted, TaskNotFound
 from milepost.client.aparavi.methods import (
     DELETE,
     GET,
@@ -122,7 +123,15 @@ def test_a_start_without_token_or_type(data: dict[str, Any]) -> None:
         started(answer(START, said, str), said, str)
 
 
-def test_an_error_without_text_is_named() -> None:
+def test_errors_cross_processes() -> None:
+    for error in (NoTaskStarted(), TaskNotFound("Not there", status=404)):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), again.status) == (type(error), str(error), error.status)
+
+
+def test_how_a_connection_failed_is_told() -> None:
+    refused = httpx2.ConnectError("[Errno 111] Connection refused")
+    assert str(silence(GET, refused, 5, str)) == "Error getting task status: no answer (Connection refused)"
     assert str(silence(GET, httpx2.ReadError(""), 5, str)) == "Error getting task status: no answer (ReadError)"
 
 

@@ -250,6 +250,15 @@ async def test_waiting_has_a_limit(flavour: Flavour, speaker: Speaker) -> None:
         assert (await client.call("get_task"))["data"] == RUNNING
 
 
+@pytest.mark.parametrize("poll", [0, -1, float("nan")])
+async def test_waiting_without_a_pause_is_refused(flavour: Flavour, speaker: Speaker, poll: float) -> None:
+    async with Client(flavour, speaker.url) as client:
+        await with_task(client, speaker)
+        with pytest.raises(ValueError, match="A pause between two looks is more than 0 seconds"):
+            await client.call("wait", poll=poll)
+    assert speaker.asked == []
+
+
 async def test_waiting_is_not_held_up_by_a_server_that_says_nothing(flavour: Flavour, speaker: Speaker) -> None:
     async with Client(flavour, speaker.url, retries=0) as client:
         await with_task(client, speaker)

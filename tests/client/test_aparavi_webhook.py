@@ -79,7 +79,9 @@ async def test_bytes_with_a_name(flavour: Flavour, speaker: Speaker) -> None:
     assert asked.headers["content-disposition"] == 'attachment; filename="scan.pdf"'
 
 
-@pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "Grüße.csv", "new\r\nline: x", "☃", "tab\t"])
+@pytest.mark.parametrize(
+    "name", ['say "hi"', "back\\slash", "Grüße.csv", "new\r\nline: x", "☃", "tab\t", "data:a\r\nb: c,d"]
+)
 async def test_a_name_arrives_whatever_it_is(flavour: Flavour, speaker: Speaker, name: str) -> None:
     asked = await delivered(flavour, speaker, (name, b"x"))
     said = asked.headers["content-disposition"]

@@ -83,7 +83,8 @@ def form_body(files: Sequence[Sendable], field: str) -> Body:
 
 
 def _media_type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or OCTET_STREAM
+    # Of the ending alone: a whole name is taken for a URL, and may say what it likes.
+    return mimetypes.guess_type(f"file{Path(name).suffix}")[0] or OCTET_STREAM
 
 
 def _opened(file: Sendable) -> tuple[str, bytes | Stored]:

@@ -19,6 +19,10 @@ BASE: Final = 0.5
 LONGEST: Final = 10.0
 """Seconds that a pause takes at most, unless the server asks for more."""
 
+LIMITS: Final = httpx2.Limits(keepalive_expiry=4.0)
+"""An idle connection is let go of before servers do so, mostly after 5 seconds. What is sent into one that just ends may
+or may not have come, and what must not come twice could not be sent again."""
+
 _NOTHING_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _HOPELESS: Final = (httpx2.LocalProtocolError, httpx2.ProxyError, httpx2.UnsupportedProtocol)
 """What does not pass by itself."""

@@ -29,7 +29,7 @@ from milepost.client.aparavi.methods import (
     started,
 )
 from milepost.client.body import NOTHING, Body, Sendable, Stream, file_body, form_body, json_body, text_body
-from milepost.client.retries import Repeat, Sleep, pause, retry_after, share
+from milepost.client.retries import LIMITS, Repeat, Sleep, pause, retry_after, share
 
 LONGEST_ANSWER: Final = 64 << 20
 """Bytes of an answer that are read: what a webhook gives back has the text of the files in it."""
@@ -86,7 +86,7 @@ class AparaviDTC:
         self._sleep = sleep
         self._random = random
         # No client of the library's around it: that would log each URL, and the token is in there.
-        self._transport = transport or httpx2.HTTPTransport(proxy=proxy_for(self._base))
+        self._transport = transport or httpx2.HTTPTransport(proxy=proxy_for(self._base), limits=LIMITS)
         self._closed = False
         self.token: str | None = None
         self.type: str | None = None
@@ -164,6 +164,8 @@ class AparaviDTC:
         never shorter than a Retry-After, but for the last look, at the limit. Raises TimedOut, and as get_task does. A
         Ctrl-C, or a cancel, ends it at once; the task goes on.
         """
+        if not poll > 0:
+            raise ValueError("A pause between two looks is more than 0 seconds.")
         until = math.inf if timeout is None else self._clock() + timeout
         while True:
             limit = min(self._timeout, max(until - self._clock(), LAST_LOOK))

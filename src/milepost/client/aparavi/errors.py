@@ -16,8 +16,8 @@ class AparaviError(Exception):
 class NoTaskStarted(AparaviError):
     """The call needs a token, and nothing was started with this client."""
 
-    def __init__(self) -> None:
-        super().__init__("Token and type are not available. Please run startTask first.")
+    def __init__(self, message: str = "Token and type are not available. Please run startTask first.") -> None:
+        super().__init__(message)
 
 
 class TaskNotFound(AparaviError):

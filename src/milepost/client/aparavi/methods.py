@@ -4,6 +4,7 @@ Servers word their answers in three ways, after the clients that they serve (the
 them are understood. For the words of errors the page on the getTask method is the source.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypedDict
@@ -87,7 +88,8 @@ def silence(method: Method, error: httpx2.TransportError, limit: float, hide: Ca
     """What to raise where no answer came within `limit` seconds, or at all."""
     if isinstance(error, httpx2.TimeoutException):
         return TimedOut(f"{method.trouble}: no answer within {limit:g} seconds")
-    return Unreachable(f"{method.trouble}: no answer ({hide(str(error)) or type(error).__name__})")
+    why = _ERRNO.sub("", hide(str(error))) or type(error).__name__
+    return Unreachable(f"{method.trouble}: no answer ({why})")
 
 
 def has_ended(data: Mapping[str, Any]) -> bool:
@@ -95,6 +97,7 @@ def has_ended(data: Mapping[str, Any]) -> bool:
     return data.get("status") in ENDED or data.get("completed") is True
 
 
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _FOREIGN: Final = "The server does not answer as Aparavi's does. Is the base URL right?"
 
 
