@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from milepost import __version__
 from milepost.access.principal import Principal
-from milepost.errors import Fault, Invalid, NotFound, ServiceError
+from milepost.errors import Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
 from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.aparavi_answers import (
@@ -25,7 +25,7 @@ from milepost.http.dialects.aparavi_answers import (
 )
 from milepost.http.dialects.aparavi_operations import ServicesQuery, StartQuery, TaskQuery, operations
 from milepost.http.dialects.aparavi_outcome import outcome
-from milepost.http.dialects.aparavi_pipelines import SOURCES, Pipeline, read
+from milepost.http.dialects.aparavi_pipelines import SOURCES, Pipeline, placed, read
 from milepost.http.dialects.aparavi_words import PROFILES, STATUSES, Profile, TaskNotFound, error_body
 from milepost.http.payload import payload
 from milepost.http.problems import headers_of, status_of
@@ -114,10 +114,8 @@ class Aparavi:
     async def start(self, call: Call[StartQuery, dict[str, Any]]) -> Response:
         """Start a pipeline."""
         start, place = await self._start(call, call.query)
-        try:
+        with placed(place):
             created = await call.service.start(call.principal, start, origin=self.name)
-        except Invalid as error:
-            raise _placed(error, place) from error
         data = StartedData(await call.service.token_of(created.task))
         return json_answer(_encode(StartedBody("OK", data, "Task started successfully")), headers=_NO_STORE)
 
@@ -126,10 +124,8 @@ class Aparavi:
         data: dict[str, Any] = {"errors": [], "warnings": []}
         try:
             start, place = await self._start(call, StartQuery())
-            try:
+            with placed(place):
                 await call.service.check(call.principal, start, origin=self.name)
-            except Invalid as error:
-                raise _placed(error, place) from error
         except Invalid as error:
             body = error_body(error, self._profile(call.principal), data)
             data["errors"] = [body.message]
@@ -139,7 +135,12 @@ class Aparavi:
     async def _start(self, call: Call[Any, dict[str, Any]], query: StartQuery) -> tuple[Start, str]:
         """What a request wants started, and where in it the pipeline stands. Raises Invalid."""
         pipeline = read(call.body, await self._info(call), self._paths)
-        return self._wish(pipeline, query), pipeline.place
+        start = self._wish(pipeline, query)
+        if pipeline.faults:
+            with placed(pipeline.place):
+                await call.service.check(call.principal, start, origin=self.name)
+            raise Invalid(*pipeline.faults)
+        return start, pipeline.place
 
     def _wish(self, pipeline: Pipeline, query: StartQuery) -> Start:
         metadata = {
@@ -241,15 +242,3 @@ class Aparavi:
         """Whose words a caller knows."""
         said = getattr(user, "profile", None) if isinstance(user, Principal) else None
         return next((profile for profile in PROFILES if profile == said), self._own_profile)
-
-
-def _placed(error: Invalid, place: str) -> Invalid:
-    """The same faults, where a client has written what they are about; `place` is that of its pipeline."""
-    return Invalid(*(_placed_fault(fault, place) for fault in error.faults))
-
-
-def _placed_fault(fault: Fault, place: str) -> Fault:
-    pointer = fault.pointer or ""
-    if pointer.startswith("/input"):
-        return Fault(fault.detail, place + pointer.removeprefix("/input"))
-    return Fault(fault.detail, parameter="name") if pointer == "/title" else Fault(fault.detail, place)

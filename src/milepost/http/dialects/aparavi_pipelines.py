@@ -1,6 +1,7 @@
 """What does an Aparavi client ask to be started: what does the pipeline in its request say?"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -26,35 +27,53 @@ class Pipeline(msgspec.Struct, frozen=True):
     source_path: str | None
     """Where it reads, as the client said it."""
     destination_url: str | None
+    faults: tuple[Fault, ...] = ()
+    """What does not fit together in it. What its type says of it comes before."""
 
 
 def read(body: Mapping[str, Any], info: TypeInfo | None, paths: Mapping[str, str]) -> Pipeline:
     """The pipeline in a request: under `pipeline`, else the request itself.
 
     `info` is of the type that runs pipelines, whose schema says what each field may be; `paths` maps published paths to
-    those of this server. Raises Invalid for what does not fit together.
+    those of this server. Raises Invalid for what can't be read.
     """
     place, pipeline = ("/pipeline", body["pipeline"]) if "pipeline" in body else ("", body)
     if not isinstance(pipeline, dict):
         raise Invalid(Fault("Expected object.", place))
-    faults = list(_form_faults(pipeline, place))
-    if faults:
-        raise Invalid(*faults)
+    unreadable = list(_form_faults(pipeline, place))
+    if unreadable:
+        raise Invalid(*unreadable)
     said: list[dict[str, Any]] = pipeline["components"]
     components = _named(said)
+    faults = tuple(_faults(components, pipeline.get("source"), place))
     if len(components) < len(said):
-        raise Invalid(Fault("Two components have the same id.", f"{place}/components"))
-    faults = list(_faults(components, pipeline.get("source"), place))
-    if faults:
-        raise Invalid(*faults)
-    source = components[pipeline.get("source") or next(iter(_sources(components)))]
+        faults = (Fault("Two components have the same id.", f"{place}/components"),)
+    origin = pipeline.get("source") or next(iter(_sources(components)), "")
+    source = components.get(origin, {})
     return Pipeline(
         _arguments(pipeline, [_here(component, paths) for component in said], info),
         place,
-        source["provider"] == STANDING,
+        source.get("provider") == STANDING,
         _text(source, "path"),
         next((url for component in said if (url := _text(component, "destination_url"))), None),
+        faults,
     )
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Inside, what the service finds wrong is named where a client has written it; `place` is that of its pipeline."""
+    try:
+        yield
+    except Invalid as error:
+        raise Invalid(*(_placed(fault, place) for fault in error.faults)) from error
+
+
+def _placed(fault: Fault, place: str) -> Fault:
+    pointer = fault.pointer or ""
+    if pointer.startswith("/input"):
+        return Fault(fault.detail, place + pointer.removeprefix("/input"))
+    return Fault(fault.detail, parameter="name") if pointer == "/title" else Fault(fault.detail, place)
 
 
 def _form_faults(pipeline: Mapping[str, Any], place: str) -> Iterator[Fault]:
@@ -122,7 +141,7 @@ def local(path: str, paths: Mapping[str, str]) -> str:
     """What a published path is here: by the longest of `paths` that it is, or lies beneath; else as it is."""
     for prefix in sorted(paths, key=len, reverse=True):
         bare = prefix.rstrip("/")
-        if path == bare or path.startswith(f"{bare}/"):
+        if path in (prefix, bare or prefix) or path.startswith(f"{bare}/"):
             return paths[prefix].rstrip("/") + path[len(bare) :]
     return path
 
