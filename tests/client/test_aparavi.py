@@ -228,6 +228,9 @@ async def test_key_and_server_from_the_environment(
             await client.call("start_task", PIPELINE)
         assert speaker.asked[-1].headers["authorization"] == sent
         monkeypatch.setenv("MILEPOST_KEY", "of-milepost")
+    async with Client(flavour, None, "") as client:
+        await client.call("start_task", PIPELINE)
+    assert "authorization" not in speaker.asked[-1].headers
 
 
 def test_without_anything_it_is_the_local_server(flavour: Flavour) -> None:

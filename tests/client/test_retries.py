@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.client.retries import BASE, LONGEST, Repeat, pause, retry_after, share
+from milepost.client.retries import BASE, DAY, LONGEST, Repeat, pause, retry_after, share
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -57,8 +57,12 @@ def test_pauses_grow_are_random_and_never_shorter_than_asked(tries: int, random:
 
 @given(st.integers(0, 10**12))
 def test_retry_after_in_seconds(seconds: int) -> None:
-    assert asked(retry_after=str(seconds)) == seconds
-    assert asked(retry_after=f" {seconds} ", date=format_datetime(NOW, usegmt=True)) == seconds
+    assert asked(retry_after=str(seconds)) == min(seconds, DAY)
+    assert asked(retry_after=f" {seconds} ", date=format_datetime(NOW, usegmt=True)) == min(seconds, DAY)
+
+
+def test_an_absurd_retry_after_is_a_day() -> None:
+    assert asked(retry_after="9" * 5000) == DAY
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(-12, 12))
@@ -66,16 +70,16 @@ def test_retry_after_as_a_date(ahead: int, skew: int, zone: int) -> None:
     """It counts from the server's clock where that is known: a client's may be wrong."""
     sent_at = NOW + timedelta(seconds=skew)
     until = format_datetime(sent_at + timedelta(seconds=ahead), usegmt=True)
-    assert asked(retry_after=until, date=format_datetime(sent_at, usegmt=True)) == max(0, ahead)
+    assert asked(retry_after=until, date=format_datetime(sent_at, usegmt=True)) == min(max(0, ahead), DAY)
     elsewhere = (NOW + timedelta(seconds=ahead)).astimezone(timezone(timedelta(hours=zone)))
-    assert asked(retry_after=format_datetime(elsewhere)) == max(0, ahead)
-    assert asked(retry_after=format_datetime(elsewhere), date="yesterday") == max(0, ahead)
+    assert asked(retry_after=format_datetime(elsewhere)) == min(max(0, ahead), DAY)
+    assert asked(retry_after=format_datetime(elsewhere), date="yesterday") == min(max(0, ahead), DAY)
 
 
 @given(st.text(st.characters(codec="ascii")))
 def test_retry_after_may_be_anything(said: str) -> None:
     seconds = asked(retry_after=said)
-    assert seconds is None or seconds >= 0
+    assert seconds is None or 0 <= seconds <= DAY
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,11 @@ LONGEST: Final = 10.0
 """Seconds that a pause takes at most, unless the server asks for more."""
 
 LIMITS: Final = httpx2.Limits(keepalive_expiry=4.0)
-"""An idle connection is let go of before servers do so, mostly after 5 seconds. What is sent into one that just ends may
-or may not have come, and what must not come twice could not be sent again."""
+"""An idle connection is let go of before servers do so, mostly after 5 seconds. What is sent into one that just ends
+may have come or not, and what must not come twice could not be sent again."""
+
+DAY: Final = 86_400.0
+"""Seconds to which a Retry-After is cut: an absurd one is no reason to sleep for ever, or to fail at it."""
 
 _NOTHING_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _HOPELESS: Final = (httpx2.LocalProtocolError, httpx2.ProxyError, httpx2.UnsupportedProtocol)
@@ -68,12 +71,12 @@ def retry_after(headers: httpx2.Headers, now: float) -> float | None:
     """
     said = headers.get("retry-after", "").strip()
     if said.isascii() and said.isdigit():
-        return float(said)
+        return min(float(said), DAY)
     until = _moment(said)
     if until is None:
         return None
     sent_at = _moment(headers.get("date", ""))
-    return max(0.0, until - (now if sent_at is None else sent_at))
+    return min(max(0.0, until - (now if sent_at is None else sent_at)), DAY)
 
 
 def _moment(date: str) -> float | None:

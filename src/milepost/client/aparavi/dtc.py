@@ -44,9 +44,9 @@ SLOWEST_POLL: Final = 10.0
 class AparaviDTC:
     """One task at a time on a server that speaks Aparavi's API; it keeps the task's token and type between the calls.
 
-    `api_key`: else `MILEPOST_KEY`, else `APARAVI_APIKEY`; a server without keys needs none. It is sent as it is in the
-    Authorization header, to the server of `base_url` alone: redirects are not followed, and plain http carries it to
-    this machine only. `base_url`: else `MILEPOST_URL`, else http://localhost:8006.
+    `api_key`: where it is None, `MILEPOST_KEY`, else `APARAVI_APIKEY`; a server without keys needs none, or "". It is
+    sent as it is in the Authorization header, to the server of `base_url` alone: redirects are not followed, and plain
+    http carries it to this machine only. `base_url`: else `MILEPOST_URL`, else http://localhost:8006.
 
     `timeout`: seconds that a call may take in all, tries and pauses included; each call takes one of its own too. It is
     checked at every piece that comes or goes, and bounds each silence between them.
@@ -73,12 +73,13 @@ class AparaviDTC:
         random: Callable[[], float] = random.random,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        key = api_key or os.environ.get("MILEPOST_KEY") or os.environ.get("APARAVI_APIKEY") or ""
-        check_key(key)
+        if api_key is None:
+            api_key = os.environ.get("MILEPOST_KEY") or os.environ.get("APARAVI_APIKEY") or ""
+        check_key(api_key)
         if not timeout > 0 or retries < 0:
             raise ValueError("A timeout is more than 0 seconds, and retries are 0 or more.")
-        self._base = parse_base(base_url or os.environ.get("MILEPOST_URL") or DEFAULT, secret=bool(key))
-        self._key = key
+        self._base = parse_base(base_url or os.environ.get("MILEPOST_URL") or DEFAULT, secret=bool(api_key))
+        self._key = api_key
         self._timeout = timeout
         self._retries = retries
         self._clock = clock
