@@ -181,13 +181,14 @@ async def test_an_answer_that_is_lost_leaves_time_for_another_try(flavour: Flavo
 
 @pytest.mark.parametrize("method", ["start_task", "get_task", "send_to_webhook"])
 async def test_no_answer_within_the_limit(flavour: Flavour, speaker: Speaker, method: str) -> None:
-    async with Client(flavour, speaker.url, retries=0, timeout=0.25) as client:
+    async with Client(flavour, speaker.url, retries=0, timeout=0.75) as client:
         client.real.token, client.real.type = TOKEN, "cpu"
         speaker.instead = [Silent()]
         arguments = [PIPELINE] if method == "start_task" else []
         options = {"text": "x"} if method == "send_to_webhook" else {}
-        with pytest.raises(TimedOut, match=r": no answer within 0\.25 seconds$"):
+        with pytest.raises(TimedOut, match=r": no answer within 0\.75 seconds$"):
             await client.call(method, *arguments, **options)
+        await asyncio.to_thread(speaker.wait_for, 1)
     assert len(speaker.asked) == 1
 
 
