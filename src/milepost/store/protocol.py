@@ -162,6 +162,7 @@ class Filter(msgspec.Struct, frozen=True):
     assignee: str | None = None
     depends_on: str | None = None
     number: int | None = None
+    origin: str | None = None
 
 
 PAGE_BYTES: Final = 4 << 20

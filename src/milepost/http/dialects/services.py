@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,7 +29,7 @@ from milepost.http.dialects.services_shapes import (
 from milepost.http.headers import header
 from milepost.http.rendered import RawHeaders
 from milepost.http.representation import json_answer, representation
-from milepost.service import Filter
+from milepost.service import DEFAULT_TENANT, Filter
 from milepost.task import FileResult, State, Task
 from milepost.times import HOUR, SECOND
 
@@ -63,7 +64,7 @@ class Services:
         curl -s localhost:8006/tasks/1/download_url?chain=1764
 
     Ids are counted in each chain by itself. Which chain is meant is said by the key where it is of one chain, else by
-    the header X-Spaaza-Session-Chain-Id or the parameter `chain`.
+    the header X-Spaaza-Session-Chain-Id or the parameter `chain`; it need not be said while only one has such a task.
     """
 
     name = "services"
@@ -222,19 +223,32 @@ async def _within(call: Call[Any, Any], *chains: int | None) -> Call[Any, Any]:
         if chain is not None:
             tenant = await call.service.tenants.numbered(chain)
             if tenant is None:
-                return msgspec.structs.replace(call, principal=msgspec.structs.replace(call.principal, grants=()))
+                return replace(call, principal=replace(call.principal, grants=()))
             call = call.within(tenant)
     return call
 
 
 async def _found(call: Call[Any, None]) -> Task:
-    """The task of the path. Raises NotFound, and Conflict where several of the caller's chains have such a task."""
+    """The task of the path.
+
+    Where nothing says which chain is meant, a task that was created here goes before those that were begun elsewhere,
+    and of these the one of the default tenant. Raises NotFound, and Conflict where several chains have such a task.
+    """
     number = call.path["id"]
     if not _NUMBER.fullmatch(number):
         raise NotFound(NO_TASK)
-    page = await call.service.find(call.principal, Filter(number=int(number)), limit=2)
-    if not page.tasks:
+    wanted = Filter(number=int(number))
+    tasks: list[Task] = []
+    for places in (
+        replace(wanted, origin=Services.name),
+        replace(wanted, tenant=DEFAULT_TENANT),
+        wanted,
+    ):
+        tasks = (await call.service.find(call.principal, places, limit=2)).tasks
+        if tasks:
+            break
+    if not tasks:
         raise NotFound(NO_TASK)
-    if len(page.tasks) > 1 or page.next is not None:
+    if len(tasks) > 1:
         raise Conflict("Several chains have a task with this ID: name the chain, by ?chain= or " + SESSION_CHAIN + ".")
-    return page.tasks[0]
+    return tasks[0]

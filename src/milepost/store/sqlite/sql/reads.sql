@@ -50,6 +50,7 @@ AND (:owner IS NULL OR t.owner = :owner)
 AND (:list_id IS NULL OR t.list_id = :list_id)
 AND (:parent IS NULL OR t.parent = :parent)
 AND (:assignee IS NULL OR t.assignee = :assignee)
+AND (:origin IS NULL OR t.origin = :origin)
 AND (:depends_on IS NULL OR EXISTS (
     SELECT 1 FROM edge WHERE edge.dependent = t.row AND edge.dependency = :depends_on AND NOT edge.any_end
 ))
