@@ -49,6 +49,7 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("drive", {"state": State.SUCCEEDED, "result": ROWS, "blocked_reason": "None any more."}),
     ("drive", {"state": State.FAILED, "failure": BROKEN, "result": ROWS}),
     ("drive", {"state": State.CANCELLED, "result": ROWS}),
+    *(("drive", {"state": state, "retry_count": 1}) for state in State),
 )
 
 BEGINNINGS: Sequence[Step] = (

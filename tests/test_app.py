@@ -138,6 +138,26 @@ def test_what_is_no_path_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 # Beneath somebody's paths.
 
 
+async def test_an_application_says_that_it_is_open_until_its_store_has_a_key(
+    app: Milepost, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(fastapi(app)) as client:
+        assert [record.message for record in caplog.records if record.name == "milepost.http.app"] == [
+            "No key is asked for: everybody on this machine may do everything"
+        ]
+        assert (await client.get("/operations/v1/tasks")).status_code == 200
+        _, secret = await app.service.keys.add("ada", ["default:member"])
+        assert (await client.get("/operations/v1/tasks")).status_code == 401
+        shown = {"authorization": f"Bearer {secret}"}
+        assert (await client.get("/operations/v1/tasks", headers=shown)).json()["tasks"] == []
+        await app.start("greet", {"name": "Ada"})  # whoever writes Python needs no key
+        assert len((await client.get("/operations/v1/tasks", headers=shown)).json()["tasks"]) == 1
+    caplog.clear()
+    async with running(fastapi(app)) as client:
+        assert not [record for record in caplog.records if record.name == "milepost.http.app"]
+        assert (await client.get("/operations/readyz")).json()["open_mode"] is False
+
+
 @pytest.mark.parametrize("make", [fastapi, starlette])
 async def test_it_lives_beside_the_routes_of_others(make: Make, app: Milepost) -> None:
     async with running(make(app, app.lifespan_with_worker)) as client:
@@ -511,3 +531,25 @@ async def test_opening_once_more_does_not_resume_a_paused_type(app: Milepost) ->
         await service.pause_type(LOCAL, "greet")
     async with app.opened() as service:
         assert [(info.name, info.paused) for info in await service.types()] == [("greet", True), ("spin", False)]
+
+
+async def test_what_was_not_to_outlive_the_application_is_cancelled_when_it_is_left(tmp_path: Path) -> None:
+    app = application(tmp_path)
+    async with app.opened():
+        kept = await app.start("greet", {"name": "Ada"})
+        fleeting = await app.start("greet", {"name": "Bob"}, durable=False)
+        with pytest.raises(Invalid, match="/durable"):
+            await app.start("greet", {"name": "Cy"}, durable="no")
+    async with app.opened() as service:
+        assert (await service.get(LOCAL, kept.id)).state is State.QUEUED
+        assert (await service.get(LOCAL, fleeting.id)).state is State.CANCELLED
+
+
+async def test_an_application_that_an_error_ends_cancels_nothing(tmp_path: Path) -> None:
+    app = application(tmp_path)
+    with contextlib.suppress(KeyError):
+        async with app.opened():
+            task = await app.start("greet", {"name": "Ada"}, durable=False)
+            raise KeyError
+    async with app.opened() as service:
+        assert (await service.get(LOCAL, task.id)).state is State.QUEUED

@@ -20,9 +20,9 @@ LAYERS = (
     ("ending",),
     ("lifecycle",),
     ("dependency", "delivery", "notice", "turns"),
-    ("store.refusals", "store.workers", "store.protocol", "files.protocol"),
+    ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "tenants", "service", "wish", "children", "intake"),
+    ("start", "update", "told", "results", "tenants", "fleeting", "service", "wish", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -38,9 +38,22 @@ class Apart(NamedTuple):
 APART = (
     # Stores can be exchanged because only their protocols are known.
     Apart(
-        ("start", "update", "told", "results", "tenants", "service", "children", "intake", "engine", "http"),
+        (
+            "start",
+            "update",
+            "told",
+            "results",
+            "tenants",
+            "fleeting",
+            "service",
+            "children",
+            "intake",
+            "engine",
+            "access",
+            "http",
+        ),
         ("store", "files"),
-        but=("store.protocol", "store.refusals", "store.workers", "files.protocol"),
+        but=("store.protocol", "store.refusals", "store.workers", "store.api_keys", "files.protocol"),
     ),
     # The parts that stand side by side do not lean on each other.
     Apart(("store",), ("files", "engine", "access")),

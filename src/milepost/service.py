@@ -4,7 +4,7 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ import uuid_utils
 from msgspec import Raw
 
 from milepost import lifecycle, times
+from milepost.access.keyring import Keyring
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
 from milepost.errors import (
@@ -22,6 +23,7 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
+from milepost.fleeting import Fleeting
 from milepost.lifecycle import IllegalChange, Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
@@ -104,8 +106,17 @@ class Service:
         self._types_read_at = 0
         # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
         self._timer = timer
+        self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
         self.tenants = Tenants(store)
+        self._fleeting = Fleeting(store, self.clock)
+
+    async def close(self) -> None:
+        """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
+
+        The store is open until then, and workers of this process have ended.
+        """
+        await self._fleeting.end()
 
     # Starting.
 
@@ -136,6 +147,8 @@ class Service:
 
         All are durable when this returns. Others' writes wait for it, so give some hundreds at a time (`MANY`).
         """
+        if not all(wish.start.durable for wish in wishes):
+            await self._fleeting.make_room()
         now = self.clock()
         outcomes: list[Created | ServiceError | None] = []
         creations: list[Creation] = []
@@ -148,14 +161,19 @@ class Service:
                 outcomes.append(made if isinstance(made, Created) else None)
                 creations += [made] if isinstance(made, Creation) else []
         made_now = iter(await self.store.create(creations, now=now) if creations else ())
-        return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        self._fleeting.note(_fleeting(wishes, ended))
+        return ended
 
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
         start = wish.start
         tenant = start.tenant or principal.home or DEFAULT_TENANT
         if not principal.holds(tenant):
-            raise Forbidden(f"You have no rights in the tenant {tenant!r}.")
+            own = ", ".join(sorted({grant.tenant for grant in principal.grants})) if start.tenant is None else ""
+            raise Forbidden(
+                f"You have no rights in the tenant {tenant!r}." + (f" Name one of yours: {own}." if own else "")
+            )
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name
@@ -377,12 +395,17 @@ class Service:
             depends_on=depends_on,
         )
 
-    async def delete(self, principal: Principal, task_id: str, *, cascade: bool = False) -> Deleted:
-        """Delete a finished task. Raises NotFound, Forbidden, Conflict, DependentsConflict."""
+    async def delete(
+        self, principal: Principal, task_id: str, *, cascade: bool = False, unfinished: bool = False
+    ) -> Deleted:
+        """Delete a finished task; with `unfinished` also one that no worker is at, which is cancelled by that.
+
+        Raises NotFound, Forbidden, Conflict, DependentsConflict.
+        """
         task = await self.get(principal, task_id)
         if not principal.holds(task.tenant, Role.ADMIN):
             raise Forbidden("Only an admin of the tenant may delete tasks.")
-        deletion = Deletion(task.id, principal.scope(), cascade)
+        deletion = Deletion(task.id, principal.scope(), cascade, unfinished)
         deleted = _done(await self.store.delete([deletion], now=self.clock()))
         await self.files.delete(deleted.file_keys)
         return deleted
@@ -442,6 +465,13 @@ def _found(value: T | None) -> T:
     if value is None:
         raise NotFound("There is no such task.")
     return value
+
+
+def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:
+    """The ids of the tasks that were made now and are not to outlive the service."""
+    for wish, outcome in zip(wishes, outcomes, strict=True):
+        if not wish.start.durable and isinstance(outcome, Created) and not outcome.replayed:
+            yield outcome.task.id
 
 
 def _created(outcome: Created | Refusal) -> Created | ServiceError:

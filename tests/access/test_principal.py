@@ -1,4 +1,4 @@
-from milepost.access.principal import EVERY_TENANT, LOCAL, Grant, Principal, Role
+from milepost.access.principal import ANONYMOUS, EVERY_TENANT, LOCAL, Grant, Principal, Role
 from milepost.store.protocol import Scope
 
 
@@ -31,6 +31,13 @@ def test_the_home_is_the_only_tenant_there_is() -> None:
     assert principal(("acme", Role.USER), ("acme", Role.ADMIN)).home == "acme"
     assert principal(("acme", Role.USER), ("beta", Role.USER)).home is None
     assert LOCAL.home is None
+
+
+def test_who_shows_no_key_sees_and_may_nothing() -> None:
+    assert ANONYMOUS.scope() == Scope("", whole=(), own=())
+    assert not ANONYMOUS.is_service
+    assert not any(ANONYMOUS.holds(tenant) for tenant in ("", "default", EVERY_TENANT))
+    assert ANONYMOUS.home is None
 
 
 def test_within_a_tenant_nothing_is_held_beyond() -> None:

@@ -15,6 +15,13 @@ from tests.cli.processes import environment
 from tests.cli.processes import milepost as run
 
 COMMANDS = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+GROUPS = {group.name: group.typer_instance for group in app.registered_groups}
+BENEATH = [
+    f"{name} {command.name or getattr(command.callback, '__name__', '')}"
+    for name, group in GROUPS.items()
+    if group is not None
+    for command in group.registered_commands
+]
 ALL = (
     "serve worker start deliver watch get list logs result types cancel pause resume retry rm migrate".split()  # noqa: SIM905
 )
@@ -22,6 +29,7 @@ ALL = (
 
 def test_there_are_these_commands() -> None:
     assert COMMANDS == ALL
+    assert BENEATH == ["key add", "key list", "key revoke"]
 
 
 def test_version(command: Command) -> None:
@@ -43,8 +51,11 @@ def test_there_is_help_by_its_short_name_too(command: Command) -> None:
 def test_what_commands_are_for_can_be_read_to_the_end(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     listed = command("--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
-    assert len(listed.splitlines()) == len(COMMANDS)
+    assert len(listed.splitlines()) == len(COMMANDS) + len(GROUPS)
     assert "..." not in listed
+    beneath = command("key", "--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert len(beneath.splitlines()) == len(BENEATH)
+    assert "..." not in beneath
 
 
 def options(text: str) -> set[str]:
@@ -61,20 +72,23 @@ def commands(line: str) -> Iterator[list[str]]:
             yield rest[1:]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *BENEATH])
 def test_help_has_examples_and_each_of_their_options_is_there(name: str, command: Command) -> None:
-    outcome = command(name, "--help")
+    outcome = command(*name.split(), "--help")
     assert outcome.code == 0
     usage, found, examples = outcome.out.partition("  Examples:\n")
     assert found
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
     assert lines
-    known = {other: options(command(other, "--help").out.partition("  Examples:")[0]) for other in COMMANDS}
+    known = {
+        other: options(command(*other.split(), "--help").out.partition("  Examples:")[0])
+        for other in (*COMMANDS, *BENEATH)
+    }
     assert any(f"milepost {name} " in f"{line} " for line in lines)
     for line in lines:
         for words in commands(line):
-            assert words[0] in COMMANDS
-            assert {word for word in words if word.startswith("-")} <= known[words[0]]
+            said = " ".join(words[:2] if words[0] in GROUPS else words[:1])
+            assert {word for word in words if word.startswith("-")} <= known[said]
     assert "  -h, --help" in usage
 
 

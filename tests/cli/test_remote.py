@@ -79,7 +79,6 @@ def test_who_is_busy_is_asked_again() -> None:
     [
         (301, Exit.USAGE),
         (400, Exit.USAGE),
-        (401, Exit.NOT_FOUND),
         (403, Exit.NOT_FOUND),
         (404, Exit.NOT_FOUND),
         (409, Exit.FAILED),

@@ -66,7 +66,11 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
     assert second.startswith("http://[::1]:")
     assert out == ""
     events = [json.loads(line)["event"] for line in err.splitlines()]
-    assert sorted(events) == ["Stopping; Ctrl-C ends it at once", "The worker has started"]
+    assert sorted(events) == [
+        "No key is asked for: everybody on this machine may do everything",
+        "Stopping; Ctrl-C ends it at once",
+        "The worker has started",
+    ]
 
 
 def test_it_says_that_there_is_nothing_to_start(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Broken(Service):
 
 
 async def test_a_store_that_is_silent_is_not_ready(service: Service) -> None:
-    found = await readiness(Silent(service.store, service.files), open_mode=False, patience=0.01)
+    found = await readiness(Silent(service.store, service.files), open_mode=service.keys.in_use, patience=0.01)
     assert not found.ready
     assert found.detail == "The store did not answer within 0.01 seconds."
 

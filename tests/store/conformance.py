@@ -9,8 +9,10 @@ import pytest
 from milepost.store.protocol import TaskStore
 
 from .conformance_children import Children
+from .conformance_clients import Clients
 from .conformance_dependencies import Dependencies
 from .conformance_histories import Histories
+from .conformance_keys import Keys
 from .conformance_leases import Leases
 from .conformance_reading import Reading
 from .conformance_records import Records
@@ -22,7 +24,7 @@ from .scene import MakeStore, Scene
 
 
 class TaskStoreConformance(
-    Records, Leases, Dependencies, Children, Time, Turns, Reading, Histories, TenantNumbers, Waking
+    Records, Leases, Dependencies, Children, Clients, Time, Turns, Keys, Reading, Histories, TenantNumbers, Waking
 ):
     """The suite; a test that shows a promise carries the promise's id."""
 

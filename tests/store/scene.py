@@ -160,8 +160,10 @@ class Scene:
 
         return await self.try_change(task, apply, depends_on=tuple(depends_on))
 
-    async def delete(self, task: Task, *, scope: Scope = EVERYTHING, cascade: bool = False) -> Deleted | Refusal:
-        (outcome,) = await self.store.delete([Deletion(task.id, scope, cascade)], now=self.now)
+    async def delete(
+        self, task: Task, *, scope: Scope = EVERYTHING, cascade: bool = False, unfinished: bool = False
+    ) -> Deleted | Refusal:
+        (outcome,) = await self.store.delete([Deletion(task.id, scope, cascade, unfinished)], now=self.now)
         return outcome
 
     # Workers.

@@ -33,11 +33,15 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """A caller. `name` is what ownership is compared by, `display_name` what people read."""
+    """A caller. `name` is what ownership is compared by, `display_name` what people read.
+
+    `profile`: how its Aparavi client wants failures worded; None for no wish.
+    """
 
     name: str
     display_name: str
     grants: tuple[Grant, ...]
+    profile: str | None = None
 
     def holds(self, tenant: str, *roles: Role) -> bool:
         """Whether a grant gives one of these roles (any role, if none is named) in the tenant."""
@@ -85,3 +89,6 @@ def _scope(principal: Principal) -> Scope:
 
 LOCAL: Final = Principal("local", "Local", (Grant(EVERY_TENANT, Role.SERVICE),))
 """Everybody, while no key was ever made."""
+
+ANONYMOUS: Final = Principal("", "", ())
+"""Who shows no key where keys are asked for: sees nothing, and may do nothing."""

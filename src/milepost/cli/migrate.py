@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from milepost.app import Milepost
-from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import Store, examples
 from milepost.cli.terminal import say
 
@@ -23,12 +21,9 @@ def migrate(
 
     Opening a store does so too; this does it while nothing else happens. Make a copy first.
     """
-    from milepost.cli.storing import bring_up_to_date, check_there  # a client's commands start faster without it
+    from milepost.cli.storing import application, bring_up_to_date, check_there  # clients start faster without it
 
-    try:
-        path = Milepost(store).path
-    except ValueError as error:
-        raise CommandError(f"--store: {error}", Exit.USAGE) from error
+    path = application(store).path
     if not create:
         check_there(path, "--create makes one.")
     before, after = bring_up_to_date(path)

@@ -44,6 +44,9 @@ _CODES: Final[Mapping[int, Exit]] = {
     HTTPStatus.PRECONDITION_FAILED: Exit.FAILED,
 }
 
+_NO_KEY: Final = "Set MILEPOST_KEY to one; `milepost key add` makes it, where the server's store is."
+_WRONG_KEY: Final = "The one in MILEPOST_KEY (or --key) is none, unknown or revoked there."
+
 _ADDRESS: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/.*)?")
 """A URL whose scheme was left out."""
 
@@ -99,6 +102,7 @@ class Remote:
             raise CommandError("--key: a key has printable ASCII characters alone; this one has others.", Exit.USAGE)
         if key:
             headers["authorization"] = f"Bearer {key}"
+        self._hint = _WRONG_KEY if key else _NO_KEY
         host = self._host()
         self._client = httpx2.Client(
             base_url=self.url,
@@ -257,7 +261,8 @@ class Remote:
                 "Is MILEPOST_URL right?",
                 code,
             ) from error
-        raise CommandError(told(problem), code)
+        hint = f" {self._hint}" if response.status_code == HTTPStatus.UNAUTHORIZED else ""
+        raise CommandError(told(problem) + hint, code)
 
     def _decode(self, response: httpx2.Response, shape: type[T]) -> T:
         try:

@@ -53,7 +53,7 @@ def serve(
     files_folder: FilesFolder = None,
     grace: Grace = DEFAULT_GRACE,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", envvar="MILEPOST_NO_AUTH", help="Ask nobody for a key.")
+        bool, typer.Option("--no-auth", envvar="MILEPOST_NO_AUTH", help="Ask nobody for a key, though there are some.")
     ] = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -88,7 +88,10 @@ def serve(
             None if no_worker else command,
             grace=grace,
             access_log=log_level == "debug",
-            on_ready=lambda: _say_ready(app, sockets, no_worker=no_worker, no_auth=no_auth),
+            no_auth=no_auth,
+            on_ready=lambda is_open: _say_ready(
+                app, sockets, no_worker=no_worker, access=_access(is_open=is_open, no_auth=no_auth)
+            ),
         )
 
 
@@ -101,9 +104,8 @@ def _worker_command(files: Sequence[Path], options: Mapping[str, object]) -> lis
     return [*command, "--lifeline"]
 
 
-def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bool, no_auth: bool) -> None:
+def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bool, access: str) -> None:
     addresses = urls(sockets)
-    why = "by --no-auth" if no_auth else "no key was made yet"
     say(f"Milepost {__version__} is ready. Ctrl-C stops it.")
     say_fields(
         {
@@ -112,10 +114,17 @@ def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bo
             "  store": str(app.path.resolve()),
             "  types": ", ".join(sorted(app.types)) or "none: no function of these files is under `@app.task`",
             "  worker": "none here; run one with `milepost worker`" if no_worker else "",
-            "  access": f"open, {why}: everybody on this machine may do everything",
+            "  access": access,
             "  try": _example(app, addresses[0]),
         }
     )
+
+
+def _access(*, is_open: bool, no_auth: bool) -> str:
+    if not is_open:
+        return "by key; `milepost key` makes, lists and revokes them"
+    why = "by --no-auth" if no_auth else "no key was made yet"
+    return f"open, {why}: everybody on this machine may do everything"
 
 
 def _example(app: Milepost, address: str) -> str:

@@ -16,6 +16,14 @@ BUSY_TIMEOUT: Final = 30_000
 """Milliseconds to wait for others who write."""
 
 
+def application(store: str | None) -> Milepost:
+    """The application on the store that an option names, without task types. Raises CommandError for what is none."""
+    try:
+        return Milepost(store)
+    except ValueError as error:
+        raise CommandError(f"--store: {error}", Exit.USAGE) from error
+
+
 @contextlib.asynccontextmanager
 async def opened(app: Milepost) -> AsyncIterator[None]:
     """The application with its store open. Raises CommandError when that does not work."""

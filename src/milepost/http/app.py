@@ -11,6 +11,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from milepost.errors import NotOpen, ServiceError
+from milepost.http.admission import Admission
 from milepost.http.dialect import Authenticator, Call, Dialect
 from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import Internal
@@ -28,9 +29,9 @@ class HttpApp:
     """The HTTP API in some dialects, with the pages about it, as an ASGI application to serve or to mount.
 
     `service` is asked for at each request, so that the application can exist before the store is open; it may raise
-    NotOpen. `authenticator` says who calls; open mode by default. `lifespan` surrounds the requests where a server
-    serves just this: what it is mounted on has a lifespan of its own. Raises ValueError when two dialects answer the
-    same method on the same path.
+    NotOpen. `authenticator` says who calls, which `scope["user"]` tells from then on; by default keys are asked for
+    once there is one. `lifespan` surrounds the requests where a server serves just this: what it is mounted on has a
+    lifespan of its own. Raises ValueError when two dialects answer the same method on the same path.
     """
 
     def __init__(
@@ -42,11 +43,23 @@ class HttpApp:
         lifespan: Callable[[object], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         self._service = service
-        self._authenticator = authenticator or OpenMode()
-        self._site = site = Site(dialects, open_mode=isinstance(self._authenticator, OpenMode))
+        self._authenticator = authenticator or Admission(service)
+        self._site = site = Site(dialects, open_mode=self.is_open)
         self._table = Table([*dialects, site], otherwise=site)
         self._lifespan = Router(lifespan=lifespan).lifespan
         self.begin()
+
+    async def is_open(self) -> bool:
+        """Whether everybody on this machine may call just now, without a key."""
+        asked = self._authenticator
+        return isinstance(asked, Admission | OpenMode) and await asked.is_open()
+
+    async def log_access(self) -> bool:
+        """Say in the log where everybody may call, for a server that starts; whether that is so."""
+        is_open = await self.is_open()
+        if is_open:
+            logger.warning("No key is asked for: everybody on this machine may do everything")
+        return is_open
 
     def begin(self) -> None:
         """Be as new, for a server that starts: one that has stopped may have been in this process, on another loop."""
@@ -95,6 +108,7 @@ class HttpApp:
         try:
             check_single(request)
             principal = await self._authenticator(request, operation, dialect.credentials(request))
+            request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks
             query = route.query.read(request.scope["query_string"])
             body = await route.read_body(request)
             call = Call(request, self._service(), principal, path, query, body, self.stopping)

@@ -54,6 +54,10 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No query parameters."""
 
 
+class AnyQuery(msgspec.Struct, frozen=True):
+    """Query parameters have no meaning, and are let pass: products' clients send some of their own."""
+
+
 class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """One request on its way to an operation, read and admitted."""
 
@@ -150,6 +154,8 @@ class Operation:
     answers: Mapping[int, Answer] = field(default_factory=dict)
     changes: bool | None = None
     """Whether it changes something; by default, whether its method may."""
+    public: bool = False
+    """Whether it answers everybody, also who shows no key."""
 
     @property
     def changes_something(self) -> bool:

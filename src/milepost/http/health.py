@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Final
 
 import msgspec
@@ -36,19 +36,25 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 async def readiness(
-    service: Service, *, open_mode: bool, is_leaving: bool = False, patience: float = PATIENCE
+    service: Service,
+    *,
+    open_mode: Callable[[], Awaitable[bool]],
+    is_leaving: bool = False,
+    patience: float = PATIENCE,
 ) -> Readiness:
     """Ask the store, for `patience` seconds at most. `is_leaving`: the server is about to stop."""
+    is_open = False
     try:
         async with asyncio.timeout(patience):
+            is_open = await open_mode()
             workers, types = await service.workers(), await service.types()
     except TimeoutError:
-        return Readiness(False, f"The store did not answer within {patience:g} seconds.", open_mode, 0, [])
+        return Readiness(False, f"The store did not answer within {patience:g} seconds.", is_open, 0, [])
     except Exception:
         logger.exception("the store can't be read")
-        return Readiness(False, "The store can't be read.", open_mode, 0, [])
+        return Readiness(False, "The store can't be read.", is_open, 0, [])
     detail = "The server is stopping." if is_leaving else None
-    return Readiness(not is_leaving, detail, open_mode, len(workers), [info.name for info in types])
+    return Readiness(not is_leaving, detail, is_open, len(workers), [info.name for info in types])
 
 
 async def metrics(service: Service, principal: Principal) -> bytes:

@@ -3,7 +3,7 @@
 A dialect like any other, so that one table finds everything; it also words the refusal of paths that are nobody's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -35,13 +35,16 @@ class Live(msgspec.Struct, frozen=True):
 
 
 class Site:
-    """Health and documents of an application that speaks these dialects, the first of them where none is named."""
+    """Health and documents of an application that speaks these dialects, the first of them where none is named.
+
+    `open_mode` says whether everybody on this machine may call just now.
+    """
 
     name = "site"
     title = "Milepost"
     security = BEARER
 
-    def __init__(self, dialects: Sequence[Dialect], *, open_mode: bool) -> None:
+    def __init__(self, dialects: Sequence[Dialect], *, open_mode: Callable[[], Awaitable[bool]]) -> None:
         self._dialects = {dialect.name: dialect for dialect in dialects}
         self._first = dialects[0].name
         self._open_mode = open_mode
@@ -63,11 +66,11 @@ class Site:
 
     def _for_people(self) -> list[Operation]:
         return [
-            Operation("GET", "/", self.home),
-            Operation("GET", "/docs", self.reference),
-            Operation("GET", "/docs/{dialect}", self.reference),
-            Operation("GET", TYPES + "{code}", self.problem_type),
-            Operation("GET", RESULTS + "{link}", self.result),
+            Operation("GET", "/", self.home, public=True),
+            Operation("GET", "/docs", self.reference, public=True),
+            Operation("GET", "/docs/{dialect}", self.reference, public=True),
+            Operation("GET", TYPES + "{code}", self.problem_type, public=True),
+            Operation("GET", RESULTS + "{link}", self.result, public=True),
         ]
 
     def _for_programs(self) -> list[Operation]:
@@ -80,7 +83,7 @@ class Site:
                 "/healthz", self.live, "Liveness", "Whether the process lives.", {200: Answer("It does.", Live)}
             ),
             _operation("/readyz", self.ready, "Readiness", "Whether requests can be answered.", ready),
-            _operation("/metrics", self.metrics, "Metrics", "", figures),
+            _operation("/metrics", self.metrics, "Metrics", "", figures, public=False),
             _operation("/openapi.json", self.openapi, "OpenAPI document", "", spec),
             _operation(
                 "/openapi/{document}",
@@ -143,8 +146,19 @@ class Site:
         return document(dialect, [*dialect.operations(), *own], server=server)
 
 
-def _operation(path: str, handler: Handler, summary: str, description: str, answers: dict[int, Answer]) -> Operation:
-    return Operation("GET", path, handler, summary=summary, description=description, group="Server", answers=answers)
+def _operation(
+    path: str, handler: Handler, summary: str, description: str, answers: dict[int, Answer], *, public: bool = True
+) -> Operation:
+    return Operation(
+        "GET",
+        path,
+        handler,
+        summary=summary,
+        description=description,
+        group="Server",
+        answers=answers,
+        public=public,
+    )
 
 
 def _json(value: object, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:

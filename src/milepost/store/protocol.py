@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
+from milepost.store.api_keys import ApiKey
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
@@ -118,11 +119,15 @@ class LeasedEdit(msgspec.Struct, frozen=True):
 
 
 class Deletion(msgspec.Struct, frozen=True):
-    """A finished task to delete; with `cascade` whatever depends on it goes too."""
+    """A finished task to delete; with `cascade` whatever depends on it goes too.
+
+    `unfinished`: so may what no worker is at; it is cancelled first, with all that this brings to others.
+    """
 
     id: str
     scope: Scope
     cascade: bool = False
+    unfinished: bool = False
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -288,7 +293,7 @@ class TaskStore(Protocol):
         ...
 
     async def delete(self, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:
-        """Delete finished tasks. Refusals: Missing, NotFinished, HasDependents.
+        """Delete tasks. Refusals: Missing, NotFinished, HasDependents.
 
         Dependents that the caller can't see neither stop a deletion nor show in it; those still waiting are failed.
         """
@@ -357,6 +362,32 @@ class TaskStore(Protocol):
 
         Returns those that say so anew. Where nothing keeps them any more, the message goes.
         """
+        ...
+
+    # Keys.
+
+    async def add_keys(self, keys: Sequence[ApiKey]) -> None:
+        """Make API keys, whose ids no key has had before."""
+        ...
+
+    async def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
+        """Read keys, revoked ones too; None where there is none. Cheap: it is asked at each request."""
+        ...
+
+    async def keys(self) -> list[ApiKey]:
+        """All keys, revoked ones too, in the order in which they were made."""
+        ...
+
+    async def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
+        """The keys of each of these principals, revoked ones too, in the order in which they were made."""
+        ...
+
+    async def revoke_keys(self, ids: Sequence[str], *, now: int) -> list[ApiKey | Missing]:
+        """End keys. One that has ended before keeps the time of then."""
+        ...
+
+    async def has_keys(self) -> bool:
+        """Whether ever a key was made, be it revoked since. Cheap, as `find_keys`."""
         ...
 
     # Whoever is interested.

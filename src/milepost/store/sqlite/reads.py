@@ -15,9 +15,10 @@ import apsw
 import msgspec
 
 from milepost import lifecycle, notice
+from milepost.store.api_keys import ApiKey
 from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
 from milepost.store.refusals import StoreBusy
-from milepost.store.sqlite import lists, log, rows, task_types
+from milepost.store.sqlite import api_keys, lists, log, rows, task_types
 from milepost.store.sqlite.cursor import Cursors
 from milepost.store.sqlite.records import visibility
 from milepost.store.sqlite.schedule import NOTED_AT_ONCE
@@ -162,6 +163,23 @@ class Reads:
             for text in notice.NOTICES:
                 found += [(row, None) for (row,) in self._rows("saying", {**asked, "message": text})]
         return found
+
+    def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
+        """See TaskStore.find_keys."""
+        found = [self._row("find_api_key", (key_id,)) for key_id in ids]
+        return [None if row is None else api_keys.key(row) for row in found]
+
+    def keys(self) -> list[ApiKey]:
+        """See TaskStore.keys."""
+        return [api_keys.key(row) for row in self._rows("api_keys")]
+
+    def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
+        """See TaskStore.keys_of."""
+        return [[api_keys.key(row) for row in self._rows("api_keys_of", (name,))] for name in names]
+
+    def has_keys(self) -> bool:
+        """See TaskStore.has_keys."""
+        return bool(self._rows("any_api_key")[0][0])
 
     def types(self) -> list[TypeInfo]:
         """See TaskStore.types."""

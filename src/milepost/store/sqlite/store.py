@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from milepost.lifecycle import IllegalChange
+from milepost.store.api_keys import ApiKey
 from milepost.store.protocol import (
     Cold,
     Created,
@@ -27,7 +28,7 @@ from milepost.store.protocol import (
     TypeInfo,
 )
 from milepost.store.refusals import LeaseLost, Missing, Refusal
-from milepost.store.sqlite import changes, leases, retention, schedule, task_types
+from milepost.store.sqlite import api_keys, changes, leases, retention, schedule, task_types
 from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
@@ -268,6 +269,32 @@ class SqliteStore:
         # Most rounds find nothing: that costs a look, and no turn at writing.
         found = await self._read(Reads.obstacles, self._skipped.known)
         return await self._write(partial(schedule.note_obstacles, found=found, now=now)) if found else []
+
+    # Keys.
+
+    async def add_keys(self, keys: Sequence[ApiKey]) -> None:
+        """See TaskStore."""
+        await self._write(partial(api_keys.add, keys=keys))
+
+    async def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
+        """See TaskStore."""
+        return self._parts.reads.find_keys(ids)
+
+    async def keys(self) -> list[ApiKey]:
+        """See TaskStore."""
+        return await self._read(Reads.keys)
+
+    async def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
+        """See TaskStore."""
+        return self._parts.reads.keys_of(names)
+
+    async def revoke_keys(self, ids: Sequence[str], *, now: int) -> list[ApiKey | Missing]:
+        """See TaskStore."""
+        return await self._write(partial(api_keys.revoke, ids=ids, now=now))
+
+    async def has_keys(self) -> bool:
+        """See TaskStore."""
+        return self._parts.reads.has_keys()
 
     # Whoever is interested.
 

@@ -1,0 +1,180 @@
+"""Whose is a key? And how is one made and ended?
+
+A key reads `mp_<id>_<secret>`: 16 hexadecimal digits that name it, and 64 that prove it. The secret is 256 random bits,
+so that its plain SHA-256 hash gives nothing away; only that is kept.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final, Literal
+
+from milepost.access.principal import EVERY_TENANT, LOCAL, Grant, Principal, Role
+from milepost.errors import Fault, Invalid, NotFound
+from milepost.store.api_keys import ApiKey
+from milepost.store.protocol import TaskStore
+from milepost.store.refusals import Missing
+from milepost.times import SECOND, Clock, elapsed
+
+Profile = Literal["page", "node", "python"]
+"""How an Aparavi client wants failures worded: as its page, its Node or its Python package expects them."""
+PROFILES: Final[tuple[Profile, ...]] = ("page", "node", "python")
+
+MAX_NAME: Final = 200
+"""Longest name of a principal or tenant, in characters."""
+MAX_NAMES: Final = 1024
+"""Owners whose display names are kept in mind."""
+PREFIX: Final = "mp"
+
+_KEY: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{16}})_([0-9a-f]{{64}})")
+_NOBODY: Final = ApiKey("", "", "", (), None, bytes(32), 0, 0)
+"""What an unknown key is compared with, so that it takes the same way as a wrong secret. Revoked for ever."""
+
+
+class Keyring:
+    """The API keys of a store.
+
+    `clock` gives µs since the epoch, `timer` µs since some moment: how old what is known of display names is.
+    """
+
+    def __init__(self, store: TaskStore, clock: Clock, timer: Clock = elapsed) -> None:
+        self._store = store
+        self._clock = clock
+        self._timer = timer
+        self._in_use = False
+        self._names: dict[str, tuple[str, int]] = {}
+
+    async def in_use(self) -> bool:
+        """Whether ever a key was made, by whichever process: from then on who shows none is refused."""
+        self._in_use = self._in_use or await self._store.has_keys()
+        return self._in_use
+
+    async def principal(self, credentials: str) -> Principal | None:
+        """Who shows a key; None where it is none, unknown, wrong or revoked.
+
+        What another process does to keys is heeded at once.
+        """
+        parsed = _KEY.fullmatch(credentials)
+        if parsed is None:
+            return None
+        key_id, secret = parsed.groups()
+        (found,) = await self._store.find_keys([key_id])
+        key = _NOBODY if found is None else found
+        is_right = hmac.compare_digest(_digest(secret), key.digest)
+        return _principal(key) if is_right and key.revoked_at is None else None
+
+    async def add(
+        self, name: str, grants: Sequence[str], *, display_name: str | None = None, profile: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """Make a key for a principal: what is kept of it, and the key itself, which nobody can be told again.
+
+        `grants` are each `TENANT:ROLE`, and `*:service` for a service; `display_name` is the name unless it says
+        otherwise. From the first key on nobody is admitted without one. Raises Invalid, naming each argument that is
+        wrong.
+        """
+        faults = [*_name_faults(name, display_name), *_grant_faults(grants), *_profile_faults(profile)]
+        if faults:
+            raise Invalid(*faults)
+        key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
+        pairs = tuple(dict.fromkeys(_pair(grant) for grant in grants))
+        key = ApiKey(key_id, name, display_name or name, pairs, profile, _digest(secret), self._clock())
+        await self._store.add_keys([key])
+        self._names.pop(name, None)
+        return key, f"{PREFIX}_{key_id}_{secret}"
+
+    async def all(self) -> list[ApiKey]:
+        """Every key that was ever made, oldest first."""
+        return await self._store.keys()
+
+    async def revoke(self, id: str) -> ApiKey:
+        """End a key: it is refused from the next request on. One that was revoked before stays so.
+
+        Raises NotFound.
+        """
+        (outcome,) = await self._store.revoke_keys([id], now=self._clock())
+        if isinstance(outcome, Missing):
+            raise NotFound("There is no such key.") from outcome
+        self._names.pop(outcome.name, None)
+        return outcome
+
+    async def display_name(self, owner: str) -> str:
+        """What people call the owner of a task, as of the last second: the name itself where no key says otherwise.
+
+        The newest of the owner's keys says it, one that was revoked only where all were.
+        """
+        if owner == LOCAL.name:
+            return LOCAL.display_name
+        now = self._timer()
+        known = self._names.get(owner)
+        if known is not None and now - known[1] < SECOND:
+            return known[0]
+        (keys,) = await self._store.keys_of([owner])
+        valid = [key for key in keys if key.revoked_at is None]
+        found = (valid or keys)[-1].display_name if keys else owner
+        if len(self._names) >= MAX_NAMES:
+            self._names.clear()
+        self._names[owner] = (found, now)
+        return found
+
+
+def key_id(text: str) -> str:
+    """The id in a key that was given whole; any other text as it is."""
+    parsed = _KEY.fullmatch(text)
+    return text if parsed is None else parsed[1]
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode()).digest()
+
+
+@lru_cache(maxsize=1024)
+def _principal(key: ApiKey) -> Principal:
+    grants = tuple(Grant(tenant, Role(role)) for tenant, role in key.grants)
+    return Principal(key.name, key.display_name, grants, key.profile)
+
+
+def _pair(grant: str) -> tuple[str, str]:
+    tenant, _, role = grant.rpartition(":")
+    return tenant, role
+
+
+def _name_faults(name: str, display_name: str | None) -> Iterator[Fault]:
+    if name == LOCAL.name:
+        yield Fault(f"{LOCAL.name!r} is everybody while there is no key; take another name.", "/name")
+    elif not _is_name(name):
+        yield Fault(f"From 1 to {MAX_NAME} printable characters.", "/name")
+    if display_name is not None and not _is_name(display_name):
+        yield Fault(f"From 1 to {MAX_NAME} printable characters.", "/display_name")
+
+
+def _grant_faults(grants: Sequence[str]) -> Iterator[Fault]:
+    if not grants:
+        yield Fault("A key needs a grant, TENANT:ROLE; without one it could do nothing.", "/grants")
+    for number, grant in enumerate(grants):
+        why = _wrong(*_pair(grant)) if ":" in grant else "A grant is TENANT:ROLE, such as acme:member."
+        if why is not None:
+            yield Fault(why, f"/grants/{number}")
+
+
+def _wrong(tenant: str, role: str) -> str | None:
+    """What is wrong with a grant, if anything."""
+    every, service = tenant == EVERY_TENANT, role == Role.SERVICE
+    if role not in set(Role):
+        return f"A role is one of {', '.join(Role)}; {role!r:.80} is none."
+    if service and not every:
+        return f"A service reaches every tenant, so write {EVERY_TENANT}:{role}; for one tenant grant {Role.ADMIN}."
+    if every and not service:
+        return f"Only a service reaches every tenant: name the tenant, or write {EVERY_TENANT}:{Role.SERVICE}."
+    return None if _is_name(tenant) else f"A tenant has from 1 to {MAX_NAME} printable characters."
+
+
+def _profile_faults(profile: str | None) -> Iterator[Fault]:
+    if profile is not None and profile not in PROFILES:
+        yield Fault(f"One of {', '.join(PROFILES)}.", "/profile")
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME and text.isprintable()

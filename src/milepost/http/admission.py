@@ -1,0 +1,49 @@
+"""Who may call: everybody on this machine until the first key is made, and from then on who shows one."""
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+
+from milepost.access.principal import ANONYMOUS, Principal
+from milepost.errors import Unauthenticated
+from milepost.http.dialect import Operation
+from milepost.http.open_mode import OpenMode
+from milepost.service import Service
+
+NO_KEY: Final = "This needs a key that is valid here."
+"""Said of no key, of what is none, and of one that is unknown, wrong or revoked: nobody learns which it is."""
+
+
+class Admission:
+    """Asks for keys once one was ever made. Whatever is done to keys counts from the next request on.
+
+    `service` is asked for at each request; it may raise NotOpen. `open_mode` admits callers until then.
+    """
+
+    def __init__(self, service: Callable[[], Service], open_mode: OpenMode | None = None) -> None:
+        self._service = service
+        self._open_mode = open_mode or OpenMode()
+
+    async def is_open(self) -> bool:
+        """Whether everybody on this machine may call, as no key was made yet."""
+        return not await self._service().keys.in_use()
+
+    async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
+        """The principal of a valid key, or ANONYMOUS where the operation is public.
+
+        Raises Unauthenticated; where no key was made yet what OpenMode raises.
+        """
+        keys = self._service().keys
+        try:
+            is_open = not await keys.in_use()
+            principal = None if is_open or credentials is None else await keys.principal(credentials)
+        except Exception:
+            if not operation.public:
+                raise
+            return ANONYMOUS  # liveness and readiness are asked above all when the store can't be
+        if is_open:
+            return await self._open_mode(request, operation, credentials)
+        if principal is None and not operation.public:
+            raise Unauthenticated(NO_KEY)
+        return principal or ANONYMOUS
