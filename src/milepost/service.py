@@ -15,6 +15,7 @@ from milepost import lifecycle, times
 from milepost.access.keyring import Keyring
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
+from milepost.access.tokens import Tokens
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -108,6 +109,7 @@ class Service:
         self._timer = timer
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
+        self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)
         self._fleeting = Fleeting(store, self.clock)
 
@@ -164,6 +166,10 @@ class Service:
         ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
         self._fleeting.note(_fleeting(wishes, ended))
         return ended
+
+    async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
+        """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
+        await self._creation(principal, Wish(start), origin, self.clock())
 
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
@@ -345,6 +351,19 @@ class Service:
         if self._known_links is None:
             self._known_links = Links(await self.store.secret())
         return self._known_links
+
+    async def token_of(self, task: Task) -> str:
+        """A second name for a task, which can't be worked out from the first. It gives no rights."""
+        return (await self._tokens()).make(task.id)
+
+    async def id_of_token(self, token: str) -> str:
+        """The id that a token stands for, whether there is such a task or not. Raises NotFound for what is none."""
+        return _found((await self._tokens()).read(token))
+
+    async def _tokens(self) -> Tokens:
+        if self._known_tokens is None:
+            self._known_tokens = Tokens(await self.store.secret())
+        return self._known_tokens
 
     # Acting.
 

@@ -166,43 +166,6 @@ async def test_only_a_service_pauses_a_type(hands: Hands) -> None:
     assert (await hands.claim()).task.type == "job"
 
 
-async def test_run_now_is_for_who_may_see_the_task(hands: Hands) -> None:
-    task = await hands.start(ADA, tenant="acme", run_at=NOW + 3600 * SECOND)
-    with pytest.raises(errors.NotFound):
-        await hands.service.run_now(EVE, task.id)
-    assert (await hands.service.run_now(ADA, task.id)).state is State.QUEUED
-    assert (await hands.service.run_now(ADA, task.id)).version == 2
-    await hands.run()
-    assert (await hands.service.run_now(MIA, task.id)).run == 2
-
-
-async def test_run_now_revives_what_failed_because_of_the_task(hands: Hands) -> None:
-    root = await hands.start()
-    task = await hands.start(depends_on=(root.id,))
-    await hands.fail()
-    assert (await hands.service.get(LOCAL, task.id)).state is State.FAILED
-    await hands.service.run_now(LOCAL, root.id)
-    blocked = await hands.service.get(LOCAL, task.id)
-    assert (blocked.state, blocked.blocked_by) == (State.BLOCKED, (root.id,))
-    with pytest.raises(errors.Conflict, match="waits for"):
-        await hands.service.run_now(LOCAL, task.id)
-
-
-async def test_run_now_waits_for_what_the_task_still_depends_on(hands: Hands) -> None:
-    root = await hands.start()
-    task = await hands.start(depends_on=(root.id,))
-    await hands.service.cancel(LOCAL, task.id)
-    assert (await hands.service.run_now(LOCAL, task.id)).blocked_by == (root.id,)
-
-
-async def test_a_task_does_not_run_once_more_beside_one_of_its_unique_key(hands: Hands) -> None:
-    task = await hands.start(unique_key="k")
-    await hands.run()
-    await hands.start(unique_key="k")
-    with pytest.raises(errors.UniqueKeyConflict):
-        await hands.service.run_now(LOCAL, task.id)
-
-
 async def test_an_update_asks_what_the_engine_runs_to_stop_go_on_and_begin_again(hands: Hands) -> None:
     async def update(task: Task, **fields: Any) -> Task:
         return await hands.service.update(LOCAL, task.id, Update(**fields))
@@ -283,3 +246,40 @@ async def test_deleting_what_is_not_finished_cancels_it(hands: Hands) -> None:
     await hands.claim()
     with pytest.raises(errors.Conflict, match="not finished"):
         await hands.service.delete(ROOT, running.id, unfinished=True)
+
+
+async def test_run_now_is_for_who_may_see_the_task(hands: Hands) -> None:
+    task = await hands.start(ADA, tenant="acme", run_at=NOW + 3600 * SECOND)
+    with pytest.raises(errors.NotFound):
+        await hands.service.run_now(EVE, task.id)
+    assert (await hands.service.run_now(ADA, task.id)).state is State.QUEUED
+    assert (await hands.service.run_now(ADA, task.id)).version == 2
+    await hands.run()
+    assert (await hands.service.run_now(MIA, task.id)).run == 2
+
+
+async def test_run_now_revives_what_failed_because_of_the_task(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.fail()
+    assert (await hands.service.get(LOCAL, task.id)).state is State.FAILED
+    await hands.service.run_now(LOCAL, root.id)
+    blocked = await hands.service.get(LOCAL, task.id)
+    assert (blocked.state, blocked.blocked_by) == (State.BLOCKED, (root.id,))
+    with pytest.raises(errors.Conflict, match="waits for"):
+        await hands.service.run_now(LOCAL, task.id)
+
+
+async def test_run_now_waits_for_what_the_task_still_depends_on(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.service.cancel(LOCAL, task.id)
+    assert (await hands.service.run_now(LOCAL, task.id)).blocked_by == (root.id,)
+
+
+async def test_a_task_does_not_run_once_more_beside_one_of_its_unique_key(hands: Hands) -> None:
+    task = await hands.start(unique_key="k")
+    await hands.run()
+    await hands.start(unique_key="k")
+    with pytest.raises(errors.UniqueKeyConflict):
+        await hands.service.run_now(LOCAL, task.id)
