@@ -4,15 +4,12 @@ These join the errors of `milepost.errors`, so that a dialect words them like ev
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-from milepost.errors import NotFound, ServiceError
+from milepost.errors import ServiceError
 
-
-class NoSuchPath(NotFound):
-    """Nothing is at this path, whoever asks."""
-
-    def __init__(self) -> None:
-        super().__init__("There is nothing at this path.")
+NO_SUCH_PATH: Final = "There is nothing at this path."
+"""What is said of a path that there is not, whoever asks; a dialect may tell it from a task that there is not."""
 
 
 class MethodNotAllowed(ServiceError):

@@ -192,3 +192,46 @@ async def test_an_address_of_a_file_is_only_for_who_may_see_it(service: Service,
     async with in_memory(http_app(service, Services(), authenticator=Known())) as client:
         assert (await client.get("/tasks/1/download_url", headers=as_("default"))).status_code == 200
         assert (await client.get("/tasks/1/download_url", headers=as_("one"))).json() == NOT_FOUND
+
+
+# Keys.
+
+
+async def shown(service: Service, name: str, *grants: str) -> tuple[dict[str, str], dict[str, str]]:
+    """A new key, as a token and as a session."""
+    _, key = await service.keys.add(name, grants)
+    _, identity, secret = key.split("_")
+    token = {"authorization": f"Bearer {identity}:{secret}"}
+    return token, {"x-spaaza-session-user-id": identity, "x-spaaza-session-key": secret}
+
+
+async def test_a_key_works_as_a_token_and_as_a_session(service: Service, tasks: Tasks) -> None:
+    async with in_memory(http_app(service, Services())) as client:
+        assert (await client.post("/tasks", json=body())).status_code == 201, "without keys everybody may"
+        token, session = await shown(service, "ann", "1764:member")
+        assert (await client.get("/tasks/1")).json() == NOT_ALLOWED
+        wrong = {"authorization": token["authorization"][:-1] + ("0" if token["authorization"][-1] != "0" else "1")}
+        for headers in (
+            wrong,
+            {"x-spaaza-session-key": session["x-spaaza-session-key"]},
+            {"authorization": "Bearer :"},
+        ):
+            response = await client.get("/tasks/1", headers=headers)
+            assert (response.status_code, response.json()) == (401, NOT_ALLOWED)
+        for headers in (token, session, session | {"x-spaaza-session-chain-id": "1764"}):
+            assert (await client.get("/tasks/1", headers=headers)).json()["chain"] == 1764
+            made = await client.post("/tasks", json=body(), headers=headers)
+            assert made.status_code == 201
+            assert (await client.post("/tasks", json=body(chain=7), headers=headers)).json() == NOT_ALLOWED
+        elsewhere = session | {"x-spaaza-session-chain-id": "7"}
+        assert (await client.get("/tasks/1", headers=elsewhere)).json() == NOT_FOUND
+
+
+async def test_where_keys_are_asked_for_the_url_of_a_file_is_enough(service: Service, tasks: Tasks) -> None:
+    await tasks.with_file(b"x")
+    token, _ = await shown(service, "ann", "default:user")
+    member, _ = await shown(service, "eve", "default:member", "7:admin")
+    async with in_memory(http_app(service, Services())) as client:
+        assert (await client.get("/tasks/1/download_url", headers=token)).json() == NOT_FOUND
+        url = (await client.get("/tasks/1/download_url", headers=member)).json()["url"]
+        assert (await client.get(url)).content == b"x"

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from milepost.errors import Fault, Forbidden, Invalid, NotFound, ServiceError, Unauthenticated
 from milepost.http.dialect import JSON
 from milepost.http.dialects.services_shapes import ErrorBody, ErrorFacts
-from milepost.http.errors import NoSuchPath
+from milepost.http.errors import NO_SUCH_PATH
 from milepost.http.problems import headers_of, status_of
 
 NO_TASK: Final = "No task exists with the specified ID for this chain."
@@ -50,7 +50,7 @@ _FIELDS: Final[Mapping[str, str]] = {
 
 def refusal(error: ServiceError) -> Response:
     """A refusal in the envelope."""
-    code, name = NO_PATH if isinstance(error, NoSuchPath) else CODES.get(error.code, OTHER)
+    code, name = NO_PATH if error.detail == NO_SUCH_PATH else CODES.get(error.code, OTHER)
     body = ErrorBody(error=ErrorFacts(code, name, _description(error)))
     status = 400 if isinstance(error, Invalid) else status_of(error)
     headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"} | headers_of(error)
@@ -61,7 +61,7 @@ def _description(error: ServiceError) -> str:
     match error:
         case Unauthenticated() | Forbidden():
             return NO_RIGHT
-        case NotFound() if not isinstance(error, NoSuchPath):
+        case NotFound() if error.detail != NO_SUCH_PATH:
             return NO_TASK
         case Invalid():
             return " ".join(map(_said, error.faults))
