@@ -108,8 +108,10 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
 OTHERS: Final = {
     *("start", "start_many", "find", "tally", "types", "type_info", "workers", "pause_type", "resume_type"),
     *("value", "linked_result"),
+    "close",
 }
-"""What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest."""
+"""What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest. And
+what no caller asks for, but who has made the service."""
 
 
 def test_no_operation_is_left_out() -> None:
