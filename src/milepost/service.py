@@ -15,6 +15,7 @@ from milepost import lifecycle, times
 from milepost.access.keyring import Keyring
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
+from milepost.access.tokens import Tokens
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -47,6 +48,7 @@ from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.store.refusals import BadCursor, Refusal
 from milepost.store.workers import WorkerInfo
 from milepost.task import JsonResult, Task, parse_id
+from milepost.tenants import Tenants
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
@@ -107,6 +109,8 @@ class Service:
         self._timer = timer
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
+        self._known_tokens: Tokens | None = None
+        self.tenants = Tenants(store)
         self._fleeting = Fleeting(store, self.clock)
 
     async def close(self) -> None:
@@ -162,6 +166,10 @@ class Service:
         ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
         self._fleeting.note(_fleeting(wishes, ended))
         return ended
+
+    async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
+        """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
+        await self._creation(principal, Wish(start), origin, self.clock())
 
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
@@ -266,6 +274,16 @@ class Service:
         scope = principal.scope()
         return _found(await self.store.log(_id(task_id), scope, after=after, limit=limit, now=self.clock()))
 
+    async def history(
+        self, principal: Principal, task_ids: Sequence[str], *, before: int | None = None, limit: int = 100
+    ) -> list[LogPage | None]:
+        """Read the newest states and outcomes of tasks, of each up to `limit` with a sequence number below `before`.
+
+        They come newest first, with the record of the same moment. None for a task that is not there for this caller.
+        """
+        ids = [_id(task_id) for task_id in task_ids]
+        return await self.store.history(ids, principal.scope(), before=before, limit=limit, now=self.clock())
+
     async def follow(
         self, principal: Principal, task_id: str, *, since_version: int = 0, pause: int = 15 * SECOND
     ) -> AsyncGenerator[News, None]:
@@ -334,6 +352,19 @@ class Service:
             self._known_links = Links(await self.store.secret())
         return self._known_links
 
+    async def token_of(self, task: Task) -> str:
+        """A second name for a task, which can't be worked out from the first. It gives no rights."""
+        return (await self._tokens()).make(task.id)
+
+    async def id_of_token(self, token: str) -> str:
+        """The id that a token stands for, whether there is such a task or not. Raises NotFound for what is none."""
+        return _found((await self._tokens()).read(token))
+
+    async def _tokens(self) -> Tokens:
+        if self._known_tokens is None:
+            self._known_tokens = Tokens(await self.store.secret())
+        return self._known_tokens
+
     # Acting.
 
     async def cancel(self, principal: Principal, task_id: str) -> Task:
@@ -360,6 +391,15 @@ class Service:
             revives=revive,
         )
 
+    async def run_now(self, principal: Principal, task_id: str) -> Task:
+        """Let a task run now: a scheduled one whatever its time, a failed or cancelled one anew, any other once more.
+
+        Nothing changes for one that is queued or runs. Raises NotFound, Conflict, UniqueKeyConflict.
+        """
+        return await self._change(
+            principal, task_id, lambda task, unmet: lifecycle.run_now(task, now=self.clock(), unmet=unmet)
+        )
+
     async def update(
         self, principal: Principal, task_id: str, update: Update, *, if_version: int | None = None
     ) -> Task:
@@ -374,12 +414,17 @@ class Service:
             depends_on=depends_on,
         )
 
-    async def delete(self, principal: Principal, task_id: str, *, cascade: bool = False) -> Deleted:
-        """Delete a finished task. Raises NotFound, Forbidden, Conflict, DependentsConflict."""
+    async def delete(
+        self, principal: Principal, task_id: str, *, cascade: bool = False, unfinished: bool = False
+    ) -> Deleted:
+        """Delete a finished task; with `unfinished` also one that no worker is at, which is cancelled by that.
+
+        Raises NotFound, Forbidden, Conflict, DependentsConflict.
+        """
         task = await self.get(principal, task_id)
         if not principal.holds(task.tenant, Role.ADMIN):
             raise Forbidden("Only an admin of the tenant may delete tasks.")
-        deletion = Deletion(task.id, principal.scope(), cascade)
+        deletion = Deletion(task.id, principal.scope(), cascade, unfinished)
         deleted = _done(await self.store.delete([deletion], now=self.clock()))
         await self.files.delete(deleted.file_keys)
         return deleted

@@ -146,7 +146,7 @@ class Operation:
     body_optional: bool = False
     """Whether there may be no body at all, for which the handler gets None."""
     media_types: Sequence[str] = (JSON,)
-    """Of the body."""
+    """Of the body. Others than JSON without a `body`: of what the handler reads itself."""
     lines: bool = False
     """Whether the body is many lines, each of that type: the handler gets `milepost.http.lines.Lines`."""
     takes_files: bool = False

@@ -15,7 +15,7 @@ from starlette.types import Scope
 from milepost.errors import NotFound
 from milepost.http.body import BodyReader, is_without_body
 from milepost.http.dialect import Dialect, Operation
-from milepost.http.errors import MethodNotAllowed
+from milepost.http.errors import MethodNotAllowed, NoSuchPath
 from milepost.http.lines import LineReader
 from milepost.http.query import QueryReader
 from milepost.http.upload import UploadReader
@@ -103,7 +103,7 @@ class Table:
             raise Unrouted(owner, NotFound("There is nothing at this path.")) from None
         node = _walk(self._root, segments)
         if node is None:
-            raise Unrouted(self._owner(segments), NotFound("There is nothing at this path."))
+            raise Unrouted(self._owner(segments), NoSuchPath())
         route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
         if route is None:
             allowed = sorted(node.routes) + (["HEAD"] if "GET" in node.routes else [])

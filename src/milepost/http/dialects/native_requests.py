@@ -212,7 +212,8 @@ class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change (RFC 7396): what is absent stays, null clears.
 
-    Labels of any task; of an external one also how it stands; `state` blocked or queued holds and frees any that waits.
+    Labels of any task; of an external one also how it stands. `state` blocked or queued holds and frees any that waits;
+    cancelled cancels one that a worker runs, and queued resumes or retries it.
     """
 
     title: Text | None | UnsetType = UNSET
