@@ -10,8 +10,13 @@ from starlette.requests import Request
 from milepost.access.principal import Grant, Principal, Role
 from milepost.errors import NotOpen, Unauthenticated
 from milepost.http.app import HttpApp
+from milepost.http.dialect import Dialect
+from milepost.http.dialects.aparavi import Aparavi
 from milepost.http.dialects.cloudcoin import CloudCoin
+from milepost.http.dialects.metavault import Metavault
 from milepost.http.dialects.native import Native
+from milepost.http.dialects.quant import Quant
+from milepost.http.dialects.services import Services
 from milepost.service import Service
 from milepost.store.refusals import StoreBusy
 from milepost.task import State
@@ -90,6 +95,25 @@ async def test_whatever_is_not_there_ends_a_poll(client: httpx2.AsyncClient, pat
     answer = await client.get(path)
     assert answer.status_code == 404
     ended(answer, asked)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/api/v1/tasks/{UNKNOWN}"),
+        ("GET", f"/get-task-status/{UNKNOWN}"),
+        ("GET", f"/api/v1/get-task-status/{UNKNOWN}"),
+        ("PUT", f"/api/v1/tasks/{UNKNOWN}"),
+        ("GET", f"/api/v1/tasks/{UNKNOWN}/"),
+    ],
+)
+async def test_beside_all_other_dialects_its_paths_are_its_own(service: Service, method: str, path: str) -> None:
+    everyone: list[Dialect] = [Native(), Metavault(), Services(), Aparavi(), CloudCoin(), Quant()]
+    async with in_memory(http_app(service, *everyone)) as client:
+        ended(await client.request(method, path), UNKNOWN)
+        for other in ("/api/v1/nothing/at/all", "/api/v1/tasks/", "/api/v1"):
+            ended(await client.get(other))
+        ended(await client.post("/api/v1/nothing", json={}))
 
 
 async def test_the_older_path_refuses_flat(client: httpx2.AsyncClient) -> None:
