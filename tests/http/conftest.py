@@ -94,14 +94,16 @@ class Tasks:
         """A task that has succeeded."""
         return await self.succeed(await self.running(**fields), result)
 
-    async def with_file(self, content: bytes, name: str = "report.csv", media_type: str = "text/csv") -> Task:
+    async def with_file(
+        self, content: bytes, name: str = "report.csv", media_type: str = "text/csv", **fields: Any
+    ) -> Task:
         """A task whose result is a file."""
 
         async def pieces() -> AsyncIterator[bytes]:
             yield content
 
         stored = await self.service.files.put(pieces())
-        return await self.succeeded(FileResult(stored.key, name, media_type, stored.size, stored.sha256))
+        return await self.succeeded(FileResult(stored.key, name, media_type, stored.size, stored.sha256), **fields)
 
 
 class Watched(Service):

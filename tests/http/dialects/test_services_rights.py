@@ -11,7 +11,7 @@ from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Unauthenticated
 from milepost.http.dialect import Operation
 from milepost.http.dialects.services import Services
-from milepost.service import Service
+from milepost.service import DEFAULT_TENANT, Service
 from tests.http.conftest import Tasks, http_app, in_memory
 
 from .services_wire import NOT_ALLOWED, NOT_FOUND, body
@@ -135,6 +135,19 @@ async def test_a_caller_of_several_chains_may_have_to_name_one(
     both = await client.get(f"/tasks/1?chain={ACME}", headers=as_(who, **{CHAIN: "1764"}))
     assert both.json() == NOT_FOUND
     assert await numbers(client, who) == [(1764, 1), (ACME, 2), (ACME, 1)]
+
+
+async def test_of_several_chains_one_s_task_goes_first_that_was_created_here(
+    client: httpx2.AsyncClient, tasks: Tasks
+) -> None:
+    for tenant in ("acme", DEFAULT_TENANT):
+        await tasks.start(tenant=tenant)
+    found = await client.get("/tasks/1", headers=as_("service"))
+    assert found.json()["chain"] == (await tasks.service.tenants.numbers([DEFAULT_TENANT]))[DEFAULT_TENANT]
+    assert (await client.post("/tasks", json=body(chain=1764), headers=as_("service"))).status_code == 201
+    assert (await client.get("/tasks/1", headers=as_("service"))).json()["chain"] == 1764
+    assert (await client.post("/tasks", json=body(chain=1765), headers=as_("service"))).status_code == 201
+    assert (await client.get("/tasks/1", headers=as_("service"))).status_code == 409
 
 
 async def test_a_service_with_a_chain_of_its_own_means_that(client: httpx2.AsyncClient, tasks: Tasks) -> None:
