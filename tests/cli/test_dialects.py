@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from milepost.app import Milepost
+from milepost.cli.dialects import choose
+from milepost.cli.exits import CommandError
+from milepost.http.dialects.aparavi import Aparavi
+from milepost.http.dialects.known import NAMES
+from milepost.http.dialects.native import Native
+
+from .processes import JOBS, Server
+
+
+def spoken(app: Milepost) -> list[str]:
+    return [dialect.name for dialect in app.dialects or ()]
+
+
+def test_all_are_spoken_where_nobody_says_otherwise(tmp_path: Path) -> None:
+    app = Milepost(tmp_path / "x.db")
+    choose(app, None, None, None)
+    assert spoken(app) == list(NAMES)
+
+
+def test_those_are_spoken_that_are_named(tmp_path: Path) -> None:
+    app = Milepost(tmp_path / "x.db")
+    choose(app, ["quant", "native"], None, None)
+    assert spoken(app) == ["native", "quant"]
+
+
+def test_files_may_say_it_themselves(tmp_path: Path) -> None:
+    app = Milepost(tmp_path / "x.db", dialects=[Native()])
+    choose(app, None, None, None)
+    assert spoken(app) == ["native"]
+
+
+@pytest.mark.parametrize(
+    ("names", "profile", "path_map", "option"),
+    [(["quant"], None, None, "--dialect"), (None, "node", None, "--aparavi"), (None, None, ["/a=b"], "--path-map")],
+)
+def test_either_files_or_options_say_it(
+    tmp_path: Path, names: list[str] | None, profile: None, path_map: list[str] | None, option: str
+) -> None:
+    with pytest.raises(CommandError, match=f"{option}: the files say themselves which dialects"):
+        choose(Milepost(tmp_path / "x.db", dialects=[Aparavi()]), names, profile, path_map)
+
+
+def test_a_name_of_none_is_told_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--dialect: There is no dialect 'esperanto'; there are native, metavault"):
+        choose(Milepost(tmp_path / "x.db"), ["esperanto"], None, None)
+
+
+@pytest.mark.parametrize("pair", ["", "documents", "=documents", "/data/source="])
+def test_a_path_map_has_two_sides(tmp_path: Path, pair: str) -> None:
+    with pytest.raises(CommandError, match="--path-map: .* is no PATH=DIR, such as"):
+        choose(Milepost(tmp_path / "x.db"), None, None, [pair])
+
+
+def test_a_server_speaks_as_it_is_told(tmp_path: Path) -> None:
+    options = ("--no-worker", "--dialect", "native", "--dialect", "aparavi", "--aparavi", "python")
+    with serving(tmp_path, JOBS, *options) as server:
+        assert httpx2.get(f"{server.url}/openapi/aparavi.json").status_code == 200
+        assert httpx2.get(f"{server.url}/openapi/quant.json").status_code == 404
+        unknown = httpx2.get(f"{server.url}/task", params={"token": "0" * 32, "type": "cpu"})
+        assert (unknown.status_code, unknown.json()["status"]) == (200, "Error")
+
+
+def test_a_server_takes_the_paths_that_clients_publish(tmp_path: Path) -> None:
+    pipeline = Path(__file__).parents[2] / "examples" / "pipeline.py"
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "a.txt").write_text("three short words")
+    source = {"name": "source", "provider": "file", "config": {"path": "/data/source"}}
+    with serving(tmp_path, pipeline, "--path-map", "/data/source=inbox") as server:
+        started = httpx2.put(f"{server.url}/task", json={"pipeline": {"components": [source]}}).json()["data"]
+        task = httpx2.get(f"{server.url}/v1/tasks").json()["tasks"][0]
+        task = httpx2.get(f"{server.url}/v1/tasks/{task['id']}?wait=30&version={task['version']}").json()
+        while task["finished_at"] is None:
+            task = httpx2.get(f"{server.url}/v1/tasks/{task['id']}?wait=30&version={task['version']}").json()
+        data = httpx2.get(f"{server.url}/task", params=started).json()["data"]
+        assert (data["status"], data["files_processed"]) == ("Completed", 1), json.dumps(data)
+        assert data["metadata"]["source_path"] == "/data/source"
