@@ -38,6 +38,8 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("retry", {}),
     ("retry", {"unmet": ("other",)}),
     ("next_run", {}),
+    ("run_now", {}),
+    ("run_now", {"unmet": ("other",)}),
     ("relabel", {"title": "Export", "metadata": {"a": 1}}),
     ("expire_result", {}),
     ("count", {"counts": Counts(1, 2)}),
@@ -47,6 +49,7 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("drive", {"state": State.SUCCEEDED, "result": ROWS, "blocked_reason": "None any more."}),
     ("drive", {"state": State.FAILED, "failure": BROKEN, "result": ROWS}),
     ("drive", {"state": State.CANCELLED, "result": ROWS}),
+    *(("drive", {"state": state, "retry_count": 1}) for state in State),
 )
 
 BEGINNINGS: Sequence[Step] = (

@@ -70,8 +70,9 @@ def test_nothing_new_is_nothing_to_say() -> None:
 def test_p10_whatever_becomes_of_them_a_blocked_task_says_what_it_waits_for(
     unmet: list[Dependency], wish: str, held: bool
 ) -> None:
+    named = ("z",) if held else ()
     task = dependency.reasoned(
-        lifecycle.begin(blocked(on_dependency_failure=wish, held=held, blocked_by=IDS), now=NOW)
+        lifecycle.begin(blocked(on_dependency_failure=wish, held=held, blocked_by=IDS + named), now=NOW)
     ).task
     step, blames = dependency.review(task, unmet, now=LATER)
     after = task if step is None else step.task
@@ -82,7 +83,7 @@ def test_p10_whatever_becomes_of_them_a_blocked_task_says_what_it_waits_for(
         assert wish != "run"
         assert after.blocked_by == ()
     elif after.state is State.BLOCKED:
-        assert set(after.blocked_by) == still
+        assert set(after.blocked_by) == still | {*named}
         assert still or held
         assert after.blocked_reason
         assert blames is None

@@ -49,6 +49,45 @@ def test_a_client_may_begin_with_running_work() -> None:
     assert (task.attempt, task.started_at, task.leased_until) == (1, T, T + 60 * SECOND)
 
 
+def test_a_client_may_count_its_retries_itself() -> None:
+    task = lifecycle.begin(external(), now=T).task
+    assert (task.retry_count, task.attempt) == (0, 0)
+    task = lifecycle.drive(task, now=T, state=State.QUEUED, retry_count=2).task
+    assert (task.retry_count, task.attempt) == (2, 2)
+    for state in (State.RUNNING, State.PAUSED, State.BLOCKED, State.RUNNING):
+        task = lifecycle.drive(task, now=T, state=state).task
+        assert (task.retry_count, task.attempt) == (2, 3)
+    task = lifecycle.drive(task, now=T, state=State.QUEUED).task
+    assert (task.retry_count, task.attempt) == (3, 3)
+    task = lifecycle.drive(task, now=T, state=State.FAILED, retry_count=0).task
+    assert (task.retry_count, task.attempt) == (0, 1)
+    task = lifecycle.drive(task, now=T, state=State.QUEUED, retry_count=1).task
+    assert (task.retry_count, lifecycle.drive(task, now=T, state=State.RUNNING).task.retry_count) == (1, 1)
+
+
+def test_retries_of_what_the_engine_runs_are_counted_from_its_attempts() -> None:
+    assert running().retry_count == 0
+    again = lifecycle.fail(running(max_attempts=3), now=T, failure=BROKEN, retry_in=0).task
+    assert (again.state, again.retry_count) == (State.QUEUED, 1)
+    again = lifecycle.claim(again, now=T, worker="w1").task
+    assert again.retry_count == 1
+    parked = lifecycle.park(again, now=T).task
+    assert (parked.state, parked.retry_count) == (State.QUEUED, 1)
+    assert lifecycle.cancel(lifecycle.begin(draft(), now=T).task, now=T).task.retry_count == 0
+
+
+@pytest.mark.parametrize("state", [state for state in State if not state.terminal])
+def test_what_a_client_drives_is_discarded_as_cancelled(state: State) -> None:
+    task = lifecycle.begin(external(blocked_by=("a",)), now=T, state=state).task
+    assert lifecycle.discard(task, now=T).task.state is State.CANCELLED
+
+
+def test_what_a_worker_is_at_can_not_be_discarded() -> None:
+    assert lifecycle.discard(lifecycle.begin(draft(), now=T).task, now=T).task.state is State.CANCELLED
+    with pytest.raises(IllegalChange, match="A worker runs this task"):
+        lifecycle.discard(running(), now=T)
+
+
 def test_a_client_without_a_lease_may_be_silent() -> None:
     task = lifecycle.begin(draft(runner="external"), now=T, state=State.RUNNING).task
     assert (task.attempt, task.started_at, task.leased_until) == (1, T, None)

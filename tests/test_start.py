@@ -151,3 +151,15 @@ def test_p9_a_fingerprint_does_not_depend_on_the_order_of_fields(names: list[str
 
     assert start(names).fingerprint() == start(["index", "a", "b"]).fingerprint()
     assert start(names).fingerprint() != Start(type="export", input=dict.fromkeys(names, 2)).fingerprint()
+
+
+def test_only_of_what_begins_blocked_it_is_said_what_blocks_it() -> None:
+    ids = ("0" * 32, "0" * 32)
+    agent = Start(type="agent", runner="external", blocked_by=ids, state=State.BLOCKED)
+    assert drafted(agent, None).blocked_by == ("00000000-0000-0000-0000-000000000000",)
+    held = Start(type="export", input={"index": "u"}, blocked_by=ids, held=True)
+    assert drafted(held).blocked_by == ("00000000-0000-0000-0000-000000000000",)
+    assert faults(Start(type="export", input={"index": "u"}, blocked_by=ids)).keys() == {"/blocked_by"}
+    assert faults(Start(type="export", input={"index": "u"}, blocked_by=("x",), held=True)) == {
+        "/blocked_by/0": "Not a task id."
+    }

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from milepost.errors import Invalid
-from milepost.start import MAX_METADATA, MAX_TEXT, NUL
+from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_METADATA, MAX_TEXT, NUL
 from milepost.task import Failure
 from milepost.update import Update, checked, merged
 
@@ -24,9 +24,12 @@ def test_a_text_that_not_every_store_takes_is_refused(said: dict[str, Any], poin
 
 
 def test_all_that_is_wrong_is_told() -> None:
+    said: dict[str, Any] = {"max_attempts": 0, "retry_count": -1, "blocked_by": ("x",) * (MAX_DEPENDENCIES + 1)}
     with pytest.raises(Invalid) as refused:
-        checked(Update(title="x" * (MAX_TEXT + 1), list_id="\0", depends_on=("0" * 32, "x")))
-    assert {fault.pointer for fault in refused.value.faults} == {"/title", "/list_id", "/depends_on/1"}
+        checked(Update(title="x" * (MAX_TEXT + 1), list_id="\0", depends_on=("0" * 32, "x"), **said))
+    pointers = {fault.pointer for fault in refused.value.faults}
+    assert pointers >= {"/title", "/list_id", "/depends_on/1", "/max_attempts", "/retry_count", "/blocked_by"}
+    assert checked(Update(max_attempts=MAX_ATTEMPTS, retry_count=MAX_ATTEMPTS, blocked_by=("0" * 32,))) is None
 
 
 def test_free_json_may_have_any_character_up_to_a_limit() -> None:

@@ -74,9 +74,15 @@ def awaited(task: Task, dependencies: Iterable[Dependency]) -> tuple[str, ...]:
     return tuple(task_id for task_id in dict.fromkeys((*task.depends_on, *task.blocked_by)) if task_id in ids)
 
 
+def named(task: Task, dependencies: Iterable[Dependency]) -> tuple[str, ...]:
+    """The ids that who holds a task has named as what blocks it, beside those that it depends on."""
+    known = {*task.depends_on, *(dependency.id for dependency in dependencies)}
+    return tuple(task_id for task_id in task.blocked_by if task_id not in known) if task.held else ()
+
+
 def begun_waits(before: Task, after: Task) -> tuple[str, ...]:
-    """The ids of the tasks whose ends a change lets one wait for that was running."""
-    if before.state is not State.RUNNING or after.state is not State.BLOCKED:
+    """The ids of the tasks whose ends a change lets one wait for that was running. Who holds it only names some."""
+    if before.state is not State.RUNNING or after.state is not State.BLOCKED or after.held:
         return ()
     return tuple(task_id for task_id in after.blocked_by if task_id not in after.depends_on)
 
@@ -102,7 +108,10 @@ class Review(NamedTuple):
 
 
 def review(task: Task, unmet: Sequence[Dependency], *, now: int) -> Review:
-    """Judge a blocked task anew. `unmet` are those that it depends on and was not freed from so far."""
+    """Judge a blocked task anew. `unmet` are those that it depends on and was not freed from so far.
+
+    Those that it started itself are among them as long as it waits for any of these.
+    """
     waits_for = awaited(task, unmet)
     failed = [each for each in unmet if each.fate is Fate.FAILED and each.id in waits_for]
     for each in failed:
@@ -111,6 +120,7 @@ def review(task: Task, unmet: Sequence[Dependency], *, now: int) -> Review:
     if not waits_for and not task.held:
         return Review(lifecycle.unblock(task, now=now))
     reason = task.blocked_reason if task.held else _reason(waits_for, failed)
+    waits_for += named(task, unmet)
     if (waits_for, reason) == (task.blocked_by, task.blocked_reason):
         return Review(None)
     return Review(lifecycle.block(task, now=now, blocked_by=waits_for, reason=reason, held=task.held))

@@ -21,7 +21,7 @@ from milepost.step import Step as Step
 from milepost.step import as_of as as_of
 from milepost.step import expire_result as expire_result
 from milepost.step import step
-from milepost.task import TERMINAL, Counts, Entry, Failure, FileResult, JsonResult, State, Task
+from milepost.task import TERMINAL, Counts, Entry, Failure, FileResult, JsonResult, State, Task, at_a_try
 
 MAX_LOSSES: Final = 3
 """After so many losses that may be its own doing a task fails: it takes down what runs it."""
@@ -212,6 +212,16 @@ def cancel(task: Task, *, now: int) -> Step:
     return end("cancel", task, now, State.CANCELLED, **_FREE)
 
 
+def has_begun(task: Task) -> bool:
+    """Whether work on it has ever begun, or never will."""
+    return task.state in TERMINAL or task.epoch > 0 or task.started_at is not None
+
+
+def drop(task: Task, *, now: int) -> Step:
+    """The server that took it goes, which it was not to outlive: cancelled, but for one that has begun by then."""
+    return Step(task) if has_begun(task) else cancel(task, now=now)
+
+
 def reaches_children(before: Task, after: Task) -> bool:
     """Whether a change of a task cancels those that it started too."""
     is_asked = after.cancel_requested and not before.cancel_requested
@@ -238,8 +248,12 @@ def resume(task: Task, *, now: int) -> Step:
 
 def retry(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
     """A failed or cancelled task begins again with all its attempts; what it saved, it finds again."""
+    return _retry("retry", task, now, unmet)
+
+
+def _retry(change: str, task: Task, now: int, unmet: tuple[str, ...]) -> Step:
     fresh = replace(_afresh(task, now), run_at=None, blocked_by=unmet, blocked_at=now if unmet else None)
-    return step("retry", fresh, now, _ready_state(fresh, now), traceback=None)
+    return step(change, fresh, now, _ready_state(fresh, now), traceback=None)
 
 
 def _afresh(task: Task, now: int) -> Task:
@@ -268,9 +282,27 @@ def next_run(task: Task, *, now: int) -> Step:
     """A repeating task's next run is due: the record of the last one makes room."""
     if task.next_run_at is None or task.next_run_at > now:
         raise IllegalChange("next_run", task, "The task has no run that is due.")
+    return _next_run("next_run", task, now, run_at=task.next_run_at)
+
+
+def _next_run(change: str, task: Task, now: int, *, run_at: int) -> Step:
     # Each run may fill the log anew; what the last ones wrote stays.
-    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=task.next_run_at, log_bytes=0, log_dropped=0)
-    return step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
+    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=run_at, log_bytes=0, log_dropped=0)
+    return step(change, fresh, now, State.QUEUED, checkpoint=None, traceback=None)
+
+
+def run_now(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
+    """It is to run now: ahead of its time, anew where it failed or was cancelled, once more where it succeeded.
+
+    The times at which a repeating task is due stay as they are. One that is queued or runs is left alone.
+    """
+    if task.state in (State.QUEUED, State.RUNNING):
+        return Step(task)
+    if task.state is State.SCHEDULED:
+        return step("run_now", task, now, State.QUEUED, run_at=now)
+    if task.state is State.SUCCEEDED or task.next_run_at is not None:
+        return _next_run("run_now", task, now, run_at=now)
+    return _retry("run_now", task, now, unmet)
 
 
 def relabel(task: Task, *, now: int, **labels: Any) -> Step:
@@ -293,11 +325,12 @@ def drive(
     result: JsonResult | FileResult | None = None,
     failure: Failure | None = None,
     report: Report = NOTHING,
+    retry_count: int | None = None,
     **fields: Any,
 ) -> Step:
     """The client of an external task says where it is. From a terminal state only back to queued: a retry.
 
-    Work that it pauses or blocks carries on later with the same attempt.
+    Work that it pauses or blocks carries on later with the same attempt. It may count its retries itself.
     """
     if task.runner != "external":
         raise IllegalChange("drive", task, "The engine runs this task, no client can say where it is.")
@@ -305,6 +338,7 @@ def drive(
         raise IllegalChange("drive", task, f"A task that is {task.state} can't become {state}.")
     fields |= _waiting(task, now, fields) if state is State.BLOCKED else _FREE
     if state in TERMINAL:
+        fields |= _counted(state, retry_count, continues=False)
         return end("drive", report.onto(task), now, state, report, result=result, failure=failure, **fields)
     if state is State.RUNNING:
         fields["leased_until"] = _leased_until(task, now)
@@ -314,16 +348,31 @@ def drive(
         fields["continues"] = state in (State.PAUSED, State.BLOCKED)
     elif task.state in TERMINAL:
         task = _afresh(task, now)
+    fields |= _counted(state, retry_count, continues=fields.get("continues", task.continues))
     return _leave("drive", report.onto(task), now, state, report, **fields)
 
 
+def _counted(state: State, retry_count: int | None, *, continues: bool) -> dict[str, Any]:
+    """The attempt by which a record in this state shows so many retries, and still does once it starts."""
+    return {} if retry_count is None else {"attempt": retry_count + at_a_try(state, continues=continues)}
+
+
+def discard(task: Task, *, now: int) -> Step:
+    """It ends at once, cancelled, as it is to be deleted: no worker may be at it."""
+    if task.runner == "external":
+        return drive(task, now=now, state=State.CANCELLED)
+    if task.state is State.RUNNING:
+        raise IllegalChange("cancel", task, "A worker runs this task: it has to stop before it can be deleted.")
+    return cancel(task, now=now)
+
+
 def _waiting(task: Task, now: int, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What blocks a task that its client drives: the client, unless it only speaks of one that waits for others."""
+    """What blocks a task that its client drives: the client, unless that only speaks of one that waits for others."""
     enters = task.state is not State.BLOCKED
     for_others = fields.get("blocked_by", task.blocked_by)
     return {
         "blocked_at": now if enters else task.blocked_at,
-        "held": enters or fields.get("held", task.held) or not for_others,
+        "held": fields.get("held", enters or task.held) or not for_others,
     }
 
 

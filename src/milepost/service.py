@@ -4,7 +4,7 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
+from milepost.fleeting import Fleeting
 from milepost.lifecycle import IllegalChange, Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
@@ -47,6 +48,7 @@ from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.store.refusals import BadCursor, Refusal
 from milepost.store.workers import WorkerInfo
 from milepost.task import JsonResult, Task, parse_id
+from milepost.tenants import Tenants
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
@@ -108,6 +110,15 @@ class Service:
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
+        self.tenants = Tenants(store)
+        self._fleeting = Fleeting(store, self.clock)
+
+    async def close(self) -> None:
+        """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
+
+        The store is open until then, and workers of this process have ended.
+        """
+        await self._fleeting.end()
 
     # Starting.
 
@@ -138,6 +149,8 @@ class Service:
 
         All are durable when this returns. Others' writes wait for it, so give some hundreds at a time (`MANY`).
         """
+        if not all(wish.start.durable for wish in wishes):
+            await self._fleeting.make_room()
         now = self.clock()
         outcomes: list[Created | ServiceError | None] = []
         creations: list[Creation] = []
@@ -150,7 +163,9 @@ class Service:
                 outcomes.append(made if isinstance(made, Created) else None)
                 creations += [made] if isinstance(made, Creation) else []
         made_now = iter(await self.store.create(creations, now=now) if creations else ())
-        return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        self._fleeting.note(_fleeting(wishes, ended))
+        return ended
 
     async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
         """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
@@ -259,6 +274,16 @@ class Service:
         scope = principal.scope()
         return _found(await self.store.log(_id(task_id), scope, after=after, limit=limit, now=self.clock()))
 
+    async def history(
+        self, principal: Principal, task_ids: Sequence[str], *, before: int | None = None, limit: int = 100
+    ) -> list[LogPage | None]:
+        """Read the newest states and outcomes of tasks, of each up to `limit` with a sequence number below `before`.
+
+        They come newest first, with the record of the same moment. None for a task that is not there for this caller.
+        """
+        ids = [_id(task_id) for task_id in task_ids]
+        return await self.store.history(ids, principal.scope(), before=before, limit=limit, now=self.clock())
+
     async def follow(
         self, principal: Principal, task_id: str, *, since_version: int = 0, pause: int = 15 * SECOND
     ) -> AsyncGenerator[News, None]:
@@ -366,6 +391,15 @@ class Service:
             revives=revive,
         )
 
+    async def run_now(self, principal: Principal, task_id: str) -> Task:
+        """Let a task run now: a scheduled one whatever its time, a failed or cancelled one anew, any other once more.
+
+        Nothing changes for one that is queued or runs. Raises NotFound, Conflict, UniqueKeyConflict.
+        """
+        return await self._change(
+            principal, task_id, lambda task, unmet: lifecycle.run_now(task, now=self.clock(), unmet=unmet)
+        )
+
     async def update(
         self, principal: Principal, task_id: str, update: Update, *, if_version: int | None = None
     ) -> Task:
@@ -380,12 +414,17 @@ class Service:
             depends_on=depends_on,
         )
 
-    async def delete(self, principal: Principal, task_id: str, *, cascade: bool = False) -> Deleted:
-        """Delete a finished task. Raises NotFound, Forbidden, Conflict, DependentsConflict."""
+    async def delete(
+        self, principal: Principal, task_id: str, *, cascade: bool = False, unfinished: bool = False
+    ) -> Deleted:
+        """Delete a finished task; with `unfinished` also one that no worker is at, which is cancelled by that.
+
+        Raises NotFound, Forbidden, Conflict, DependentsConflict.
+        """
         task = await self.get(principal, task_id)
         if not principal.holds(task.tenant, Role.ADMIN):
             raise Forbidden("Only an admin of the tenant may delete tasks.")
-        deletion = Deletion(task.id, principal.scope(), cascade)
+        deletion = Deletion(task.id, principal.scope(), cascade, unfinished)
         deleted = _done(await self.store.delete([deletion], now=self.clock()))
         await self.files.delete(deleted.file_keys)
         return deleted
@@ -445,6 +484,13 @@ def _found(value: T | None) -> T:
     if value is None:
         raise NotFound("There is no such task.")
     return value
+
+
+def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:
+    """The ids of the tasks that were made now and are not to outlive the service."""
+    for wish, outcome in zip(wishes, outcomes, strict=True):
+        if not wish.start.durable and isinstance(outcome, Created) and not outcome.replayed:
+            yield outcome.task.id
 
 
 def _created(outcome: Created | Refusal) -> Created | ServiceError:

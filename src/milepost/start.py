@@ -35,6 +35,7 @@ MAX_DETAIL: Final = 300
 """Characters of what is said of one fault, which may quote the value."""
 
 TOO_LARGE: Final = f"At most {MAX_METADATA} bytes of JSON."
+NOT_BLOCKED: Final = "It says what blocks a task, which this one is not to be."
 NUL: Final = "The character NUL can't be kept."
 """Not every store takes it in a text. Within free JSON it is written as an escape, and may be there."""
 
@@ -69,10 +70,14 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent: str | None = None
     keep_result: int | None = None
     keep_record: int | None = None
+    durable: bool = True
+    """False: cancelled if it has not begun when the service that took it is closed."""
 
     state: State | None = None
     held: bool = False
     blocked_reason: str | None = None
+    blocked_by: tuple[str, ...] = ()
+    """What else it waits for, for people: its own client frees it."""
     lease_seconds: int | None = None
 
     files: tuple[DeliveredFile, ...] = ()
@@ -113,6 +118,8 @@ def draft(
     faults = [*_type_faults(start, info), *_plain_faults(start, now)]
     dependencies = tuple(parse_id(text) or "" for text in start.depends_on)
     faults += [Fault("Not a task id.", f"/depends_on/{i}") for i, d in enumerate(dependencies) if not d]
+    blockers = tuple(parse_id(text) or "" for text in start.blocked_by)
+    faults += [Fault("Not a task id.", f"/blocked_by/{i}") for i, b in enumerate(blockers) if not b]
     if faults:
         raise Invalid(*faults)
     info = info or TypeInfo(start.type, "external", {})
@@ -149,6 +156,7 @@ def draft(
         unique_key=start.unique_key,
         depends_on=tuple(dict.fromkeys(dependencies)),
         on_dependency_failure=start.on_dependency_failure,
+        blocked_by=tuple(dict.fromkeys(blockers)),
         blocked_reason=start.blocked_reason,
         held=start.held,
         lease_seconds=start.lease_seconds,
@@ -230,6 +238,7 @@ _Rule: TypeAlias = tuple[Callable[[Any, Start, int], bool], str]
 _TOO_LONG: Final[_Rule] = (lambda text, *_: len(text) > MAX_TEXT, f"At most {MAX_TEXT} characters.")
 _NO_NAME: Final[_Rule] = (lambda name, *_: not 0 < len(name) <= MAX_NAME, f"From 1 to {MAX_NAME} characters.")
 _WITH_NUL: Final[_Rule] = (lambda text, *_: "\x00" in text, NUL)
+_TOO_MANY: Final[_Rule] = (lambda ids, *_: len(ids) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks.")
 _EMPTY: Final[_Rule] = (lambda text, *_: text == "", "Must not be empty.")
 _NEGATIVE: Final[_Rule] = (lambda number, *_: number < 0, "Must not be negative.")
 
@@ -250,7 +259,11 @@ _RULES: Final[Mapping[str, Sequence[_Rule]]] = {
     "start_by": (_NO_TIME, (lambda start_by, _, now: start_by <= now, "Must lie ahead.")),
     "max_attempts": [(lambda number, *_: not 1 <= number <= MAX_ATTEMPTS, f"From 1 to {MAX_ATTEMPTS}.")],
     "metadata": [(lambda metadata, *_: is_too_large(metadata), TOO_LARGE)],
-    "depends_on": [(lambda ids, *_: len(ids) > MAX_DEPENDENCIES, f"At most {MAX_DEPENDENCIES} tasks.")],
+    "depends_on": (_TOO_MANY,),
+    "blocked_by": (
+        _TOO_MANY,
+        (lambda ids, start, _: bool(ids) and not (start.held or start.state is State.BLOCKED), NOT_BLOCKED),
+    ),
     "state": [(lambda _, start, __: start.runner != "external", _FOR_CLIENTS)],
     "lease_seconds": [
         (

@@ -50,6 +50,11 @@ class State(StrEnum):
 TERMINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 
+def at_a_try(state: State, *, continues: bool) -> bool:
+    """Whether a task's attempt is the one that it is at, or ended with; else its next start makes it another."""
+    return continues or state is State.RUNNING or state.terminal
+
+
 class Counts(msgspec.Struct, frozen=True, gc=False):
     """How many items a task has dealt with: `done` includes those that failed or were skipped."""
 
@@ -189,6 +194,11 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """Bytes that its log takes so far, for the cap."""
     log_dropped: int = 0
     """Log entries dropped because the log was full."""
+
+    @property
+    def retry_count(self) -> int:
+        """How many tries that count came before the present one; before the next one, while it waits for that."""
+        return max(0, self.attempt - at_a_try(self.state, continues=self.continues))
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

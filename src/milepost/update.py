@@ -1,6 +1,6 @@
 """What does a caller say to change a task, and what does that make of its record?"""
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -8,17 +8,26 @@ from msgspec import UNSET, UnsetType
 from milepost import lifecycle
 from milepost.errors import Fault, Invalid
 from milepost.lifecycle import LEGAL, IllegalChange, Report, Step
-from milepost.start import MAX_DEPENDENCIES, MAX_TEXT, NUL, TOO_LARGE, is_too_large
+from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_TEXT, NOT_BLOCKED, NUL, TOO_LARGE, is_too_large
 from milepost.task import Counts, Failure, JsonResult, State, Task, parse_id
 
 LABELS: Final = ("title", "description", "list_id", "assignee", "metadata")
 """What may change in any state."""
 
+_REGULATES: Final = ("depends_on", "state", "blocked_reason", "blocked_by")
+"""What else may change of a task that the engine runs."""
+
+_CLEARED: Final = ("result", "failure", "blocked_reason", "blocked_by")
+"""What None, or no id, clears."""
+
+_Act: TypeAlias = Literal["cancel", "resume", "retry"]
+
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """A wish to change a task: labels of any task, and where an external one is. UNSET leaves as it is.
 
-    `state` blocked or queued also holds and frees a waiting task that the engine runs.
+    Of a task that the engine runs, `state` blocked and queued hold and free it while it waits, cancelled cancels it,
+    and queued also lets it go on where it is paused, and begin again where it failed or was cancelled.
     """
 
     title: str | None | UnsetType = UNSET
@@ -30,13 +39,19 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """Merged into the metadata, instead of replacing it."""
     depends_on: tuple[str, ...] | UnsetType = UNSET
     blocked_reason: str | None | UnsetType = UNSET
+    blocked_by: tuple[str, ...] | UnsetType = UNSET
+    """What blocks it beside `depends_on`, for people. Whoever names it has to free the task."""
     state: State | UnsetType = UNSET
     progress: float | UnsetType = UNSET
     message: str | UnsetType = UNSET
     counts: Counts | UnsetType = UNSET
-    result: msgspec.Raw | UnsetType = UNSET
-    failure: Failure | UnsetType = UNSET
+    result: msgspec.Raw | None | UnsetType = UNSET
+    """None: there is to be none, as for `failure`."""
+    failure: Failure | None | UnsetType = UNSET
     lease_seconds: int | None | UnsetType = UNSET
+    max_attempts: int | UnsetType = UNSET
+    retry_count: int | UnsetType = UNSET
+    """See `Task.retry_count`; of external tasks."""
 
 
 def checked(update: Update) -> tuple[str, ...] | None:
@@ -50,17 +65,15 @@ def checked(update: Update) -> tuple[str, ...] | None:
     if isinstance(update.failure, Failure):
         failure = msgspec.structs.asdict(update.failure)
         faults += [Fault(NUL, f"/failure/{field}") for field, text in failure.items() if _has_nul(text)]
-    given = update.depends_on
-    if isinstance(given, UnsetType):
-        dependencies = None
-    else:
-        dependencies = tuple(dict.fromkeys(parse_id(text) or "" for text in given))
-        faults += [Fault("Not a task id.", f"/depends_on/{n}") for n, text in enumerate(given) if not parse_id(text)]
-        if len(given) > MAX_DEPENDENCIES:
-            faults.append(Fault(f"At most {MAX_DEPENDENCIES} tasks.", "/depends_on"))
+    for field in ("depends_on", "blocked_by"):
+        faults += _id_faults(getattr(update, field), field)
+    for field, least in (("max_attempts", 1), ("retry_count", 0)):
+        number = getattr(update, field)
+        if isinstance(number, int) and not least <= number <= MAX_ATTEMPTS:
+            faults.append(Fault(f"From {least} to {MAX_ATTEMPTS}.", f"/{field}"))
     if faults:
         raise Invalid(*faults)
-    return dependencies
+    return None if isinstance(update.depends_on, UnsetType) else _ids(update.depends_on)
 
 
 def _is_too_long(update: Update, field: str) -> bool:
@@ -72,6 +85,19 @@ def _has_nul(value: object) -> bool:
     return isinstance(value, str) and "\x00" in value
 
 
+def _id_faults(given: tuple[str, ...] | UnsetType, field: str) -> list[Fault]:
+    if isinstance(given, UnsetType):
+        return []
+    faults = [Fault("Not a task id.", f"/{field}/{n}") for n, text in enumerate(given) if not parse_id(text)]
+    too_many = [Fault(f"At most {MAX_DEPENDENCIES} tasks.", f"/{field}")]
+    return faults + (too_many if len(given) > MAX_DEPENDENCIES else [])
+
+
+def _ids(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The ids in their inner form, each once."""
+    return tuple(dict.fromkeys(parse_id(text) or "" for text in given))
+
+
 def updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Step:
     """What an update makes of a record; `unmet` are the dependencies that it still waits for. Raises IllegalChange."""
     given = {
@@ -79,15 +105,36 @@ def updated(task: Task, update: Update, unmet: tuple[str, ...], now: int) -> Ste
     }
     if "metadata_patch" in given:
         given["metadata"] = _patched(task, given.pop("metadata_patch"))
+    given = _telling(task, given)
     if not given:
         return Step(task)
     labels: dict[str, Any] = {name: given[name] for name in LABELS if name in given}
     if task.runner == "external":
         return _driven(task, given, labels, unmet, now)
-    foreign = given.keys() - {*LABELS, "depends_on", "state", "blocked_reason"}
+    foreign = given.keys() - {*LABELS, *_REGULATES}
     if foreign:
         raise IllegalChange("drive", task, f"The engine runs this task; {', '.join(sorted(foreign))} can't be set.")
-    return _regulated(lifecycle.relabel(task, now=now, **labels).task, given, unmet, now, task)
+    labelled = lifecycle.relabel(task, now=now, **labels).task
+    act = _act(task, given.get("state"))
+    if act is not None:
+        return _asked(act, labelled if labels else task, given, unmet, now, task)
+    return _regulated(labelled, given, unmet, now, task)
+
+
+def _telling(task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """What of it says anything new: it need not end as it has, and what is not there need not be cleared.
+
+    A result and a failure are cleared by beginning again only. Raises IllegalChange.
+    """
+    cleared = {name for name in _CLEARED if name in given and given[name] in (None, ())}
+    idle: set[str] = {name for name in cleared if not getattr(task, name)}
+    for name in sorted(cleared - idle - {"blocked_reason", "blocked_by"}):
+        if given.get("state") is not State.QUEUED:
+            raise IllegalChange("drive", task, f"The {name} of a task that has ended stays until it begins again.")
+        idle.add(name)
+    if task.state.terminal and given.get("state") is task.state:
+        idle.add("state")
+    return {name: value for name, value in given.items() if name not in idle}
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -106,6 +153,28 @@ def _patched(task: Task, patch: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _act(task: Task, state: State | None) -> _Act | None:
+    """What a client asks for by naming the state that a task which the engine runs is to come to."""
+    if state is State.CANCELLED:
+        return "cancel"
+    if state is State.QUEUED and task.state is State.PAUSED:
+        return "resume"
+    return "retry" if state is State.QUEUED and task.state.terminal else None
+
+
+def _asked(act: _Act, labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], now: int, task: Task) -> Step:
+    """Cancel, resume or retry a task that the engine runs; `labelled` is `task` with its new labels."""
+    beside = given.keys() - {*LABELS, "state", *(("depends_on",) if act == "retry" else ())}
+    if beside:
+        raise IllegalChange(act, task, f"A {act} takes no {' nor '.join(sorted(beside))}.")
+    ready = _at(labelled, task)
+    if act == "retry":
+        made = lifecycle.retry(ready, now=now, unmet=unmet)
+    else:
+        made = (lifecycle.cancel if act == "cancel" else lifecycle.resume)(ready, now=now)
+    return Step(labelled) if made.task.version == task.version else made
+
+
 def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], now: int, task: Task) -> Step:
     """Hold, free or re-order a waiting task that the engine runs; `labelled` is `task` with its new labels."""
     regulates = given.keys() - {*LABELS}
@@ -113,19 +182,38 @@ def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], no
         why = f"Of a task that is {task.state} only labels can be set, not {', '.join(sorted(regulates))}."
         raise IllegalChange("drive", task, why)
     state = given.get("state", task.state)
-    waits_anew = "depends_on" in given or state is State.BLOCKED or "blocked_reason" in given
     if state is State.QUEUED and task.state is State.BLOCKED and not unmet:
         return lifecycle.unblock(_at(labelled, task), now=now)
     if state is not State.BLOCKED and state is not task.state:
         raise IllegalChange("drive", task, f"The engine runs this task; a client can't make it {state}.")
-    if not waits_anew:
+    _check_blockers(task, state, given)
+    if not regulates - {"state"} and state is not State.BLOCKED:
         return Step(labelled)
-    held = state is State.BLOCKED if "state" in given else task.held
+    held = _is_held(task, state, given)
     if not (held or unmet):
         return Step(labelled) if task.state is not State.BLOCKED else lifecycle.unblock(_at(labelled, task), now=now)
+    return lifecycle.block(_at(labelled, task), now=now, held=held, **_waits(task, given, unmet, "reason"))
+
+
+def _check_blockers(task: Task, state: State, given: dict[str, Any]) -> None:
+    if "blocked_by" in given and state is not State.BLOCKED:
+        raise IllegalChange("drive", task, NOT_BLOCKED)
+
+
+def _is_held(task: Task, state: State, given: dict[str, Any]) -> bool:
+    """Whether its client has to free it: who blocks it, or names what does."""
+    return (state is State.BLOCKED if "state" in given else task.held) or bool(given.get("blocked_by"))
+
+
+def _waits(task: Task, given: dict[str, Any], unmet: tuple[str, ...], reason: str) -> dict[str, Any]:
+    """What a blocked task waits for, and why, which is called `reason`."""
+    if "blocked_by" in given:
+        named = _ids(given["blocked_by"])
+    else:  # what else there is who holds it has named, unless it depended on that until now
+        named = task.blocked_by if task.held and "depends_on" not in given else ()
     # What it waited for may be others now: the store words it anew.
-    reason = given.get("blocked_reason", None if "depends_on" in given else task.blocked_reason)
-    return lifecycle.block(_at(labelled, task), now=now, blocked_by=unmet, reason=reason, held=held)
+    why = given.get("blocked_reason", None if "depends_on" in given else task.blocked_reason)
+    return {"blocked_by": tuple(dict.fromkeys((*unmet, *named))), reason: why}
 
 
 def _at(labelled: Task, task: Task) -> Task:
@@ -138,21 +226,30 @@ def _driven(task: Task, given: dict[str, Any], labels: dict[str, Any], unmet: tu
         return lifecycle.relabel(task, now=now, **labels)
     _check_driven(task, given)
     raw = given.get("result")
-    standing: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "blocked_reason") if name in given}
-    if unmet or "depends_on" in given:
-        standing = {"blocked_by": unmet, "blocked_reason": None} | standing
-    if given.get("state") is State.BLOCKED:
-        standing["held"] = True
+    state = given.get("state", _awaiting(task, given, unmet))
+    _check_blockers(task, state, given)
+    standing: dict[str, Any] = {name: given[name] for name in ("lease_seconds", "max_attempts") if name in given}
+    if state is State.BLOCKED:
+        standing |= _waits(task, given, unmet, "blocked_reason") | {"held": _is_held(task, state, given)}
     return lifecycle.drive(
         msgspec.structs.replace(task, lease_seconds=given.get("lease_seconds", task.lease_seconds)),
         now=now,
-        state=given.get("state", task.state),
+        state=state,
         result=None if raw is None else JsonResult(len(bytes(raw)), raw),
         failure=given.get("failure"),
         report=Report(given.get("progress"), given.get("message"), given.get("counts")),
+        retry_count=given.get("retry_count"),
         **labels,
         **standing,
     )
+
+
+def _awaiting(task: Task, given: dict[str, Any], unmet: tuple[str, ...]) -> State:
+    """Where an external task is when its client says nothing of that: one that waits does so for what it depends on."""
+    waits = task.state is State.QUEUED or (task.state is State.BLOCKED and not task.held)
+    if not ("depends_on" in given and waits):
+        return task.state
+    return State.BLOCKED if unmet or given.get("blocked_by") else State.QUEUED
 
 
 def _check_driven(task: Task, given: dict[str, Any]) -> None:
@@ -162,4 +259,4 @@ def _check_driven(task: Task, given: dict[str, Any]) -> None:
         raise IllegalChange("drive", task, f"Of a task that is {task.state} only labels can be set.")
     for name, end in (("result", State.SUCCEEDED), ("failure", State.FAILED)):
         if name in given and state is not end:
-            raise IllegalChange("drive", task, f"A {name} goes with the state {end}, not {state}.")
+            raise IllegalChange("drive", task, f"The {name} goes with the state {end}, not {state}.")

@@ -12,7 +12,7 @@ from milepost.store.workers import Wanted
 from milepost.task import Counts, Failure, State, Task
 from milepost.times import SECOND
 from milepost.update import Update
-from tests.service.hands import ADA, MIA, NOW, ROOT, Hands, read
+from tests.service.hands import ADA, EVE, MIA, NOW, ROOT, Hands, read
 
 
 async def test_a_running_or_ended_task_takes_labels_only(hands: Hands) -> None:
@@ -164,3 +164,122 @@ async def test_only_a_service_pauses_a_type(hands: Hands) -> None:
     assert await hands.store.claim("w", [Wanted("job")], limit=1, now=hands.now) == []
     assert not (await hands.service.resume_type(LOCAL, "job")).paused
     assert (await hands.claim()).task.type == "job"
+
+
+async def test_an_update_asks_what_the_engine_runs_to_stop_go_on_and_begin_again(hands: Hands) -> None:
+    async def update(task: Task, **fields: Any) -> Task:
+        return await hands.service.update(LOCAL, task.id, Update(**fields))
+
+    task, child = await hands.start(), await hands.start()
+    await hands.service.pause(LOCAL, task.id)
+    resumed = await update(task, state=State.QUEUED, title="T")
+    assert (resumed.state, resumed.title, resumed.version) == ("queued", "T", 3)
+    child = await update(child, depends_on=(task.id,))
+    cancelled = await update(task, state=State.CANCELLED)
+    assert (cancelled.state, cancelled.version) == ("cancelled", 4)
+    assert (await update(task, state=State.CANCELLED)).version == 4
+    assert (await hands.service.get(LOCAL, child.id)).state is State.FAILED
+    again = await update(task, state=State.QUEUED, failure=None, result=None)
+    assert (again.state, again.version) == ("queued", 5)
+    assert (await hands.service.get(LOCAL, child.id)).state is State.BLOCKED
+    other = await hands.start()
+    await update(child, state=State.CANCELLED)
+    waits = await update(child, state=State.QUEUED, depends_on=(other.id,))
+    assert (waits.state, waits.blocked_by) == ("blocked", (other.id,))
+    await hands.claim()
+    asked = await update(task, state=State.CANCELLED)
+    assert (asked.state, asked.cancel_requested) == ("running", True)
+    relabelled = await update(task, state=State.CANCELLED, title="U")
+    assert (relabelled.title, relabelled.version) == ("U", asked.version + 1)
+
+
+async def test_what_is_asked_of_the_engine_is_asked_alone(hands: Hands) -> None:
+    task, other = await hands.start(), await hands.start()
+    beside: list[dict[str, Any]] = [{"blocked_reason": "x"}, {"blocked_by": (other.id,)}, {"depends_on": (other.id,)}]
+    for said in beside:
+        with pytest.raises(errors.Conflict, match="A cancel takes no"):
+            await hands.service.update(LOCAL, task.id, Update(state=State.CANCELLED, **said))
+    assert await hands.service.get(LOCAL, task.id) == task
+
+
+async def test_what_blocks_a_task_is_named_by_who_frees_it(hands: Hands) -> None:
+    async def update(**fields: Any) -> Task:
+        return await hands.service.update(LOCAL, task.id, Update(**fields))
+
+    first, other = await hands.start(), await hands.start()
+    task = await hands.start(depends_on=(first.id,))
+    with pytest.raises(errors.Conflict, match="what blocks a task"):
+        await hands.service.update(LOCAL, other.id, Update(blocked_by=(first.id,)))
+    named = await update(blocked_by=(other.id.upper(),), blocked_reason="R")
+    assert (named.blocked_by, named.blocked_reason) == ((first.id, other.id), "R")
+    assert (await update(title="T")).blocked_by == (first.id, other.id)
+    assert (await update(depends_on=())).blocked_by == ()
+    assert (await update(blocked_by=(other.id,))).blocked_by == (other.id,)
+    assert (await update(blocked_by=())).blocked_by == ()
+    free = await update(state=State.QUEUED)
+    assert (free.state, free.blocked_by) == ("queued", ())
+
+
+async def test_p3_a_result_and_a_failure_are_cleared_by_beginning_again_only(hands: Hands) -> None:
+    await hands.start()
+    done = await hands.run()
+    await hands.start()
+    failed = await hands.fail()
+    for task, field in ((done, "result"), (failed, "failure")):
+        none: dict[str, Any] = {field: None}
+        for said in (none, none | {"state": task.state}, none | {"state": State.CANCELLED}):
+            with pytest.raises(errors.Conflict, match=f"The {field} of a task that has ended stays"):
+                await hands.service.update(LOCAL, task.id, Update(**said))
+    again = await hands.service.update(LOCAL, failed.id, Update(state=State.QUEUED, failure=None))
+    assert (again.state, again.failure) == ("queued", None)
+    assert await hands.service.update(LOCAL, done.id, Update(failure=None, state=State.SUCCEEDED)) == done
+
+
+async def test_deleting_what_is_not_finished_cancels_it(hands: Hands) -> None:
+    task = await hands.start(ROOT)
+    with pytest.raises(errors.Conflict):
+        await hands.service.delete(ROOT, task.id)
+    with pytest.raises(errors.Forbidden):
+        await hands.service.delete(MIA, task.id, unfinished=True)
+    assert (await hands.service.delete(ROOT, task.id, unfinished=True)).ids == (task.id,)
+    running = await hands.start(ROOT)
+    await hands.claim()
+    with pytest.raises(errors.Conflict, match="not finished"):
+        await hands.service.delete(ROOT, running.id, unfinished=True)
+
+
+async def test_run_now_is_for_who_may_see_the_task(hands: Hands) -> None:
+    task = await hands.start(ADA, tenant="acme", run_at=NOW + 3600 * SECOND)
+    with pytest.raises(errors.NotFound):
+        await hands.service.run_now(EVE, task.id)
+    assert (await hands.service.run_now(ADA, task.id)).state is State.QUEUED
+    assert (await hands.service.run_now(ADA, task.id)).version == 2
+    await hands.run()
+    assert (await hands.service.run_now(MIA, task.id)).run == 2
+
+
+async def test_run_now_revives_what_failed_because_of_the_task(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.fail()
+    assert (await hands.service.get(LOCAL, task.id)).state is State.FAILED
+    await hands.service.run_now(LOCAL, root.id)
+    blocked = await hands.service.get(LOCAL, task.id)
+    assert (blocked.state, blocked.blocked_by) == (State.BLOCKED, (root.id,))
+    with pytest.raises(errors.Conflict, match="waits for"):
+        await hands.service.run_now(LOCAL, task.id)
+
+
+async def test_run_now_waits_for_what_the_task_still_depends_on(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.service.cancel(LOCAL, task.id)
+    assert (await hands.service.run_now(LOCAL, task.id)).blocked_by == (root.id,)
+
+
+async def test_a_task_does_not_run_once_more_beside_one_of_its_unique_key(hands: Hands) -> None:
+    task = await hands.start(unique_key="k")
+    await hands.run()
+    await hands.start(unique_key="k")
+    with pytest.raises(errors.UniqueKeyConflict):
+        await hands.service.run_now(LOCAL, task.id)

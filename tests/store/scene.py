@@ -120,6 +120,11 @@ class Scene:
         assert page is not None
         return page.entries
 
+    async def history(self, task: Task, **bounds: int) -> list[Entry]:
+        (page,) = await self.store.history([task.id], EVERYTHING, now=self.now, **{"limit": 1000, **bounds})
+        assert page is not None
+        return page.entries
+
     async def find(self, scope: Scope = EVERYTHING, **asked: Any) -> list[str]:
         page = await self.store.find(Filter(**asked), scope, after=None, limit=1000, now=self.now)
         return [task.id for task in page.tasks]
@@ -155,8 +160,10 @@ class Scene:
 
         return await self.try_change(task, apply, depends_on=tuple(depends_on))
 
-    async def delete(self, task: Task, *, scope: Scope = EVERYTHING, cascade: bool = False) -> Deleted | Refusal:
-        (outcome,) = await self.store.delete([Deletion(task.id, scope, cascade)], now=self.now)
+    async def delete(
+        self, task: Task, *, scope: Scope = EVERYTHING, cascade: bool = False, unfinished: bool = False
+    ) -> Deleted | Refusal:
+        (outcome,) = await self.store.delete([Deletion(task.id, scope, cascade, unfinished)], now=self.now)
         return outcome
 
     # Workers.

@@ -54,6 +54,10 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No query parameters."""
 
 
+class AnyQuery(msgspec.Struct, frozen=True):
+    """Query parameters have no meaning, and are let pass: products' clients send some of their own."""
+
+
 class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """One request on its way to an operation, read and admitted."""
 

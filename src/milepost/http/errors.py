@@ -5,7 +5,14 @@ These join the errors of `milepost.errors`, so that a dialect words them like ev
 
 from collections.abc import Sequence
 
-from milepost.errors import ServiceError
+from milepost.errors import NotFound, ServiceError
+
+
+class NoSuchPath(NotFound):
+    """Nothing is at this path, whoever asks."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this path.")
 
 
 class MethodNotAllowed(ServiceError):

@@ -119,11 +119,15 @@ class LeasedEdit(msgspec.Struct, frozen=True):
 
 
 class Deletion(msgspec.Struct, frozen=True):
-    """A finished task to delete; with `cascade` whatever depends on it goes too."""
+    """A finished task to delete; with `cascade` whatever depends on it goes too.
+
+    `unfinished`: so may what no worker is at; it is cancelled first, with all that this brings to others.
+    """
 
     id: str
     scope: Scope
     cascade: bool = False
+    unfinished: bool = False
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -271,6 +275,15 @@ class TaskStore(Protocol):
         """Read entries with seq > `after` and version > `since_version`, and the record, from one snapshot."""
         ...
 
+    async def history(
+        self, ids: Sequence[str], scope: Scope, *, before: int | None = None, limit: int, now: int
+    ) -> list[LogPage | None]:
+        """Read the newest states and outcomes in tasks' logs, up to `limit` of each, newest first, and the records.
+
+        `before`: only those with a lower seq. What a task has logged itself is passed over at no cost, however much.
+        """
+        ...
+
     async def change(self, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
         """Apply callers' changes.
 
@@ -280,7 +293,7 @@ class TaskStore(Protocol):
         ...
 
     async def delete(self, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:
-        """Delete finished tasks. Refusals: Missing, NotFinished, HasDependents.
+        """Delete tasks. Refusals: Missing, NotFinished, HasDependents.
 
         Dependents that the caller can't see neither stop a deletion nor show in it; those still waiting are failed.
         """
@@ -393,6 +406,18 @@ class TaskStore(Protocol):
 
     async def workers(self) -> list[WorkerInfo]:
         """The workers whose lease nobody has ended."""
+        ...
+
+    async def tenant_numbers(self, names: Sequence[str]) -> list[int | None]:
+        """The numbers that tenants were given with their first task, from `milepost.tenant.FIRST_GIVEN` on, ascending.
+
+        None for a tenant that has had no task, and for one whose name is its number. The number of a tenant never
+        changes, and is never another's.
+        """
+        ...
+
+    async def tenants_numbered(self, numbers: Sequence[int]) -> list[str | None]:
+        """The names of the tenants that these numbers were given to; None where a number was given to none."""
         ...
 
     async def secret(self) -> bytes:

@@ -165,6 +165,9 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["running"] | None,
         Meta(description="External tasks: to begin with; of a registered type it takes deliveries at once."),
     ] = None
+    durable: Annotated[
+        bool, Meta(description="False: cancelled if it has not begun when the server that took it is shut down.")
+    ] = True
     lease_seconds: (
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None
@@ -209,7 +212,8 @@ class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change (RFC 7396): what is absent stays, null clears.
 
-    Labels of any task; of an external one also how it stands; `state` blocked or queued holds and frees any that waits.
+    Labels of any task; of an external one also how it stands. `state` blocked or queued holds and frees any that waits;
+    cancelled cancels one that a worker runs, and queued resumes or retries it.
     """
 
     title: Text | None | UnsetType = UNSET

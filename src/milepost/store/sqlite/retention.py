@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from milepost import lifecycle
+from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import Deleted, Deletion, Scope
 from milepost.store.refusals import HasDependents, Missing, NotFinished, Refusal
 from milepost.store.sqlite import dependencies, records
@@ -35,16 +36,28 @@ def _delete(transaction: Transaction, item: Deletion, now: int) -> Deleted:
     pending = [stored]
     while pending:
         _, task = pending.pop()
-        if not task.state.terminal:
+        if not (task.state.terminal or (item.unfinished and _can_be_discarded(task, now))):
             raise NotFinished(task.id)
         dependents = _dependents(transaction, task.id, item.scope, now)
         if dependents and not item.cascade:
             raise HasDependents(tuple(dependent.task.id for dependent in dependents))
         pending += [dependent for dependent in dependents if dependent.row not in doomed]
         doomed.update(dependents)
+    for each in doomed.items():
+        current = transaction.current(Stored(*each))
+        if not current.task.state.terminal:  # nor ended by what it waited for
+            dependencies.save(transaction, current, lifecycle.discard(current.task, now=now), now)
     deleted = _remove(transaction, doomed)
     dependencies.bereave(transaction, deleted.ids, now)
     return deleted
+
+
+def _can_be_discarded(task: Task, now: int) -> bool:
+    try:
+        lifecycle.discard(task, now=now)
+    except IllegalChange:
+        return False
+    return True
 
 
 def _dependents(transaction: Transaction, task_id: str, scope: Scope, now: int) -> list[Stored]:

@@ -27,10 +27,10 @@ SELECT {columns} FROM task AS t WHERE t.id = ? AND t.runner = 'external'
 DELETE FROM edge WHERE dependent = ?
 
 -- name: unmet
--- What a task depends on that has not succeeded, as far as that is still there.
+-- What a task depends on that has not succeeded, as far as that is still there; and what it started and waits for.
 SELECT edge.dependency, t.state, t.has_succeeded, t.next_run_at, edge.any_end
 FROM edge LEFT JOIN task AS t ON t.id = edge.dependency
-WHERE edge.dependent = ? AND NOT edge.met
+WHERE edge.dependent = ? AND (NOT edge.met OR edge.any_end)
 
 -- name: waits_for
 -- Whether a task waits for another, directly or through others.
