@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from milepost import errors
 from milepost.access.principal import ANONYMOUS, EVERY_TENANT, LOCAL, Principal, Role
 from milepost.children import owner_of, start_child
-from milepost.intake import deliver
+from milepost.intake import deliver, dismiss
 from milepost.service import Service, Wish
 from milepost.start import Start
 from milepost.store.protocol import Created, Filter
@@ -110,6 +110,7 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
     "run_now": (failed, lambda service, who, task: service.run_now(who, task)),
     "update": (queued, lambda service, who, task: service.update(who, task, Update(title="x"))),
     "deliver": (standing, lambda service, who, task: deliver(service, who, task)),
+    "dismiss": (standing, lambda service, who, task: dismiss(service, who, task)),
     "delete": (succeeded, lambda service, who, task: service.delete(who, task)),
 }
 """Of each operation on one task: a task that it can be done with, and how."""
@@ -118,12 +119,13 @@ OTHERS: Final = {
     *("start", "start_many", "find", "tally", "types", "type_info", "workers", "pause_type", "resume_type"),
     *("value", "linked_result", "token_of", "id_of_token", "check", "close"),
 }
-"""What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest."""
+"""What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest. A
+token leads to an id, and to nothing that this could not be asked for."""
 
 
 def test_no_operation_is_left_out() -> None:
     there = {name for name in vars(Service) if not name.startswith("_")}
-    assert there == OPERATIONS.keys() - {"deliver"} | OTHERS
+    assert there == OPERATIONS.keys() - {"deliver", "dismiss"} | OTHERS
 
 
 @pytest.mark.parametrize("role", ASKERS)

@@ -185,6 +185,15 @@ async def test_over_https_it_links_by_https(standing: Standing) -> None:
     assert one["metadata"]["url"].startswith("https://localhost:8443/results/")
 
 
+async def test_beneath_a_prefix_it_links_beneath_it(service: Watched, tasks: Tasks) -> None:
+    async with speaking(service, "/x") as client:
+        task = await tasks.start(runner="external", state=State.RUNNING)
+        standing = Standing(service, tasks, task, client)
+        (one,) = (await standing.ended(await standing.report()))["data"]["objects"].values()
+        assert one["metadata"]["url"].startswith("http://127.0.0.1:8006/x/results/")
+        assert (await client.get(one["metadata"]["url"])).content == b"a report"
+
+
 async def test_what_is_very_large_is_linked_to(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aparavi_outcome, "LARGEST", 1000)
     (one,) = (await standing.ended(raw("x" * 1000)))["data"]["objects"].values()

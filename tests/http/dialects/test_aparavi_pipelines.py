@@ -111,6 +111,32 @@ def test_what_is_wrong_is_named(body: dict[str, Any], places: dict[str, str]) ->
     assert {fault.pointer: fault.detail for fault in faults} == places
 
 
+NAMES = st.sampled_from(
+    ["pipeline", "components", "provider", "config", "input", "id", "name", "source", "from", "path"]
+)
+VALUES: st.SearchStrategy[Any] = st.sampled_from([None, 1, "", "file", "webhook", "a", "/data", [], {}])
+JSON = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+COMPONENTS = st.fixed_dictionaries({"provider": JSON}, optional={"id": JSON, "config": JSON, "input": JSON})
+BODIES = st.dictionaries(NAMES, JSON, max_size=4) | st.fixed_dictionaries(
+    {"components": st.lists(COMPONENTS | JSON, max_size=4)}, optional={"source": JSON}
+)
+
+
+@given(BODIES)
+def test_whatever_is_sent_is_read_or_refused_with_its_place(body: dict[str, Any]) -> None:
+    try:
+        faults = read(body, INFO, {"/data": "here"}).faults
+    except Invalid as refused:
+        faults = refused.faults
+        assert faults
+    for fault in faults:
+        steps = (fault.pointer or "").split("/")[1:]
+        value: Any = body
+        for step in steps[:-1]:  # up to the last, which may be what is missing
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        assert isinstance(value, list | dict)
+
+
 def test_what_the_service_finds_is_named_where_it_was_sent() -> None:
     found = (Fault("a", "/input/components/0"), Fault("b", "/title"), Fault("c", "/type"), Fault("d"))
     with pytest.raises(Invalid) as refused, placed("/pipeline"):
