@@ -1,17 +1,28 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from milepost.app import Milepost
-from milepost.cli.dialects import choose
+from milepost.cli.dialects import AparaviProfile, choose
 from milepost.cli.exits import CommandError
 from milepost.http.dialects.aparavi import Aparavi
 from milepost.http.dialects.known import NAMES
 from milepost.http.dialects.native import Native
 
 from .processes import JOBS, Server
+
+
+@contextmanager
+def serving(folder: Path, file: Path, *options: str) -> Iterator[Server]:
+    server = Server(folder, *options, files=[file])
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0
 
 
 def spoken(app: Milepost) -> list[str]:
@@ -41,7 +52,7 @@ def test_files_may_say_it_themselves(tmp_path: Path) -> None:
     [(["quant"], None, None, "--dialect"), (None, "node", None, "--aparavi"), (None, None, ["/a=b"], "--path-map")],
 )
 def test_either_files_or_options_say_it(
-    tmp_path: Path, names: list[str] | None, profile: None, path_map: list[str] | None, option: str
+    tmp_path: Path, names: list[str] | None, profile: AparaviProfile, path_map: list[str] | None, option: str
 ) -> None:
     with pytest.raises(CommandError, match=f"{option}: the files say themselves which dialects"):
         choose(Milepost(tmp_path / "x.db", dialects=[Aparavi()]), names, profile, path_map)
@@ -54,7 +65,7 @@ def test_a_name_of_none_is_told_which_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pair", ["", "documents", "=documents", "/data/source="])
 def test_a_path_map_has_two_sides(tmp_path: Path, pair: str) -> None:
-    with pytest.raises(CommandError, match="--path-map: .* is no PATH=DIR, such as"):
+    with pytest.raises(CommandError, match=r"--path-map: .* is no PATH=DIR, such as"):
         choose(Milepost(tmp_path / "x.db"), None, None, [pair])
 
 

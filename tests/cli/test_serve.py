@@ -46,7 +46,7 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
     process = spawn("serve", JOBS, "--port", "0", "--store", tmp_path / "x.db", env=environment())
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(7)]
+        lines = [process.stdout.readline() for _ in range(8)]
     finally:
         process.terminate()
         out, err = process.communicate(timeout=60)
@@ -58,6 +58,7 @@ def test_it_says_what_there_is(tmp_path: Path) -> None:
     assert fields == {
         "api": f"http://127.0.0.1:{port}  http://[::1]:{port}",
         "docs": f"http://127.0.0.1:{port}/docs",
+        "speaks": "native, metavault, services, aparavi, cloudcoin, quant",
         "store": f"{tmp_path}/x.db",
         "types": "blob, cling, count, crash, echo, fail, hog, intake, leave, meet, note, nothing, spin, stick",
         "access": "open, no key was made yet: everybody on this machine may do everything",
