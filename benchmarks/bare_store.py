@@ -62,7 +62,7 @@ def starts(connection: apsw.Connection, count: int) -> float:
         connection.executemany(SQL["insert_task"], [(row, *values(task)) for row, task in enumerate(tasks, last + 1)])
         inputs = [(row, b'{"number":%d}' % task.number) for row, task in enumerate(tasks, last + 1)]
         connection.executemany(SQL["put_input"], inputs)
-        connection.executemany(SQL["insert_log"], [(row, 1, 1, 1, _BEGUN) for row, _ in inputs])
+        connection.executemany(SQL["insert_log"], [(row, 1, 1, 1, _BEGUN, True) for row, _ in inputs])
         connection.execute("COMMIT")
         wal.shorten()
     return time.perf_counter() - began
@@ -79,13 +79,13 @@ def cycles(connection: apsw.Connection) -> float:
         connection.execute("BEGIN IMMEDIATE")
         for row in batch:
             connection.execute(_CLAIM, (worker, now, now, len(_CLAIMED), row))
-            connection.execute(SQL["insert_log"], (row, 2, 2, 2, _CLAIMED))
+            connection.execute(SQL["insert_log"], (row, 2, 2, 2, _CLAIMED, True))
         connection.execute("COMMIT")
         connection.execute("BEGIN IMMEDIATE")
         for row in batch:
             result = '{"type":"json","size":4,"value":null}'
             connection.execute(_SETTLE, (now, now + week, now + 4 * week, now, result, len(_SETTLED), row))
-            connection.execute(SQL["insert_log"], (row, 3, 4, 3, _SETTLED))
+            connection.execute(SQL["insert_log"], (row, 3, 4, 3, _SETTLED, True))
             connection.execute(SQL["put_result"], (row, b"1000"))
         connection.execute("COMMIT")
         wal.shorten()

@@ -1,11 +1,13 @@
-"""Runs a pipeline of components over a folder of files: size, characters, SHA-256, lines and words of each.
+"""Runs a pipeline of components over files: size, characters, SHA-256, lines and words of each.
 
     milepost serve examples/pipeline.py --files-root examples/data
     milepost start pipeline --input @examples/data/pipeline.json --watch
 
-One component has the provider `file`; its `config.path` names a folder beneath the files root. The others are steps,
-and each sees every byte of every file; a pipeline that names no step takes them all. Links to folders are not followed.
-A file that can't be read is counted as failed and named in the log, and the others go on.
+One component says where the files come from: with the provider `file` from a folder beneath the files root, which its
+`config.path` names, links to folders not followed; with `webhook` from whoever delivers some to a standing pipeline.
+The others are steps, and each sees every byte of every file; a pipeline that names no step takes them all. Of delivered
+files the text itself is told too, to answer with. A file that can't be read is counted as failed and named in the log,
+and the others go on.
 """
 
 import codecs
@@ -14,10 +16,11 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,12 +30,15 @@ app = Milepost()
 
 PIECE = 1 << 20  # bytes read at a time, so that a file of any size takes little memory
 CHECKPOINT_EVERY = 1.0  # seconds; a checkpoint costs two syncs of the disk, which is more than most files take
+TEXT = 1 << 16  # characters of a delivered file that are told
+
+Provider = Literal["file", "webhook", "text", "hash", "count"]
 
 
 class Component(msgspec.Struct, kw_only=True):
     """One box of a pipeline. Fields that are not named here, such as its place in an editor, are passed over."""
 
-    provider: str
+    provider: Provider
     id: str | None = None
     name: str | None = None
     config: dict[str, Any] = {}
@@ -41,7 +47,7 @@ class Component(msgspec.Struct, kw_only=True):
 
 @dataclass
 class Position:
-    """How far it has come: the last file, the bytes of its report, and how many files are done and failed."""
+    """How far it has come: the key of the last file, the bytes of the report, how many files are done and failed."""
 
     after: str = ""
     bytes: int = 0
@@ -51,11 +57,9 @@ class Position:
 
 @app.task(retries=3, timeout="6h")
 def pipeline(ctx: BlockingContext, *, components: list[Component], source: str | None = None) -> dict[str, Any]:
-    """Run a pipeline over a folder of files; tells what it found of each, and the totals."""
+    """Run a pipeline over the files of a folder, or those delivered; tells what it found of each, and the totals."""
     origin, providers = plan(components, source)
-    folder = ctx.resolve(origin)
-    if not folder.is_dir():
-        raise TaskError(f"There is no folder {origin!r}.", code="no_folder", retry=False)
+    files = delivered(ctx) if origin.provider == "webhook" else listed(ctx, origin)
     with (ctx.folder / "report.jsonl").open("ab+") as report:
         # Shorter than what was saved: it was left on another machine, and all begins again.
         at = Position(**ctx.saved) if ctx.saved and report.tell() >= ctx.saved["bytes"] else Position()
@@ -71,49 +75,71 @@ def pipeline(ctx: BlockingContext, *, components: list[Component], source: str |
                 ctx.checkpoint(asdict(at))
                 saved_at = time.monotonic()
 
-        names = {shown(name): name for name in list_files(ctx, folder)}
-        left = sorted(name for name in names if name > at.after)
+        left = sorted(key for key in files if key > at.after)
         total = at.done + len(left)
-        for name in left:
+        for key in left:
+            name, open_path = files[key]
             ctx.progress(at.done, total, failed=at.failed, message=name)
             try:
-                facts = examine(ctx.resolve(folder / names[name]), providers, rest)
+                facts = examine(open_path(), [STEPS[provider]() for provider in providers], rest)
             except (OSError, TaskError) as error:
                 at.failed += 1
                 facts = {"error": str(error)}
                 ctx.log(f"{name} can't be read: {error}", "warning", file=name)
             at.bytes += report.write(json.dumps({"name": name, **facts}).encode() + b"\n")
             at.done += 1
-            at.after = name
+            at.after = key
             rest()
         ctx.progress(at.done, total, failed=at.failed, message="Done")
         report.seek(0)
         return summary([json.loads(line) for line in report])
 
 
-def plan(components: Sequence[Component], source: str | None) -> tuple[str, list[str]]:
-    """The folder to read and the providers to run. Raises TaskError, which names the component that is wrong."""
+def plan(components: Sequence[Component], source: str | None) -> tuple[Component, list[str]]:
+    """The origin of the files and the steps to run. Raises TaskError, which names the component that is wrong."""
     named = {c.id or c.name or f"number {number}": c for number, c in enumerate(components, 1)}
     if len(named) < len(components):
         raise TaskError("Two components have the same id.", code="invalid_pipeline", retry=False)
     for name, component in named.items():
-        if component.provider not in PROVIDERS:
-            raise wrong(name, f"has the provider {component.provider!r}; there are {', '.join(PROVIDERS)}.")
         for edge in component.input:
             if edge.get("from") not in named:
                 raise wrong(name, f"takes its input from {edge.get('from')!r}, which is no component.")
-    origins = [name for name, component in named.items() if component.provider == "file"]
+    origins = [name for name, component in named.items() if component.provider in ("file", "webhook")]
     if len(origins) != 1 or source not in (None, *origins):
-        raise wrong(source or "source", "has to be the one component with the provider 'file'.")
-    path = named.pop(origins[0]).config.get("path")
-    if not isinstance(path, str):
+        raise wrong(source or "source", "has to be the one component with the provider 'file' or 'webhook'.")
+    origin = named.pop(origins[0])
+    if origin.provider == "file" and not isinstance(origin.config.get("path"), str):
         raise wrong(origins[0], "needs a config.path.")
-    steps = dict.fromkeys(component.provider for component in named.values())
-    return path, ["file", *steps] if steps else list(PROVIDERS)
+    all_steps = ("text", "hash", "count")
+    steps = dict.fromkeys(component.provider for component in named.values()) or all_steps
+    shows_text = origin.provider == "webhook"
+    return origin, ["size", *("shown_text" if step == "text" and shows_text else step for step in steps)]
 
 
 def wrong(name: str, why: str) -> TaskError:
     return TaskError(f"The component {name} {why}", code="invalid_pipeline", retry=False)
+
+
+class Found(NamedTuple):
+    """A file to examine: its name, and what gives its path. That raises OSError or TaskError."""
+
+    name: str
+    path: Callable[[], Path]
+
+
+def listed(ctx: BlockingContext, origin: Component) -> Mapping[str, Found]:
+    """The files of a folder and its subfolders, by their names relative to it. Raises TaskError."""
+    path: str = origin.config["path"]
+    folder = ctx.resolve(path)
+    if not folder.is_dir():
+        raise TaskError(f"There is no folder {path!r}.", code="no_folder", retry=False)
+    names = {shown(name): name for name in list_files(ctx, folder)}
+    return {key: Found(key, partial(ctx.resolve, folder / name)) for key, name in names.items()}
+
+
+def delivered(ctx: BlockingContext) -> Mapping[str, Found]:
+    """The files that were delivered, by their numbers, as two may have one name."""
+    return {f"{number:04}": Found(file.name, partial(ctx.fetch, file)) for number, file in enumerate(ctx.files)}
 
 
 def list_files(ctx: BlockingContext, folder: Path) -> Iterator[str]:
@@ -127,11 +153,10 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def examine(path: Path, providers: Sequence[str], rest: Callable[[], None]) -> dict[str, Any]:
-    """What the providers find in a file. Raises OSError."""
+def examine(path: Path, steps: Sequence["Step"], rest: Callable[[], None]) -> dict[str, Any]:
+    """What the steps find in a file. Raises OSError."""
     if not path.is_file():
         raise OSError("It is missing, or no regular file.")
-    steps = [PROVIDERS[provider]() for provider in providers]
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             for step in steps:
@@ -149,7 +174,7 @@ def summary(files: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Step(Protocol):
-    """What a provider does with one file: it takes it piece by piece, then says what it found."""
+    """What is done with one file: it takes it piece by piece, then says what it found."""
 
     def take(self, piece: bytes) -> None: ...
     def facts(self) -> dict[str, Any]: ...
@@ -172,11 +197,30 @@ class Text:
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.characters = 0
 
-    def take(self, piece: bytes) -> None:
-        self.characters += len(self.decoder.decode(piece))
+    def take(self, piece: bytes, final: bool = False) -> None:
+        self.keep(self.decoder.decode(piece, final))
+
+    def keep(self, text: str) -> None:
+        self.characters += len(text)
 
     def facts(self) -> dict[str, Any]:
-        return {"characters": self.characters + len(self.decoder.decode(b"", final=True))}
+        self.take(b"", final=True)
+        return {"characters": self.characters}
+
+
+class ShownText(Text):
+    """Also the text itself, from its beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def keep(self, text: str) -> None:
+        super().keep(text)
+        self.text += text[: TEXT - len(self.text)]
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "text": self.text}
 
 
 class Hash:
@@ -205,4 +249,4 @@ class Count:
         return {"lines": self.lines, "words": self.words}
 
 
-PROVIDERS: dict[str, type[Step]] = {"file": Size, "text": Text, "hash": Hash, "count": Count}
+STEPS: dict[str, type[Step]] = {"size": Size, "text": Text, "shown_text": ShownText, "hash": Hash, "count": Count}

@@ -38,6 +38,8 @@ CHANGES: Sequence[tuple[str, dict[str, Any]]] = (
     ("retry", {}),
     ("retry", {"unmet": ("other",)}),
     ("next_run", {}),
+    ("run_now", {}),
+    ("run_now", {"unmet": ("other",)}),
     ("relabel", {"title": "Export", "metadata": {"a": 1}}),
     ("expire_result", {}),
     ("count", {"counts": Counts(1, 2)}),

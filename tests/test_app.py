@@ -531,3 +531,25 @@ async def test_opening_once_more_does_not_resume_a_paused_type(app: Milepost) ->
         await service.pause_type(LOCAL, "greet")
     async with app.opened() as service:
         assert [(info.name, info.paused) for info in await service.types()] == [("greet", True), ("spin", False)]
+
+
+async def test_what_was_not_to_outlive_the_application_is_cancelled_when_it_is_left(tmp_path: Path) -> None:
+    app = application(tmp_path)
+    async with app.opened():
+        kept = await app.start("greet", {"name": "Ada"})
+        fleeting = await app.start("greet", {"name": "Bob"}, durable=False)
+        with pytest.raises(Invalid, match="/durable"):
+            await app.start("greet", {"name": "Cy"}, durable="no")
+    async with app.opened() as service:
+        assert (await service.get(LOCAL, kept.id)).state is State.QUEUED
+        assert (await service.get(LOCAL, fleeting.id)).state is State.CANCELLED
+
+
+async def test_an_application_that_an_error_ends_cancels_nothing(tmp_path: Path) -> None:
+    app = application(tmp_path)
+    with contextlib.suppress(KeyError):
+        async with app.opened():
+            task = await app.start("greet", {"name": "Ada"}, durable=False)
+            raise KeyError
+    async with app.opened() as service:
+        assert (await service.get(LOCAL, task.id)).state is State.QUEUED

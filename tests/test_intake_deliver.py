@@ -11,7 +11,7 @@ import pytest
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.files.folder import FolderFiles
-from milepost.intake import Upload, deliver
+from milepost.intake import Upload, deliver, dismiss
 from milepost.lifecycle import drive
 from milepost.service import Service
 from milepost.start import Start
@@ -236,6 +236,43 @@ async def test_what_ends_well_lets_what_was_delivered_go_on_and_what_is_cancelle
         child = (await hands.deliver(ADA, standing.id, input={"n": 1})).task
         await hands.drive(standing, state)
         assert (await hands.service.get(ADA, child.id)).state is after
+
+
+async def test_a_standing_task_that_its_client_is_through_with_ends_at_once(hands: Hands) -> None:
+    for state in (State.RUNNING, State.PAUSED, State.QUEUED):
+        standing = await hands.stand()
+        child = (await hands.deliver(ADA, standing.id, input={"n": 1})).task
+        if state is not State.RUNNING:
+            await hands.drive(standing, state)
+        assert (await dismiss(hands.service, ADA, standing.id)).state is State.CANCELLED
+        assert (await hands.service.get(ADA, child.id)).state is State.CANCELLED
+
+
+async def test_any_other_task_is_cancelled_as_ever(hands: Hands) -> None:
+    strange = await hands.stand(type="strange")
+    asked = await dismiss(hands.service, ADA, strange.id)
+    assert (asked.state, asked.cancel_requested) == (State.RUNNING, True)
+    start = Start(type="job", input={"n": 1, "folder": ""})
+    queued = (await hands.service.start(ADA, start, origin="native")).task
+    assert (await dismiss(hands.service, ADA, queued.id)).state is State.CANCELLED
+
+
+async def test_one_that_has_ended_stays_as_it_is(hands: Hands) -> None:
+    other: dict[str, Any] = {"type": "strange"}
+    for fields in ({}, other):
+        for state in (State.SUCCEEDED, State.FAILED, State.CANCELLED):
+            standing = await hands.stand(**fields)
+            await hands.drive(standing, state)
+            ended = await hands.service.get(ADA, standing.id)
+            assert await dismiss(hands.service, ADA, standing.id) == ended
+
+
+async def test_p6_nobody_ends_what_is_out_of_sight(hands: Hands) -> None:
+    standing = await hands.stand()
+    for who, where in ((BOB, standing.id), (ADA, "0" * 32), (ADA, "x")):
+        with pytest.raises(errors.NotFound, match="no such task"):
+            await dismiss(hands.service, who, where)
+    assert (await hands.service.get(ADA, standing.id)).state is State.RUNNING
 
 
 async def test_many_at_once_add_up_exactly(hands: Hands) -> None:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "milepost"
 # From the bottom to the top: a module imports its own layer and those before it. A name stands for everything beneath
 # it that has no line of its own.
 LAYERS = (
-    ("errors", "times"),
+    ("errors", "times", "tenant"),
     ("trigger",),
     ("task",),
     ("step",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "service", "wish", "children", "intake"),
+    ("start", "update", "told", "results", "fleeting", "tenants", "service", "wish", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -38,7 +38,20 @@ class Apart(NamedTuple):
 APART = (
     # Stores can be exchanged because only their protocols are known.
     Apart(
-        ("start", "update", "told", "results", "service", "children", "intake", "engine", "access", "http"),
+        (
+            "start",
+            "update",
+            "told",
+            "results",
+            "fleeting",
+            "tenants",
+            "service",
+            "children",
+            "intake",
+            "engine",
+            "access",
+            "http",
+        ),
         ("store", "files"),
         but=("store.protocol", "store.refusals", "store.workers", "store.api_keys", "files.protocol"),
     ),
@@ -50,6 +63,8 @@ APART = (
     # HTTP reaches the work through the service, and a dialect sees no store at all, not even its words.
     Apart(("http",), ("engine",)),
     Apart(("http.dialects",), ("store", "files", "engine")),
+    # A client knows what goes over the wire, and nothing of who answers.
+    Apart(("client",), ("store", "files", "engine", "access", "service", "http", "cli", "app")),
 )
 
 # Where else a library would be a surprise, in somebody's app that embeds Milepost or as an extra that is not installed.
@@ -175,6 +190,7 @@ def tree(folder: Path, files: Mapping[str, str]) -> Path:
         ("service", "from starlette.responses import Response", "service, line 1: starlette is for http, app"),
         ("engine/worker", "import uvicorn.config", "engine.worker, line 1: uvicorn is for http, app, cli"),
         ("store/postgres", "import apsw", "store.postgres, line 1: apsw is for store.sqlite"),
+        ("client/native", "from milepost.service import Service", "client.native, line 1: service is not for client"),
         ("http/app", "import httpx2 as h", "http.app, line 1: httpx2 is for cli, client"),
         ("app", "from rich import print", "app, line 1: rich is for cli"),
         ("utils", "", "utils has no place in LAYERS"),

@@ -7,9 +7,9 @@ from msgspec import UNSET
 
 from milepost import lifecycle
 from milepost.lifecycle import Report, Step
-from milepost.task import Counts, State
+from milepost.task import Counts, State, Task
 from milepost.times import DAY, HOUR
-from tests.drafts import BROKEN, T, queued, running
+from tests.drafts import BROKEN, T, external, queued, running
 
 
 def test_p5_a_cancel_of_running_work_is_a_request_until_it_stops() -> None:
@@ -78,3 +78,31 @@ def test_a_retry_of_what_was_cancelled_while_parked_is_a_first_attempt() -> None
     cancelled = lifecycle.cancel(lifecycle.park(running(), now=T).task, now=T).task
     again = lifecycle.retry(cancelled, now=T).task
     assert lifecycle.claim(again, now=T, worker="w1").task.attempt == 1
+
+
+@pytest.mark.parametrize(
+    "task",
+    [queued(), queued(run_at=T + HOUR), queued(blocked_by=("a",)), lifecycle.pause(queued(), now=T).task],
+    ids=lambda task: task.state,
+)
+def test_what_has_not_begun_can_be_dropped(task: Task) -> None:
+    assert not lifecycle.has_begun(task)
+    assert lifecycle.drop(task, now=T + 1) == lifecycle.cancel(task, now=T + 1)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        running(),
+        lifecycle.begin(external(), now=T, state=State.RUNNING).task,
+        lifecycle.park(running(), now=T).task,
+        lifecycle.lose(running(), now=T).task,
+        lifecycle.retry(lifecycle.cancel(lifecycle.park(running(), now=T).task, now=T).task, now=T).task,
+        lifecycle.succeed(running(), now=T).task,
+        lifecycle.cancel(queued(), now=T).task,
+    ],
+    ids=lambda task: task.state,
+)
+def test_what_has_begun_or_ended_is_not_dropped(task: Task) -> None:
+    assert lifecycle.has_begun(task)
+    assert lifecycle.drop(task, now=T + 1) == Step(task)

@@ -50,6 +50,8 @@ def test_what_is_not_legal_is_refused_in_words() -> None:
         (lifecycle.resume, FAILED, "as failed: there is nothing to resume. A retry lets it begin again.$"),
         (lifecycle.cancel, FAILED, "as failed: there is nothing to cancel.$"),
         (lifecycle.pause, BETWEEN_RUNS, "there is nothing to pause. It will run again: a cancel ends that"),
+        (lifecycle.run_now, queued(blocked_by=("a",)), "is blocked: it runs when what it waits for has ended"),
+        (lifecycle.run_now, lifecycle.pause(queued(), now=T).task, "^A task that is paused can't run now.$"),
         (lifecycle.retry, queued(), "Only a failed or cancelled task can be retried; this one is queued.$"),
     ],
 )
@@ -133,7 +135,7 @@ def test_p3_a_terminal_record_stays(moves: Sequence[Move]) -> None:
     for move in made(moves):
         if move.before.state not in TERMINAL:
             continue
-        if move.change in ("retry", "next_run", "drive"):
+        if move.change in ("retry", "next_run", "run_now", "drive"):
             assert move.after.task.state in (State.QUEUED, State.BLOCKED), move
             continue
         expired = set() if as_of(move.before, move.now) is move.before else {"result"}

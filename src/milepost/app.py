@@ -142,7 +142,10 @@ class Milepost:
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[Service]:
-        """Open the store and make the types known; inside, `service` is there. May not be entered twice at once."""
+        """Open the store and make the types known; inside, `service` is there. May not be entered twice at once.
+
+        Left without an error, it cancels the tasks started inside with `durable=False` that have not begun.
+        """
         if self._service is not None:
             raise RuntimeError("This Milepost is open already.")
         from milepost.store.sqlite.store import SqliteStore  # a process that runs one task opens no store
@@ -155,8 +158,9 @@ class Milepost:
             for web in self._webs:
                 web.begin()
             self._loop = asyncio.get_running_loop()
-            self._service = Service(store, files, clock=self._clock)
-            yield self._service
+            self._service = service = Service(store, files, clock=self._clock)
+            yield service
+            await service.close()
         finally:
             self._service = self._loop = None
             await files.close()
@@ -303,8 +307,9 @@ class Milepost:
         """Start a task; it is durable when this returns. Only while open, and on the event loop that it was opened on.
 
         `timeout` is of each try. `options` are the other fields of `milepost.start.Start`: title, run_at (µs),
-        priority, depends_on … Raises TypeError for one that there is not, ValueError for a timeout that is none,
-        milepost.errors.Invalid, naming the argument, and its kin, NotOpen, and RuntimeError on another event loop.
+        priority, depends_on, durable … Raises TypeError for one that there is not, ValueError for a timeout that is
+        none, milepost.errors.Invalid, naming the argument, and its kin, NotOpen, and RuntimeError on another event
+        loop.
         """
         service = self._service_here()
         options |= {"owner": owner, "tenant": tenant, "timeout": timeout, "idempotency_key": idempotency_key}

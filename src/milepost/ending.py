@@ -72,5 +72,8 @@ def _again(task: Task, state: State, now: int) -> int | None:
     unmet = task.state is State.BLOCKED and state is State.FAILED
     if task.trigger is None or state is State.CANCELLED or task.cancel_requested or unmet:
         return None
-    due = task.trigger.anchor or task.run_at or now
-    return trigger.following(task.trigger, due=due, now=now)
+    first = task.trigger.anchor
+    if first is not None and first > now and task.started_at is not None:
+        # It ran ahead of its time, which is still to come.
+        return first
+    return trigger.following(task.trigger, due=first or task.run_at or now, now=now)

@@ -1,4 +1,4 @@
-"""What does a caller deliver to a standing task, and what does that start?
+"""What does a caller deliver to a standing task, what does that start, and how does it end?
 
 An input that goes over the task's own, and files. These are in the file store before anything is started: what no task
 has taken by then is deleted, or swept.
@@ -26,6 +26,7 @@ from milepost.start import Start, draft
 from milepost.store.protocol import Created, IdempotencyKey, TypeInfo
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import DeliveredFile, State, Task
+from milepost.update import Update
 
 MAX_FILES: Final = 100
 """Files that one delivery may bring."""
@@ -49,11 +50,16 @@ class Upload(msgspec.Struct, frozen=True):
     media_type: str | None = None
 
 
+def stands(task: Task, info: TypeInfo | None) -> bool:
+    """Whether this is a standing task, in whatever state: an external one of a type that workers run."""
+    return task.runner == "external" and info is not None
+
+
 def check(standing: Task, info: TypeInfo | None, *, running: bool = True) -> None:
     """Whether this task takes deliveries, `running`: at this moment. Raises Conflict."""
     if standing.runner != "external":
         raise Conflict("Only a standing task takes deliveries, one with runner external, and a worker runs this one.")
-    if info is None:
+    if not stands(standing, info):
         raise Conflict(f"There is no task type {standing.type!r} here that could take what is delivered.")
     if running and standing.state is not State.RUNNING:
         raise Conflict(f"The task is {standing.state}, and takes deliveries only while it is running.")
@@ -118,6 +124,21 @@ async def deliver(
     if created.replayed:
         await discard(service.files, kept)
     return created
+
+
+async def dismiss(service: Service, principal: Principal, task_id: str) -> Task:
+    """End a task for a client that is through with it; one that has ended stays as it is.
+
+    A standing task is cancelled at once, since nobody else would end it, and what runs of it is cancelled too; any
+    other as `Service.cancel` does. Raises NotFound.
+    """
+    task = await service.get(principal, task_id)
+    try:
+        if stands(task, await service.type_info(task.type)):
+            return await service.update(principal, task_id, Update(state=State.CANCELLED))
+        return await service.cancel(principal, task_id)
+    except Conflict:  # it has ended
+        return await service.get(principal, task_id)
 
 
 def fingerprint(input: Mapping[str, Any], files: Iterable[DeliveredFile]) -> bytes:

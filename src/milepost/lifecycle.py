@@ -212,6 +212,16 @@ def cancel(task: Task, *, now: int) -> Step:
     return end("cancel", task, now, State.CANCELLED, **_FREE)
 
 
+def has_begun(task: Task) -> bool:
+    """Whether work on it has ever begun, or never will."""
+    return task.state in TERMINAL or task.epoch > 0 or task.started_at is not None
+
+
+def drop(task: Task, *, now: int) -> Step:
+    """The server that took it goes, which it was not to outlive: cancelled, but for one that has begun by then."""
+    return Step(task) if has_begun(task) else cancel(task, now=now)
+
+
 def reaches_children(before: Task, after: Task) -> bool:
     """Whether a change of a task cancels those that it started too."""
     is_asked = after.cancel_requested and not before.cancel_requested
@@ -238,8 +248,12 @@ def resume(task: Task, *, now: int) -> Step:
 
 def retry(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
     """A failed or cancelled task begins again with all its attempts; what it saved, it finds again."""
+    return _retry("retry", task, now, unmet)
+
+
+def _retry(change: str, task: Task, now: int, unmet: tuple[str, ...]) -> Step:
     fresh = replace(_afresh(task, now), run_at=None, blocked_by=unmet, blocked_at=now if unmet else None)
-    return step("retry", fresh, now, _ready_state(fresh, now), traceback=None)
+    return step(change, fresh, now, _ready_state(fresh, now), traceback=None)
 
 
 def _afresh(task: Task, now: int) -> Task:
@@ -268,9 +282,27 @@ def next_run(task: Task, *, now: int) -> Step:
     """A repeating task's next run is due: the record of the last one makes room."""
     if task.next_run_at is None or task.next_run_at > now:
         raise IllegalChange("next_run", task, "The task has no run that is due.")
+    return _next_run("next_run", task, now, run_at=task.next_run_at)
+
+
+def _next_run(change: str, task: Task, now: int, *, run_at: int) -> Step:
     # Each run may fill the log anew; what the last ones wrote stays.
-    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=task.next_run_at, log_bytes=0, log_dropped=0)
-    return step("next_run", fresh, now, State.QUEUED, checkpoint=None, traceback=None)
+    fresh = replace(_afresh(task, now), run=task.run + 1, run_at=run_at, log_bytes=0, log_dropped=0)
+    return step(change, fresh, now, State.QUEUED, checkpoint=None, traceback=None)
+
+
+def run_now(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
+    """It is to run now: ahead of its time, anew where it failed or was cancelled, once more where it succeeded.
+
+    The times at which a repeating task is due stay as they are. One that is queued or runs is left alone.
+    """
+    if task.state in (State.QUEUED, State.RUNNING):
+        return Step(task)
+    if task.state is State.SCHEDULED:
+        return step("run_now", task, now, State.QUEUED, run_at=now)
+    if task.state is State.SUCCEEDED or task.next_run_at is not None:
+        return _next_run("run_now", task, now, run_at=now)
+    return _retry("run_now", task, now, unmet)
 
 
 def relabel(task: Task, *, now: int, **labels: Any) -> Step:

@@ -4,7 +4,7 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from milepost import lifecycle, times
 from milepost.access.keyring import Keyring
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
+from milepost.access.tokens import Tokens
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -23,6 +24,7 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
+from milepost.fleeting import Fleeting
 from milepost.lifecycle import IllegalChange, Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
@@ -46,6 +48,7 @@ from milepost.store.protocol import TypeInfo as TypeInfo
 from milepost.store.refusals import BadCursor, Refusal
 from milepost.store.workers import WorkerInfo
 from milepost.task import JsonResult, Task, parse_id
+from milepost.tenants import Tenants
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import told
 from milepost.update import Update, checked, updated
@@ -106,6 +109,16 @@ class Service:
         self._timer = timer
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
+        self._known_tokens: Tokens | None = None
+        self.tenants = Tenants(store)
+        self._fleeting = Fleeting(store, self.clock)
+
+    async def close(self) -> None:
+        """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
+
+        The store is open until then, and workers of this process have ended.
+        """
+        await self._fleeting.end()
 
     # Starting.
 
@@ -136,6 +149,8 @@ class Service:
 
         All are durable when this returns. Others' writes wait for it, so give some hundreds at a time (`MANY`).
         """
+        if not all(wish.start.durable for wish in wishes):
+            await self._fleeting.make_room()
         now = self.clock()
         outcomes: list[Created | ServiceError | None] = []
         creations: list[Creation] = []
@@ -148,7 +163,13 @@ class Service:
                 outcomes.append(made if isinstance(made, Created) else None)
                 creations += [made] if isinstance(made, Creation) else []
         made_now = iter(await self.store.create(creations, now=now) if creations else ())
-        return [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        self._fleeting.note(_fleeting(wishes, ended))
+        return ended
+
+    async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
+        """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
+        await self._creation(principal, Wish(start), origin, self.clock())
 
     async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
         """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
@@ -253,6 +274,16 @@ class Service:
         scope = principal.scope()
         return _found(await self.store.log(_id(task_id), scope, after=after, limit=limit, now=self.clock()))
 
+    async def history(
+        self, principal: Principal, task_ids: Sequence[str], *, before: int | None = None, limit: int = 100
+    ) -> list[LogPage | None]:
+        """Read the newest states and outcomes of tasks, of each up to `limit` with a sequence number below `before`.
+
+        They come newest first, with the record of the same moment. None for a task that is not there for this caller.
+        """
+        ids = [_id(task_id) for task_id in task_ids]
+        return await self.store.history(ids, principal.scope(), before=before, limit=limit, now=self.clock())
+
     async def follow(
         self, principal: Principal, task_id: str, *, since_version: int = 0, pause: int = 15 * SECOND
     ) -> AsyncGenerator[News, None]:
@@ -321,6 +352,19 @@ class Service:
             self._known_links = Links(await self.store.secret())
         return self._known_links
 
+    async def token_of(self, task: Task) -> str:
+        """A second name for a task, which can't be worked out from the first. It gives no rights."""
+        return (await self._tokens()).make(task.id)
+
+    async def id_of_token(self, token: str) -> str:
+        """The id that a token stands for, whether there is such a task or not. Raises NotFound for what is none."""
+        return _found((await self._tokens()).read(token))
+
+    async def _tokens(self) -> Tokens:
+        if self._known_tokens is None:
+            self._known_tokens = Tokens(await self.store.secret())
+        return self._known_tokens
+
     # Acting.
 
     async def cancel(self, principal: Principal, task_id: str) -> Task:
@@ -345,6 +389,15 @@ class Service:
             task_id,
             lambda task, unmet: lifecycle.retry(task, now=self.clock(), unmet=unmet),
             revives=revive,
+        )
+
+    async def run_now(self, principal: Principal, task_id: str) -> Task:
+        """Let a task run now: a scheduled one whatever its time, a failed or cancelled one anew, any other once more.
+
+        Nothing changes for one that is queued or runs. Raises NotFound, Conflict, UniqueKeyConflict.
+        """
+        return await self._change(
+            principal, task_id, lambda task, unmet: lifecycle.run_now(task, now=self.clock(), unmet=unmet)
         )
 
     async def update(
@@ -431,6 +484,13 @@ def _found(value: T | None) -> T:
     if value is None:
         raise NotFound("There is no such task.")
     return value
+
+
+def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:
+    """The ids of the tasks that were made now and are not to outlive the service."""
+    for wish, outcome in zip(wishes, outcomes, strict=True):
+        if not wish.start.durable and isinstance(outcome, Created) and not outcome.replayed:
+            yield outcome.task.id
 
 
 def _created(outcome: Created | Refusal) -> Created | ServiceError:

@@ -70,6 +70,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent: str | None = None
     keep_result: int | None = None
     keep_record: int | None = None
+    durable: bool = True
+    """False: cancelled if it has not begun when the service that took it is closed."""
 
     state: State | None = None
     held: bool = False

@@ -39,6 +39,11 @@ LEGAL: Final[Mapping[str, Mapping[State, frozenset[State]]]] = {
     "pause": {**_to([*_NOT_STARTED, _S.PAUSED], _S.PAUSED), **_to([_S.RUNNING], _S.RUNNING)},
     "resume": {**_to([_S.PAUSED], *_NOT_STARTED), **{s: frozenset({s}) for s in (*_NOT_STARTED, _S.RUNNING)}},
     "retry": _to([_S.FAILED, _S.CANCELLED], _S.BLOCKED, _S.QUEUED),
+    "run_now": {
+        **_to([_S.SCHEDULED, _S.QUEUED, _S.SUCCEEDED], _S.QUEUED),
+        **_to([_S.RUNNING], _S.RUNNING),
+        **_to([_S.FAILED, _S.CANCELLED], _S.BLOCKED, _S.QUEUED),
+    },
     "end_repetition": {s: frozenset({s}) for s in _REPEATABLE},
     "next_run": _to(_REPEATABLE, _S.QUEUED),
     "relabel": {s: frozenset({s}) for s in _S},
@@ -79,6 +84,7 @@ def _why(change: str, task: Task) -> str:
 _OF_BLOCKED: Final = {
     "pause": "The task is blocked: it waits already, without a slot. Pause what it waits for, or cancel it.",
     "resume": "The task is blocked, and not paused: it goes on when what it waits for has ended, or a client frees it.",
+    "run_now": "The task is blocked: it runs when what it waits for has ended, or a client frees it.",
 }
 
 

@@ -107,10 +107,56 @@ async def test_what_it_refuses_fails_at_once(tmp_path: Path, input: list[Any], c
     assert message in task.failure.message
 
 
-async def test_a_component_without_provider_is_refused_at_the_start(tmp_path: Path) -> None:
+async def test_a_component_without_a_provider_that_there_is_is_refused_at_the_start(tmp_path: Path) -> None:
     async with running(served(pipeline, tmp_path)) as app:
-        with pytest.raises(Invalid, match="/input/components/0"):
-            await app.start("pipeline", {"components": [{"config": {"path": "documents"}}]})
+        for provider in ({}, {"provider": "ocr"}, {"provider": None}):
+            with pytest.raises(Invalid, match="/input/components/0/provider"):
+                await app.start("pipeline", {"components": [{"config": {"path": "documents"}, **provider}]})
+
+
+async def deliver(folder: Path, files: dict[str, bytes], *steps: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
+    """The ended child of a standing pipeline, its result, its log."""
+    paths = []
+    for number, (name, content) in enumerate(files.items()):
+        (folder / str(number)).mkdir()
+        paths.append(folder / str(number) / name.rpartition("/")[2])
+        paths[-1].write_bytes(content)
+    async with running(served(pipeline, folder)) as app:
+        components = [{"provider": "webhook", "id": "in"}, *steps]
+        standing = await app.start(
+            "pipeline", {"components": components, "source": "in"}, runner="external", state=State.RUNNING
+        )
+        task = await until_end(app, await app.deliver(standing, files=paths))
+        assert (await app.service.get(LOCAL, standing.id)).counts == Counts(1, 1)
+        return task, await value(app, task), await log_lines(app, task)
+
+
+async def test_delivered_files_are_examined_in_their_order_with_their_text(tmp_path: Path) -> None:
+    files = {"b.txt": b"two words\n", "1/a.txt": "\u20ac".encode(), "2/a.txt": b"", "\u00e9.bin": b"\xff\x00"}
+    task, found, _ = await deliver(tmp_path, files)
+    assert (task.state, task.counts) == (State.SUCCEEDED, Counts(4, 4))
+    assert found["files"] == [
+        {
+            "name": name.rpartition("/")[2],
+            **facts(tmp_path / str(number) / name.rpartition("/")[2]),
+            "text": content.decode(errors="replace"),
+        }
+        for number, (name, content) in enumerate(files.items())
+    ]
+    assert found["totals"]["files"] == 4
+    assert "text" not in found["totals"]
+
+
+async def test_of_a_long_text_the_beginning_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "TEXT", 5)
+    monkeypatch.setattr(pipeline, "PIECE", 4)
+    _, found, _ = await deliver(tmp_path, {"a.txt": "\u20ac12345678".encode()}, {"provider": "text"})
+    assert found["files"] == [{"name": "a.txt", "size": 11, "characters": 9, "text": "\u20ac1234"}]
+
+
+async def test_a_delivery_without_files_finds_nothing(tmp_path: Path) -> None:
+    _, found, _ = await deliver(tmp_path, {}, {"provider": "hash"})
+    assert found == {"files": [], "totals": {"files": 0, "failed": 0}}
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -162,18 +208,17 @@ async def test_cancel_takes_effect_within_a_large_file(tmp_path: Path, monkeypat
 
 
 def test_steps_are_those_that_the_pipeline_names() -> None:
-    assert pipeline.plan([component()], None) == ("documents", ["file", "text", "hash", "count"])
-    assert pipeline.plan([component("hash"), component(id="f"), component("hash", id="h")], "f") == (
-        "documents",
-        ["file", "hash"],
-    )
+    file, webhook = component(id="f"), component("webhook", config={})
+    assert pipeline.plan([file], None) == (file, ["size", "text", "hash", "count"])
+    assert pipeline.plan([component("hash"), file, component("hash", id="h")], "f") == (file, ["size", "hash"])
+    assert pipeline.plan([webhook], None) == (webhook, ["size", "shown_text", "hash", "count"])
+    assert pipeline.plan([webhook, component("count")], None) == (webhook, ["size", "count"])
 
 
 @pytest.mark.parametrize(
     ("components", "source", "message"),
     [
-        ([component(), component("ocr", id="ocr_1")], None, "The component ocr_1 has the provider 'ocr'"),
-        ([component(), component("webhook")], None, "The component number 2 has the provider 'webhook'"),
+        ([component(), component("webhook")], None, "The component source has to be the one component"),
         (
             [component(), component("hash", id="h", input=[{"from": "x"}])],
             None,
@@ -196,7 +241,7 @@ def test_a_wrong_pipeline_names_the_component(components: list[Any], source: str
 
 @given(st.lists(st.binary(min_size=1, max_size=8) | st.sampled_from([b"a b\n", b" ", b"\n", "é€😀".encode(), b"\xe2"])))
 def test_pieces_make_no_difference(pieces: list[bytes]) -> None:
-    steps = [kind() for kind in pipeline.PROVIDERS.values()]
+    steps = [kind() for kind in pipeline.STEPS.values()]
     for piece in pieces:
         for step in steps:
             step.take(piece)
@@ -205,6 +250,7 @@ def test_pieces_make_no_difference(pieces: list[bytes]) -> None:
     assert found == {
         "size": len(whole),
         "characters": len(whole.decode(errors="replace")),
+        "text": whole.decode(errors="replace"),
         "sha256": hashlib.sha256(whole).hexdigest(),
         "lines": whole.count(b"\n"),
         "words": len(whole.split()),

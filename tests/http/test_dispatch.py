@@ -91,6 +91,7 @@ def test_paths_lead_to_operations(method: str, path: str, expected: tuple[str, s
         ("/nothing", "others"),
         ("//tasks/1", "others"),
         ("/tasks/%FF", "others"),
+        ("/b/%FF", "b"),
         ("/tasks/1/execute/more", "a"),
     ],
 )

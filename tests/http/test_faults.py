@@ -3,8 +3,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from milepost.errors import Fault
-from milepost.http.faults import body_fault, query_fault, sentence
+from milepost.errors import Fault, Invalid
+from milepost.http.faults import beneath, body_fault, field_name, query_fault, sentence
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +44,20 @@ def test_a_query_s_fault_names_the_parameter() -> None:
         msgspec.convert({"a": [{"b": "x"}]}, Outer, strict=False)
     assert query_fault(caught.value) == Fault("Expected int, got str.", parameter="a")
     assert query_fault(msgspec.ValidationError("nothing fits")) == Fault("Nothing fits.")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("", ""), ("/a", "a"), ("/items/0/data", "items[0].data"), ("/x~1y~0z/10", "x/y~z[10]"), ("/0", "[0]")],
+)
+def test_a_field_has_a_name_for_who_knows_no_pointers(place: str, name: str) -> None:
+    assert field_name(place) == name
+
+
+def test_faults_are_pointed_at_from_where_the_client_s_own_part_stands() -> None:
+    faults = Fault("A.", "/input/folder"), Fault("B.", "/input"), Fault("C.", "/run_at"), Fault("D.", parameter="limit")
+    told = beneath("/input", Invalid(*faults)).faults
+    assert told == (Fault("A.", "/folder"), Fault("B.", ""), Fault("C.", "/run_at"), faults[3])
 
 
 def test_sentences() -> None:

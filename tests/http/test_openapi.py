@@ -93,8 +93,18 @@ def test_headers_and_bodies_are_written_down() -> None:
     }
     content = read["paths"]["/plain/{id}"]["put"]["requestBody"]["content"]
     assert content.keys() == {"a/b", "c/d"}
+    assert "requestBody" not in read["paths"]["/plain/{id}"]["get"]
     assert read["components"]["schemas"]["Body"]["description"] == "A body."
     assert read["components"]["schemas"]["Body"]["properties"]["tags"]["default"] == ["a"]
+
+
+def test_a_body_that_the_handler_reads_is_written_down_too() -> None:
+    body = written(Operation("PUT", "/plain", Plain().write, media_types=("text/plain", "multipart/form-data")))
+    validate(body)
+    assert body["paths"]["/plain"]["put"]["requestBody"] == {
+        "required": True,
+        "content": {"text/plain": {}, "multipart/form-data": {}},
+    }
 
 
 async def test_what_is_known_of_one_field_is_said_of_no_other(client: httpx2.AsyncClient) -> None:

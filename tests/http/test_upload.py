@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from milepost.errors import Invalid, ServiceError
 from milepost.http.dialect import Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
-from milepost.http.upload import LONGEST_DISPOSITION, UploadReader, _name
+from milepost.http.upload import LONGEST_DISPOSITION, UploadReader, disposed_name
 from milepost.intake import MAX_BYTES, Upload
 from milepost.service import Service
 from tests.http.conftest import http_app, in_memory
@@ -79,7 +79,7 @@ WORDS = ["filename", "filename*", "name", "*", "*0", "*0*", "*1*", "0*", "=", ";
 def test_whatever_stands_there_is_a_name_or_refused(words: list[str], has_kind: bool) -> None:
     name: str | None = None
     with contextlib.suppress(Invalid):
-        name = _name("attachment; " * has_kind + "".join(words))
+        name = disposed_name("attachment; " * has_kind + "".join(words))
     assert name is None or isinstance(name, str)
 
 

@@ -12,7 +12,7 @@ from milepost.store.workers import Wanted
 from milepost.task import Counts, Failure, State, Task
 from milepost.times import SECOND
 from milepost.update import Update
-from tests.service.hands import ADA, MIA, NOW, ROOT, Hands, read
+from tests.service.hands import ADA, EVE, MIA, NOW, ROOT, Hands, read
 
 
 async def test_a_running_or_ended_task_takes_labels_only(hands: Hands) -> None:
@@ -246,3 +246,40 @@ async def test_deleting_what_is_not_finished_cancels_it(hands: Hands) -> None:
     await hands.claim()
     with pytest.raises(errors.Conflict, match="not finished"):
         await hands.service.delete(ROOT, running.id, unfinished=True)
+
+
+async def test_run_now_is_for_who_may_see_the_task(hands: Hands) -> None:
+    task = await hands.start(ADA, tenant="acme", run_at=NOW + 3600 * SECOND)
+    with pytest.raises(errors.NotFound):
+        await hands.service.run_now(EVE, task.id)
+    assert (await hands.service.run_now(ADA, task.id)).state is State.QUEUED
+    assert (await hands.service.run_now(ADA, task.id)).version == 2
+    await hands.run()
+    assert (await hands.service.run_now(MIA, task.id)).run == 2
+
+
+async def test_run_now_revives_what_failed_because_of_the_task(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.fail()
+    assert (await hands.service.get(LOCAL, task.id)).state is State.FAILED
+    await hands.service.run_now(LOCAL, root.id)
+    blocked = await hands.service.get(LOCAL, task.id)
+    assert (blocked.state, blocked.blocked_by) == (State.BLOCKED, (root.id,))
+    with pytest.raises(errors.Conflict, match="waits for"):
+        await hands.service.run_now(LOCAL, task.id)
+
+
+async def test_run_now_waits_for_what_the_task_still_depends_on(hands: Hands) -> None:
+    root = await hands.start()
+    task = await hands.start(depends_on=(root.id,))
+    await hands.service.cancel(LOCAL, task.id)
+    assert (await hands.service.run_now(LOCAL, task.id)).blocked_by == (root.id,)
+
+
+async def test_a_task_does_not_run_once_more_beside_one_of_its_unique_key(hands: Hands) -> None:
+    task = await hands.start(unique_key="k")
+    await hands.run()
+    await hands.start(unique_key="k")
+    with pytest.raises(errors.UniqueKeyConflict):
+        await hands.service.run_now(LOCAL, task.id)

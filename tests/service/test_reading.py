@@ -211,3 +211,34 @@ async def test_p7_a_clock_that_was_set_back_brings_no_result_back(hands: Hands) 
     assert await hands.service.get(LOCAL, task.id) == expired
     with pytest.raises(errors.Gone):
         await hands.service.result(LOCAL, task.id)
+
+
+async def test_a_history_is_for_who_may_see_the_task(hands: Hands) -> None:
+    task = await hands.start(ADA, tenant="acme")
+    await hands.run()
+    for who in (ADA, LOCAL):
+        (page,) = await hands.service.history(who, [task.id.upper()], limit=2)
+        assert page is not None
+        assert [entry.kind for entry in page.entries] == ["state", "outcome"]
+        (older,) = await hands.service.history(who, [task.id], before=page.entries[-1].seq)
+        assert older is not None
+        assert [entry.target for entry in older.entries] == ["running", "queued"]
+    assert await hands.service.history(EVE, [task.id]) == [None]
+    with pytest.raises(errors.NotFound):
+        await hands.service.history(ADA, ["none"])
+
+
+async def test_a_token_leads_to_its_task_and_gives_no_rights(hands: Hands) -> None:
+    task = await hands.start(ADA)
+    token = await hands.service.token_of(task)
+    assert token != task.id
+    found = await hands.service.id_of_token(token)
+    assert found == task.id
+    with pytest.raises(errors.NotFound):
+        await hands.service.get(EVE, found)
+    for other in (task.id, "0" * 32):
+        with pytest.raises(errors.NotFound) as unknown:
+            await hands.service.get(ROOT, await hands.service.id_of_token(other))
+        with pytest.raises(errors.NotFound) as nonsense:
+            await hands.service.id_of_token("nonsense")
+        assert unknown.value.detail == nonsense.value.detail

@@ -87,11 +87,19 @@ async def first_news(service: Service, who: Principal, task_id: str) -> None:
         await anext(stream)
 
 
+async def history(service: Service, who: Principal, task_id: str) -> None:
+    """The history of one of many, where those that are not there are told beside the others."""
+    (page,) = await service.history(who, [task_id])
+    if page is None:
+        raise errors.NotFound("There is no such task.")
+
+
 OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
     "get": (queued, lambda service, who, task: service.get(who, task)),
     "cold": (failed, lambda service, who, task: service.cold(who, task)),
     "wait": (queued, lambda service, who, task: service.wait(who, task, timeout=0)),
     "log": (queued, lambda service, who, task: service.log(who, task)),
+    "history": (queued, history),
     "follow": (queued, first_news),
     "result": (succeeded, lambda service, who, task: service.result(who, task)),
     "link": (succeeded, lambda service, who, task: service.link(who, task)),
@@ -99,6 +107,7 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
     "pause": (queued, lambda service, who, task: service.pause(who, task)),
     "resume": (paused, lambda service, who, task: service.resume(who, task)),
     "retry": (failed, lambda service, who, task: service.retry(who, task)),
+    "run_now": (failed, lambda service, who, task: service.run_now(who, task)),
     "update": (queued, lambda service, who, task: service.update(who, task, Update(title="x"))),
     "deliver": (standing, lambda service, who, task: deliver(service, who, task)),
     "delete": (succeeded, lambda service, who, task: service.delete(who, task)),
@@ -107,7 +116,7 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
 
 OTHERS: Final = {
     *("start", "start_many", "find", "tally", "types", "type_info", "workers", "pause_type", "resume_type"),
-    *("value", "linked_result"),
+    *("value", "linked_result", "token_of", "id_of_token", "check", "close"),
 }
 """What does not ask for one task by its id: of a record that was read, or a link, whoever has it may have the rest."""
 

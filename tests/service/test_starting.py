@@ -37,6 +37,15 @@ async def test_a_start_goes_to_the_only_tenant_that_its_caller_has(hands: Hands)
     assert (await hands.start(LOCAL, owner="bob", tenant="acme")).owner == "bob"
 
 
+async def test_a_check_refuses_what_a_start_would_and_starts_nothing(hands: Hands) -> None:
+    await hands.service.check(ADA, Start(type="job", input={"n": 1}), origin="native")
+    with pytest.raises(errors.Invalid, match="/input/n"):
+        await hands.service.check(ADA, Start(type="job", input={"n": "1"}), origin="native")
+    with pytest.raises(errors.Forbidden):
+        await hands.service.check(ADA, Start(type="job", tenant="other"), origin="native")
+    assert await hands.service.tally(ROOT) == []
+
+
 async def test_a_new_type_is_known_within_a_second(hands: Hands) -> None:
     with pytest.raises(errors.Invalid):
         await hands.service.start(LOCAL, Start(type="late"), origin="native")

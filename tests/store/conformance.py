@@ -11,17 +11,21 @@ from milepost.store.protocol import TaskStore
 from .conformance_children import Children
 from .conformance_clients import Clients
 from .conformance_dependencies import Dependencies
+from .conformance_histories import Histories
 from .conformance_keys import Keys
 from .conformance_leases import Leases
 from .conformance_reading import Reading
 from .conformance_records import Records
+from .conformance_tenants import TenantNumbers
 from .conformance_time import Time
 from .conformance_turns import Turns
 from .conformance_waking import Waking
 from .scene import MakeStore, Scene
 
 
-class TaskStoreConformance(Records, Leases, Dependencies, Children, Clients, Time, Turns, Keys, Reading, Waking):
+class TaskStoreConformance(
+    Records, Leases, Dependencies, Children, Clients, Time, Turns, Keys, Reading, Histories, TenantNumbers, Waking
+):
     """The suite; a test that shows a promise carries the promise's id."""
 
     @pytest.fixture

@@ -120,6 +120,11 @@ class Scene:
         assert page is not None
         return page.entries
 
+    async def history(self, task: Task, **bounds: int) -> list[Entry]:
+        (page,) = await self.store.history([task.id], EVERYTHING, now=self.now, **{"limit": 1000, **bounds})
+        assert page is not None
+        return page.entries
+
     async def find(self, scope: Scope = EVERYTHING, **asked: Any) -> list[str]:
         page = await self.store.find(Filter(**asked), scope, after=None, limit=1000, now=self.now)
         return [task.id for task in page.tasks]

@@ -11,6 +11,7 @@ import typer
 
 from milepost import __version__
 from milepost.app import Milepost
+from milepost.cli.dialects import AparaviProfile, Names, PathMap, choose
 from milepost.cli.options import (
     DEFAULT_URL,
     Concurrency,
@@ -32,6 +33,7 @@ EXAMPLES = examples(
     "milepost serve tasks.py",
     "milepost serve shop.py reports.py --store shop.db --files-root /srv/shop",
     "milepost serve tasks.py --port 0 --no-worker",
+    "milepost serve tasks.py --dialect native --dialect quant",
 )
 
 
@@ -52,6 +54,9 @@ def serve(
     files_root: FilesRoot = None,
     files_folder: FilesFolder = None,
     grace: Grace = DEFAULT_GRACE,
+    dialect: Names = None,
+    aparavi: AparaviProfile = None,
+    path_map: PathMap = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", envvar="MILEPOST_NO_AUTH", help="Ask nobody for a key, though there are some.")
     ] = False,
@@ -67,6 +72,7 @@ def serve(
 
     logging.configure(log_level)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
+    choose(app, dialect, aparavi, path_map)
     sockets = listen(host, port)
     command = _worker_command(
         files,
@@ -111,6 +117,7 @@ def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bo
         {
             "  api": "  ".join(addresses),
             "  docs": f"{addresses[0]}/docs",
+            "  speaks": ", ".join(dialect.name for dialect in app.dialects or ()),
             "  store": str(app.path.resolve()),
             "  types": ", ".join(sorted(app.types)) or "none: no function of these files is under `@app.task`",
             "  worker": "none here; run one with `milepost worker`" if no_worker else "",

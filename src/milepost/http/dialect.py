@@ -54,6 +54,10 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No query parameters."""
 
 
+class AnyQuery(msgspec.Struct, frozen=True):
+    """Query parameters have no meaning, and are let pass: products' clients send some of their own."""
+
+
 class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """One request on its way to an operation, read and admitted."""
 
@@ -142,7 +146,7 @@ class Operation:
     body_optional: bool = False
     """Whether there may be no body at all, for which the handler gets None."""
     media_types: Sequence[str] = (JSON,)
-    """Of the body."""
+    """Of the body. Others than JSON without a `body`: of what the handler reads itself."""
     lines: bool = False
     """Whether the body is many lines, each of that type: the handler gets `milepost.http.lines.Lines`."""
     takes_files: bool = False

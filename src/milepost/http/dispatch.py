@@ -6,7 +6,7 @@ A literal segment is preferred to a parameter. A trailing slash is a segment too
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from starlette.types import Scope
 from milepost.errors import NotFound
 from milepost.http.body import BodyReader, is_without_body
 from milepost.http.dialect import Dialect, Operation
-from milepost.http.errors import MethodNotAllowed
+from milepost.http.errors import NO_SUCH_PATH, MethodNotAllowed
 from milepost.http.lines import LineReader
 from milepost.http.query import QueryReader
 from milepost.http.upload import UploadReader
@@ -96,10 +96,14 @@ class Table:
 
     def find(self, method: str, scope: Scope) -> tuple[Route, Mapping[str, str]]:
         """The route of a request and its path's parameters. HEAD is answered as GET. Raises Unrouted."""
-        segments = _segments(scope)
+        try:
+            segments = _segments(scope)
+        except UnicodeDecodeError:
+            owner = self._owner(_segments(scope, errors="replace"))
+            raise Unrouted(owner, NotFound(NO_SUCH_PATH)) from None
         node = _walk(self._root, segments)
         if node is None:
-            raise Unrouted(self._owner(segments), NotFound("There is nothing at this path."))
+            raise Unrouted(self._owner(segments), NotFound(NO_SUCH_PATH))
         route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
         if route is None:
             allowed = sorted(node.routes) + (["HEAD"] if "GET" in node.routes else [])
@@ -144,22 +148,17 @@ def _walk(node: _Node, segments: list[str], start: int = 0) -> _Node | None:
     return node if node.routes else None
 
 
-_NOWHERE: Final = ["", ""]
-
-
-def _segments(scope: Mapping[str, Any]) -> list[str]:
+def _segments(scope: Mapping[str, Any], errors: str = "strict") -> list[str]:
     """The decoded segments of a request's path beneath what the application is mounted on.
 
-    Split before decoding, so that an encoded slash is part of a segment.
+    Split before decoding, so that an encoded slash is part of a segment. Raises UnicodeDecodeError for what is not
+    UTF-8, unless `errors` says otherwise.
     """
     raw: bytes | None = scope.get("raw_path")
     path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
     segments = path.split("/")[1:]
     if raw is not None and "%" in path:
-        try:
-            segments = [unquote(segment, errors="strict") for segment in segments]
-        except UnicodeDecodeError:
-            return _NOWHERE
+        segments = [unquote(segment, errors=errors) for segment in segments]
     if scope.get("root_path"):
         segments = _beneath(scope, segments)
     return [] if segments == [""] else segments

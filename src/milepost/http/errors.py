@@ -4,8 +4,12 @@ These join the errors of `milepost.errors`, so that a dialect words them like ev
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from milepost.errors import ServiceError
+
+NO_SUCH_PATH: Final = "There is nothing at this path."
+"""What is said of a path that there is not, whoever asks; a dialect may tell it from a task that there is not."""
 
 
 class MethodNotAllowed(ServiceError):

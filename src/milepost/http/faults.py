@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from milepost.errors import Fault, pointer
+from milepost.errors import Fault, Invalid, pointer
 
 _PLACED: Final = re.compile(r"(.*) - at `(?:key` in `)?\$([^`]*)`", re.DOTALL)
 _FIELD: Final = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
@@ -25,6 +25,18 @@ def query_fault(error: msgspec.ValidationError) -> Fault:
     """The fault in a query, with the name of the parameter."""
     steps, detail = _read(error, "parameter")
     return Fault(detail, parameter=steps[0] if steps else None)
+
+
+def field_name(place: str) -> str:
+    """What an RFC 6901 pointer leads to, as those write it who do not know pointers: `items[0].data`; "" for all."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in place.split("/")[1:]]
+    return "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps).removeprefix(".")
+
+
+def beneath(place: str, error: Invalid) -> Invalid:
+    """The same faults, pointed at from what stands at `place`: for clients whose body is that alone."""
+    faults = (msgspec.structs.replace(f, pointer=f.pointer and f.pointer.removeprefix(place)) for f in error.faults)
+    return Invalid(*faults)
 
 
 def sentence(text: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from milepost import __version__
 from milepost.http import fields
-from milepost.http.dialect import Answer, Dialect, Operation
+from milepost.http.dialect import JSON, Answer, Dialect, Operation
 from milepost.http.upload import OCTET_STREAM
 
 OPENAPI: Final = "3.1.1"
@@ -81,6 +81,8 @@ def _operation(operation: Operation, schemas: Schemas, used: Counter[str]) -> Js
         if operation.takes_files:
             bodies[OCTET_STREAM] = {}
         written["requestBody"] = {"required": not operation.body_optional, "content": bodies}
+    elif operation.media_types != (JSON,):  # the handler reads it itself
+        written["requestBody"] = {"required": True, "content": {kind: {} for kind in operation.media_types}}
     return {name: value for name, value in written.items() if value}
 
 

@@ -42,10 +42,10 @@ class UploadReader:
             raise UnsupportedMediaType(f"The body must be sent as {wanted}.", (*self._media_types, OCTET_STREAM))
         check_coding(request, "file")
         check_length(request, "file", MAX_BYTES)
-        return Upload(request.stream(), _name(disposition), header(request, b"content-type"))
+        return Upload(request.stream(), disposed_name(disposition), header(request, b"content-type"))
 
 
-def _name(disposition: str | None) -> str | None:
+def disposed_name(disposition: str | None) -> str | None:
     """The name that a Content-Disposition gives, the exact one where there are two. Raises Invalid."""
     if disposition is not None and len(disposition) > LONGEST_DISPOSITION:
         raise Invalid(Fault(f"This has more than {LONGEST_DISPOSITION} characters.", parameter="Content-Disposition"))

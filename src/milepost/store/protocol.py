@@ -162,6 +162,7 @@ class Filter(msgspec.Struct, frozen=True):
     assignee: str | None = None
     depends_on: str | None = None
     number: int | None = None
+    origin: str | None = None
 
 
 PAGE_BYTES: Final = 4 << 20
@@ -273,6 +274,15 @@ class TaskStore(Protocol):
         now: int,
     ) -> LogPage | None:
         """Read entries with seq > `after` and version > `since_version`, and the record, from one snapshot."""
+        ...
+
+    async def history(
+        self, ids: Sequence[str], scope: Scope, *, before: int | None = None, limit: int, now: int
+    ) -> list[LogPage | None]:
+        """Read the newest states and outcomes in tasks' logs, up to `limit` of each, newest first, and the records.
+
+        `before`: only those with a lower seq. What a task has logged itself is passed over at no cost, however much.
+        """
         ...
 
     async def change(self, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
@@ -397,6 +407,18 @@ class TaskStore(Protocol):
 
     async def workers(self) -> list[WorkerInfo]:
         """The workers whose lease nobody has ended."""
+        ...
+
+    async def tenant_numbers(self, names: Sequence[str]) -> list[int | None]:
+        """The numbers that tenants were given with their first task, from `milepost.tenant.FIRST_GIVEN` on, ascending.
+
+        None for a tenant that has had no task, and for one whose name is its number. The number of a tenant never
+        changes, and is never another's.
+        """
+        ...
+
+    async def tenants_numbered(self, numbers: Sequence[int]) -> list[str | None]:
+        """The names of the tenants that these numbers were given to; None where a number was given to none."""
         ...
 
     async def secret(self) -> bytes:

@@ -21,7 +21,8 @@ def test_a_log_keeps_to_its_cap_and_to_its_numbers(flushes: list[list[Entry]], c
     for version, flush in enumerate(flushes, 2):
         task, row = tell(replace(task, version=version), flush, cap)
         if row is not None:
-            first, _, written, text = row
+            first, _, written, text, eventful = row
+            assert eventful is any(entry.kind != "log" for entry in flush)
             rows.append((first, written, text))
     read = entries_of(rows, after=0, limit=1_000_000)
     told = [entry for flush in flushes for entry in flush]
@@ -47,8 +48,8 @@ def test_a_full_log_says_when_and_in_which_try() -> None:
     late = Entry(77, "log", 4, message="x" * 100, fields={"a": 1})
     task, row = tell(draft(version=3, log_seq=5), (line("short"), late), 150)
     assert row is not None
-    first, last, version, text = row
-    assert (first, last, version) == (6, 7, 3)
+    first, last, version, text, eventful = row
+    assert (first, last, version, eventful) == (6, 7, 3, False)
     _, full = entries_of([(first, version, text)], after=0, limit=10)
     assert (full.time, full.attempt, full.level, full.fields) == (77, 4, "warning", None)
     assert task.log_dropped == 1

@@ -11,7 +11,8 @@ from milepost.store.refusals import SchemaTooNew
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.migrate import APPLICATION_ID, ForeignDatabase, migrate, migrations
 from milepost.task import State
-from tests.store.scene import MakeStore, Scene, bounded
+from milepost.tenant import FIRST_GIVEN, own_number
+from tests.store.scene import MakeStore, Scene, bounded, line
 
 from .processes import Child, child
 
@@ -60,13 +61,18 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
     assert ask(path, "SELECT id FROM task") == task.id
 
 
+TO_VERSION_8 = """
+    DROP INDEX log_eventful; ALTER TABLE log DROP COLUMN eventful;
+    DROP INDEX tenant_known_as; ALTER TABLE tenant DROP COLUMN known_as;
+"""
+
 TO_VERSION_1 = """
     ALTER TABLE newer.task DROP COLUMN apart;
     ALTER TABLE newer.task DROP COLUMN own_losses;
     INSERT INTO task SELECT * FROM newer.task;
-    INSERT INTO tenant SELECT * FROM newer.tenant;
+    INSERT INTO tenant SELECT name, number FROM newer.tenant;
     INSERT INTO input SELECT * FROM newer.input;
-    INSERT INTO log SELECT * FROM newer.log;
+    INSERT INTO log SELECT task, first, last, version, entries FROM newer.log;
     INSERT INTO edge SELECT e.dependent, t.row, e.met, e.failed_it
         FROM newer.edge AS e JOIN newer.task AS t ON t.id = e.dependency;
     INSERT INTO worker SELECT id, info, 0, NULL FROM newer.worker;
@@ -106,11 +112,35 @@ async def test_version_6_took_every_loss_for_the_tasks_own(path: Path, make_stor
     task = await scene.run()
     await scene.store.dismiss("w1", now=scene.now)
     await scene.store.close()
+    ask(path, TO_VERSION_8)
     ask(path, "ALTER TABLE task DROP COLUMN apart; ALTER TABLE task DROP COLUMN own_losses; DROP TABLE api_key")
     ask(path, "PRAGMA user_version = 6")
     scene.store = await make_store()
     found = await scene.read(task)
     assert (found.losses, found.own_losses, found.apart) == (1, 1, False)
+
+
+async def test_version_8_had_no_numbers_of_tenants_and_no_histories(path: Path, make_store: MakeStore) -> None:
+    scene = Scene(await make_store())
+    names = ("1764", "0", "acme", "01", "1999999999", "2000000000", "Ω", "1e3", "-1", "99999999999")
+    for name in names:
+        await scene.start(tenant=name)
+    task = await scene.failed(tenant="acme")
+    logged = await scene.run(tenant="acme")
+    await scene.report(logged, entries=(line("x", kind="state"),))
+    before = [await scene.history(each) for each in (task, logged)]
+    before_numbers = next(n for n, script in enumerate(migrations()) if "known_as" in script)
+    await scene.store.close()
+    ask(path, TO_VERSION_8 + f"PRAGMA user_version = {before_numbers}")
+    scene.store = await make_store()
+    assert [await scene.history(each) for each in (task, logged)] == before
+    given = await scene.store.tenant_numbers(names)
+    others = sorted(name for name in names if own_number(name) is None)
+    assert dict(zip(names, given, strict=True)) == dict.fromkeys(names) | {
+        name: FIRST_GIVEN + index for index, name in enumerate(others)
+    }
+    await scene.start(tenant="newcomer")
+    assert await scene.store.tenant_numbers(["newcomer"]) == [FIRST_GIVEN + len(others)]
 
 
 def test_a_migration_that_fails_leaves_the_older_file(path: Path) -> None:

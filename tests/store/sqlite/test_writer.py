@@ -296,4 +296,4 @@ def test_a_loop_that_ended_gets_no_answer_and_harms_nobody(path: Path) -> None:
         await writer.close()
         return row
 
-    assert asyncio.run(go_on()) == (2,)
+    assert asyncio.run(go_on()) == (2, None)

@@ -165,6 +165,9 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["running"] | None,
         Meta(description="External tasks: to begin with; of a registered type it takes deliveries at once."),
     ] = None
+    durable: Annotated[
+        bool, Meta(description="False: cancelled if it has not begun when the server that took it is shut down.")
+    ] = True
     lease_seconds: (
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None

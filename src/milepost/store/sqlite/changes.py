@@ -16,6 +16,7 @@ from milepost.store.sqlite.keys import Whose
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import Task
+from milepost.tenant import FIRST_GIVEN, own_number
 
 _REFUSALS: Final[tuple[type[Refusal | IllegalChange], ...]] = (Refusal, IllegalChange)
 
@@ -103,7 +104,9 @@ def _next_numbers(transaction: Transaction, items: Sequence[Creation]) -> Iterat
     tenants = [item.draft.tenant for item in items]
     following = {}
     for tenant, many in Counter(tenants).items():
-        (last,) = transaction.rows("take_numbers", (tenant, many))[0]
+        last, known_as = transaction.rows("take_numbers", (tenant, many))[0]
+        if known_as is None and own_number(tenant) is None:
+            transaction.run("number_tenant", {"first_given": FIRST_GIVEN, "name": tenant})
         following[tenant] = count(last - many + 1)
     return (next(following[tenant]) for tenant in tenants)
 

@@ -39,6 +39,8 @@ def paths(filter: Filter, scope: Scope) -> Iterator[Path]:
         yield "find_by_dependency", {}
     elif filter.tenant is not None:
         yield from _in_tenant(filter.tenant, filter, scope)
+    elif scope.whole is None and filter.number is not None:
+        yield "find_by_number_anywhere", {}
     elif scope.whole is None:
         few = filter.states and _FEW.issuperset(filter.states)
         yield ("find_live" if few else "find_anywhere"), {}

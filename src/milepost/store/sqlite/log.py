@@ -18,8 +18,8 @@ class Told(NamedTuple):
     """What of a change goes into the log: a row of it, and the record that knows of that."""
 
     task: Task
-    row: tuple[int, int, int, str] | None
-    """First and last sequence number, version, entries as JSON."""
+    row: tuple[int, int, int, str, bool] | None
+    """First and last sequence number, version, entries as JSON, and whether a state or an outcome is among these."""
 
 
 def tell(task: Task, entries: Sequence[Entry], cap: int) -> Told:
@@ -37,7 +37,12 @@ def tell(task: Task, entries: Sequence[Entry], cap: int) -> Told:
         return Told(task, None)
     first, last = task.log_seq + 1, task.log_seq + len(entries)
     told = replace(task, log_seq=last, log_bytes=task.log_bytes + len(text))
-    return Told(told, (first, last, task.version, text.decode()))
+    return Told(told, (first, last, task.version, text.decode(), any(map(is_eventful, entries))))
+
+
+def is_eventful(entry: Entry) -> bool:
+    """Whether it belongs to a task's history, which is told apart from what the task itself logs."""
+    return entry.kind != "log"
 
 
 def _fitting(task: Task, entries: Sequence[Entry], cap: int) -> tuple[list[Entry], int]:
@@ -71,4 +76,15 @@ def entries_of(rows: Iterable[tuple[Any, ...]], *, after: int, limit: int) -> li
                 found.append(replace(entry, seq=seq, version=version))
         if len(found) >= limit:
             break
+    return found[:limit]
+
+
+def history_of(rows: Iterable[tuple[Any, ...]], *, before: int, limit: int) -> list[Entry]:
+    """Up to `limit` states and outcomes with a sequence number below `before`, newest first, of rows in that order."""
+    found: list[Entry] = []
+    for first, version, text in rows:
+        if len(found) >= limit:
+            break
+        told = [replace(entry, seq=seq, version=version) for seq, entry in enumerate(_decode(text), first)]
+        found += [entry for entry in reversed(told) if entry.seq < before and is_eventful(entry)]
     return found[:limit]

@@ -107,6 +107,32 @@ class Reads:
             with closing(self._connection.execute(SQL["log"], parameters)) as told:
                 return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
 
+    def history(
+        self, ids: Sequence[str], scope: Scope, before: int | None, limit: int, now: int
+    ) -> list[LogPage | None]:
+        """See TaskStore.history."""
+        before = lists.END if before is None else before
+        pages: list[LogPage | None] = []
+        with self._one_moment():
+            for task_id in ids:
+                row = self._row("get", {"id": task_id, "now": now, **visibility(scope)})
+                if row is None:
+                    pages.append(None)
+                    continue
+                number, task = rows.record(row)
+                with closing(self._connection.execute(SQL["history"], {"row": number, "before": before})) as told:
+                    entries = log.history_of(told, before=before, limit=limit)
+                pages.append(LogPage(lifecycle.as_of(task, now), entries))
+        return pages
+
+    def tenant_numbers(self, names: Sequence[str]) -> list[int | None]:
+        """See TaskStore.tenant_numbers."""
+        return [number for (number,) in (self._row("tenant_number", (name,)) or (None,) for name in names)]
+
+    def tenants_numbered(self, numbers: Sequence[int]) -> list[str | None]:
+        """See TaskStore.tenants_numbered."""
+        return [name for (name,) in (self._row("tenant_numbered", (number,)) or (None,) for number in numbers)]
+
     def requests(self, worker: str) -> list[Request]:
         """See TaskStore.requests."""
         return [

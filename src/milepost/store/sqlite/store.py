@@ -197,6 +197,12 @@ class SqliteStore:
         """See TaskStore."""
         return await self._read(Reads.log, id, scope, after, since_version, limit, now)
 
+    async def history(
+        self, ids: Sequence[str], scope: Scope, *, before: int | None = None, limit: int, now: int
+    ) -> list[LogPage | None]:
+        """See TaskStore."""
+        return await self._read(Reads.history, ids, scope, before, limit, now)
+
     async def change(self, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
         """See TaskStore."""
         return await self._write(partial(changes.change, items=items, now=now))
@@ -307,6 +313,14 @@ class SqliteStore:
     async def workers(self) -> list[WorkerInfo]:
         """See TaskStore."""
         return [pulse.worker for pulse in await self.pulses()]
+
+    async def tenant_numbers(self, names: Sequence[str]) -> list[int | None]:
+        """See TaskStore."""
+        return await self._read(Reads.tenant_numbers, names)
+
+    async def tenants_numbered(self, numbers: Sequence[int]) -> list[str | None]:
+        """See TaskStore."""
+        return await self._read(Reads.tenants_numbered, numbers)
 
     async def secret(self) -> bytes:
         """See TaskStore."""

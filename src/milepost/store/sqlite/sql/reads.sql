@@ -25,6 +25,18 @@ WHERE task = :row
   AND version > :since
 ORDER BY first
 
+-- name: history
+-- What changes wrote to a task's log that has a state or an outcome in it, newest first, from before an entry on.
+SELECT first, version, entries FROM log WHERE task = :row AND eventful AND first < :before ORDER BY first DESC
+
+-- name: tenant_number
+-- By which number a tenant is known that is not its name.
+SELECT known_as FROM tenant WHERE name = ? AND known_as IS NOT NULL
+
+-- name: tenant_numbered
+-- The tenant that a number was given to.
+SELECT name FROM tenant WHERE known_as = ?
+
 -- name: matching
 -- Part: what a list was asked for, after a place in it.
 t.row < :before
@@ -38,6 +50,7 @@ AND (:owner IS NULL OR t.owner = :owner)
 AND (:list_id IS NULL OR t.list_id = :list_id)
 AND (:parent IS NULL OR t.parent = :parent)
 AND (:assignee IS NULL OR t.assignee = :assignee)
+AND (:origin IS NULL OR t.origin = :origin)
 AND (:depends_on IS NULL OR EXISTS (
     SELECT 1 FROM edge WHERE edge.dependent = t.row AND edge.dependency = :depends_on AND NOT edge.any_end
 ))
@@ -62,6 +75,11 @@ SELECT {columns} FROM task AS t WHERE t.tenant = :its_tenant AND {matching} ORDE
 -- name: find_by_number
 -- The task that has a number in a tenant.
 SELECT {columns} FROM task AS t WHERE t.tenant = :its_tenant AND t.number = :number AND {matching} LIMIT :limit
+
+-- name: find_by_number_anywhere
+-- The tasks that have a number, each in its tenant: a step for each tenant that there is.
+SELECT {columns} FROM tenant CROSS JOIN task AS t ON t.tenant = tenant.name AND t.number = :number
+WHERE {matching} ORDER BY t.row DESC LIMIT :limit
 
 -- name: find_by_owner
 -- A list of what somebody started in a tenant.

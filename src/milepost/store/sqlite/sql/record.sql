@@ -52,10 +52,16 @@ UPDATE task SET
 WHERE row = ? AND version = ? AND epoch = ?
 
 -- name: take_numbers
--- Gives tasks, so many, the numbers that follow in their tenant; the last of these.
+-- Gives tasks, so many, the numbers that follow in their tenant; the last of these, and by which one the tenant is known.
 INSERT INTO tenant (name, number) VALUES (?1, ?2)
 ON CONFLICT (name) DO UPDATE SET number = number + ?2
-RETURNING number
+RETURNING number, known_as
+
+-- name: number_tenant
+-- Gives a tenant the next number that is for names.
+UPDATE tenant SET known_as = max(
+    :first_given, 1 + coalesce((SELECT max(known_as) FROM tenant WHERE known_as IS NOT NULL), 0)
+) WHERE name = :name
 
 -- name: visible
 -- Part: what a caller may see. Whoever may not is answered as if there were nothing.
@@ -114,7 +120,7 @@ WHERE tenant = ? AND owner = ? AND type = ? AND unique_key = ?
 
 -- name: insert_log
 -- Adds what one change wrote to a task's log.
-INSERT INTO log (task, first, last, version, entries) VALUES (?, ?, ?, ?, ?)
+INSERT INTO log (task, first, last, version, entries, eventful) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: put_input
 -- Keeps what a task was started with.

@@ -1,0 +1,220 @@
+"""Which operations does Aparavi's API have, what does it take, and what does its document say of each?"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from milepost.http.dialect import Answer, Operation
+from milepost.http.dialects.aparavi_answers import AnyBody, EndedBody, OutcomeBody, StartedBody, StatusBody
+from milepost.http.dialects.aparavi_words import ErrorBody
+from milepost.http.fields import Whole
+from milepost.http.payload import MEDIA_TYPES
+from milepost.start import MAX_TEXT
+
+if TYPE_CHECKING:
+    from milepost.http.dialects.aparavi import Aparavi
+
+TASK: Final = "/task"
+
+_ETAG: Final = {"ETag": "Version, dialect and profile of this record."}
+_RETRY: Final = {"Retry-After": "Seconds after which asking again makes sense; on tasks that are not finished."}
+_COMPONENT: Final = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "name": {"type": "string"},
+        "provider": {"type": "string"},
+        "config": {"type": "object"},
+        "input": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["provider"],
+}
+_PIPELINE: Final = {
+    "type": "object",
+    "properties": {"source": {"type": "string"}, "components": {"type": "array", "items": _COMPONENT}},
+}
+
+PipelineBody = Annotated[
+    dict[str, Any],
+    Meta(
+        description="A pipeline, alone or under `pipeline`.",
+        extra_json_schema={"properties": {"pipeline": _PIPELINE, **_PIPELINE["properties"]}},
+    ),
+]
+Token = Annotated[
+    str, Meta(description="What the start has told, or `task_` and the id: which task it is. It gives no rights.")
+]
+Kind = Annotated[str | None, Meta(description="What the start has told; there is but one.")]
+
+
+class Threads(Whole):
+    """How many threads a client asks for."""
+
+    least = 1
+    most = 16
+
+
+class StartQuery(msgspec.Struct, frozen=True):
+    """How to start a pipeline."""
+
+    name: Annotated[str | None, Meta(description=f"The task's title, up to {MAX_TEXT} characters.")] = None
+    threads: Annotated[Threads | None, Meta(description="Kept in the metadata; what runs it decides.")] = None
+
+
+class TaskQuery(msgspec.Struct, frozen=True):
+    """Which task."""
+
+    token: Token
+    type: Kind = None
+
+
+class ServicesQuery(msgspec.Struct, frozen=True):
+    """Which services."""
+
+    service: Annotated[str | None, Meta(description="One of them.")] = None
+
+
+def _refusals(words: Mapping[int, str]) -> dict[int, Answer]:
+    return {status: Answer(text, ErrorBody) for status, text in words.items()}
+
+
+_UNKNOWN: Final = _refusals(
+    {
+        401: "There is no valid key.",
+        404: "There is no such task, or none that the caller may see. To the profile `python`: with status 200.",
+        422: "The token is missing.",
+    }
+)
+
+
+def operations(aparavi: "Aparavi") -> list[Operation]:
+    """All of them, in the order in which they are read about."""
+    return [*_tasks(aparavi), *_pipelines(aparavi), *_server(aparavi)]
+
+
+def _tasks(aparavi: "Aparavi") -> list[Operation]:
+    return [
+        Operation(
+            "PUT",
+            TASK,
+            aparavi.start,
+            summary="Start a pipeline",
+            description="One whose source is a `webhook` stands open and takes deliveries; any other runs.",
+            group="Tasks",
+            query=StartQuery,
+            body=PipelineBody,
+            answers={200: Answer("It is started.", StartedBody)}
+            | _refusals(
+                {
+                    400: "The body can't be read as JSON.",
+                    401: "There is no valid key.",
+                    403: "No right to start this here.",
+                    413: "The body is too large.",
+                    415: "The body is of another media type.",
+                    422: "Something in the pipeline, or a parameter, is wrong.",
+                }
+            ),
+        ),
+        Operation(
+            "GET",
+            TASK,
+            aparavi.read,
+            summary="Read a task",
+            group="Tasks",
+            query=TaskQuery,
+            answers={
+                200: Answer("The task.", StatusBody, headers=_ETAG | _RETRY),
+                304: Answer("Nothing has changed.", media_type=None, headers=_ETAG | _RETRY),
+            }
+            | _UNKNOWN,
+        ),
+        Operation(
+            "DELETE",
+            TASK,
+            aparavi.end,
+            summary="End a task",
+            description="Cancels it unless it has ended. Its record stays until its retention is over.",
+            group="Tasks",
+            query=TaskQuery,
+            answers={200: Answer("It ends, or has ended.", EndedBody)} | _UNKNOWN,
+        ),
+        Operation(
+            "PUT",
+            "/webhook",
+            aparavi.deliver,
+            summary="Deliver to a standing pipeline",
+            description=(
+                "The body is one file, of any media type, which a `Content-Disposition` may name, or plain text; or "
+                "several files as a form. They are worked on together, and the answer tells what became of them."
+            ),
+            group="Tasks",
+            query=TaskQuery,
+            media_types=MEDIA_TYPES,
+            answers={
+                200: Answer("What became of it. Where it failed, an `ErrorBody` with the same data.", OutcomeBody),
+                202: Answer("It is still worked on: the server is about to stop, or it took too long.", OutcomeBody),
+            }
+            | _UNKNOWN
+            | _refusals(
+                {
+                    400: "The form can't be read.",
+                    409: "The task takes no deliveries, or none any more.",
+                    413: "The files are too large.",
+                    415: "The body is compressed.",
+                    422: "The token is missing, or there is no file.",
+                    503: "There is no room for the files.",
+                }
+            ),
+        ),
+    ]
+
+
+def _pipelines(aparavi: "Aparavi") -> list[Operation]:
+    return [
+        Operation(
+            "POST",
+            "/pipe/validate",
+            aparavi.validate,
+            summary="Check a pipeline",
+            description="As a start does; nothing is started. What is wrong is told with status 200.",
+            group="Pipelines",
+            body=PipelineBody,
+            changes=True,
+            answers={200: Answer("It could be started. Else an `ErrorBody` that says what is wrong.", AnyBody)}
+            | _refusals({400: "The body can't be read as JSON.", 401: "There is no valid key."}),
+        ),
+        Operation(
+            "GET",
+            "/services",
+            aparavi.services,
+            summary="List the providers of components",
+            group="Pipelines",
+            query=ServicesQuery,
+            answers={200: Answer("Providers, by name.", AnyBody)}
+            | _refusals({401: "There is no valid key.", 404: "There is no such service."}),
+        ),
+    ]
+
+
+def _server(aparavi: "Aparavi") -> list[Operation]:
+    refusals = _refusals({401: "There is no valid key."})
+    return [
+        Operation(
+            "GET",
+            "/version",
+            aparavi.version,
+            summary="Which version this is",
+            group="Server",
+            answers={200: Answer("The version.", AnyBody)} | refusals,
+        ),
+        Operation(
+            "GET",
+            "/status",
+            aparavi.status,
+            summary="How the server is",
+            group="Server",
+            answers={200: Answer("Workers, and tasks by state.", AnyBody)} | refusals,
+        ),
+    ]

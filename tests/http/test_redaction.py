@@ -1,0 +1,64 @@
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from milepost.http.redaction import ACCESS_LOG, Redaction, hide_tokens
+from tests.http.conftest import served
+
+SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
+
+
+@pytest.mark.parametrize(
+    ("url", "logged"),
+    [
+        (f"/task?token={SECRET}&type=cpu", "/task?token=hidden&type=cpu"),
+        (f"/x/task?type=cpu&token={SECRET}", "/x/task?type=cpu&token=hidden"),
+        (f"/task?t%6Fken={SECRET}&token=", "/task?t%6Fken=hidden&token=hidden"),
+        (f"/task?token={SECRET}=&token={SECRET}", "/task?token=hidden&token=hidden"),
+        ("/task?tokens=1&a=token&token", "/task?tokens=1&a=token&token"),
+        ("/task", "/task"),
+        ("127.0.0.1:50000", "127.0.0.1:50000"),
+    ],
+)
+def test_only_the_values_of_secrets_are_hidden(url: str, logged: str) -> None:
+    assert Redaction(["token"]).redacted(url) == logged
+
+
+def test_what_has_no_arguments_is_logged_as_it_is() -> None:
+    for args in ((), ({"token": 1},)):
+        record = logging.LogRecord("x", logging.INFO, "x", 1, "said", args, None)
+        assert Redaction(["token"]).filter(record)
+        assert record.getMessage() == "said"
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What the access log says."""
+    said: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger, handler = logging.getLogger(ACCESS_LOG), Kept()
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)
+
+
+async def test_a_real_server_logs_no_token(lines: list[str]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        start: dict[str, Any] = {"type": "http.response.start", "status": 204, "headers": []}
+        await send(start)
+        await send({"type": "http.response.body"})
+
+    hide_tokens()
+    hide_tokens()
+    assert len(logging.getLogger(ACCESS_LOG).filters) == 1
+    async with served(app, log_level="info", log_config=None) as url, httpx2.AsyncClient(base_url=url) as client:
+        await client.get("/task", params={"token": SECRET, "type": "cpu"})
+    assert [line.partition('"')[2] for line in lines] == ['GET /task?token=hidden&type=cpu HTTP/1.1" 204']
