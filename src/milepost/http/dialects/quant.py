@@ -12,17 +12,17 @@ from milepost.errors import DependentsConflict, Fault, Invalid, ServiceError
 from milepost.http.credentials import bearer
 from milepost.http.dialect import BEARER, JSON, Answer, Call, NoQuery, Operation
 from milepost.http.dialects import quant_parse, quant_render
+from milepost.http.dialects.native_requests import IfMatch, IfNoneMatch
 from milepost.http.dialects.quant_shapes import (
     CreatedTask,
     CreateTaskRequest,
     DeletedTasks,
     DeleteTaskQuery,
     DependencyGraph,
-    IfMatch,
-    IfNoneMatch,
     ListedTasks,
     ListId,
     ListTasksQuery,
+    NewOrgId,
     OrgId,
     Refusal,
     TaskDetails,
@@ -190,7 +190,7 @@ class Quant:
             self.create_task,
             summary="Create a task",
             group=_GROUP,
-            parameters={"organisation": OrgId},
+            parameters={"organisation": NewOrgId},
             body=CreateTaskRequest,
             answers={201: Answer("It is created.", CreatedTask, headers=_ETAG)}
             | _BODY

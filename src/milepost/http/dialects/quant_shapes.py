@@ -10,17 +10,14 @@ from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_NAME, MAX_TEXT
 
 Status = Literal["pending", "in_progress", "completed", "failed", "cancelled", "blocked"]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-OrgId = Annotated[
-    str, Meta(description="The organisation ID.", extra_json_schema={"minLength": 1, "maxLength": MAX_NAME})
-]
+OrgId = Annotated[str, Meta(description="The organisation ID.")]
+NewOrgId = Annotated[OrgId, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_NAME})]
 ListId = Annotated[str, Meta(description="A list of tasks; lists exist by being named.")]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 # The service checks what it keeps, so that all that is wrong is told at once; here it is only written down.
 Label = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TEXT})]
 Uuids = Annotated[tuple[Uuid, ...], Meta(extra_json_schema={"maxItems": MAX_DEPENDENCIES})]
 Millis = Annotated[int, Meta(description="Unix time in milliseconds.", extra_json_schema={"format": "int64"})]
-IfMatch = Annotated[str, Meta(description="An ETag: refused with 412 if the task has changed since.")]
-IfNoneMatch = Annotated[str, Meta(description="An ETag: answered with 304 if nothing has changed since.")]
 
 
 class MaxRetries(Whole):
