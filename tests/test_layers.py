@@ -22,7 +22,7 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "fleeting", "tenants", "service", "wish", "children", "intake"),
+    ("start", "update", "told", "results", "fleeting", "starts", "tenants", "service", "wish", "children", "intake"),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -44,6 +44,7 @@ APART = (
             "told",
             "results",
             "fleeting",
+            "starts",
             "tenants",
             "service",
             "children",

@@ -4,7 +4,7 @@ Every operation takes the principal who asks, checks what it may do, and acts th
 else of Milepost than this class and the record; the permission check is made here, once.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -24,18 +24,19 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
-from milepost.fleeting import Fleeting
-from milepost.lifecycle import IllegalChange, Step
+from milepost.lifecycle import Step
 from milepost.results import ResultBody, result_body
-from milepost.start import DEFAULT_RETENTION, Retention, Start, draft
+from milepost.start import DEFAULT_RETENTION, Retention, Start
+from milepost.starts import DEFAULT_TENANT as DEFAULT_TENANT
+from milepost.starts import MANY as MANY
+from milepost.starts import Starts
+from milepost.starts import Wish as Wish
 from milepost.store.protocol import (
     EVERYTHING,
     Cold,
-    Creation,
     Deleted,
     Deletion,
     Edit,
-    IdempotencyKey,
     Page,
     StartKey,
     Tally,
@@ -50,15 +51,11 @@ from milepost.store.workers import WorkerInfo
 from milepost.task import JsonResult, Task, parse_id
 from milepost.tenants import Tenants
 from milepost.times import SECOND, Clock, elapsed, never_back
-from milepost.told import told
+from milepost.told import done
 from milepost.update import Update, checked, updated
 
-DEFAULT_TENANT = "default"
 LOG_PAGE = 1000
 """Log entries that a stream reads at once."""
-
-MANY = 200
-"""Tasks that are started at once where there are very many: others' writes wait no longer than for these."""
 
 T = TypeVar("T")
 
@@ -68,17 +65,6 @@ class News(NamedTuple):
 
     entries: Sequence[Any]
     task: Task | None
-
-
-class Wish(NamedTuple):
-    """A task to start, one of many, and its Idempotency-Key."""
-
-    start: Start
-    idempotency_key: str | None = None
-    parent: Task | None = None
-    """The running task that starts it."""
-    known_by: StartKey | None = None
-    """What makes it known again in place of an Idempotency-Key."""
 
 
 class Service:
@@ -101,24 +87,19 @@ class Service:
         self.files = files
         # Nobody is to see what had expired come back because a clock was set.
         self.clock = never_back(clock)
-        self._new_id = new_id
         self.retention = retention
-        self._types: dict[str, TypeInfo] = {}
-        self._types_read_at = 0
-        # How old what is known of the types is: by a clock that was set back it would stay as it is for as long.
-        self._timer = timer
+        self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention)
         self.keys = Keyring(store, self.clock, timer)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)
-        self._fleeting = Fleeting(store, self.clock)
 
     async def close(self) -> None:
         """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
 
         The store is open until then, and workers of this process have ended.
         """
-        await self._fleeting.end()
+        await self.starts.close()
 
     # Starting.
 
@@ -149,79 +130,15 @@ class Service:
 
         All are durable when this returns. Others' writes wait for it, so give some hundreds at a time (`MANY`).
         """
-        if not all(wish.start.durable for wish in wishes):
-            await self._fleeting.make_room()
-        now = self.clock()
-        outcomes: list[Created | ServiceError | None] = []
-        creations: list[Creation] = []
-        for wish in wishes:
-            try:
-                made = await self._creation(principal, wish, origin, now)
-            except ServiceError as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(made if isinstance(made, Created) else None)
-                creations += [made] if isinstance(made, Creation) else []
-        made_now = iter(await self.store.create(creations, now=now) if creations else ())
-        ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
-        self._fleeting.note(_fleeting(wishes, ended))
-        return ended
+        return await self.starts.many(principal, wishes, origin=origin)
 
     async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
         """What a start would be refused for before the store is asked, without starting anything. Raises as `start`."""
-        await self._creation(principal, Wish(start), origin, self.clock())
-
-    async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
-        """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
-        start = wish.start
-        tenant = start.tenant or principal.home or DEFAULT_TENANT
-        if not principal.holds(tenant):
-            own = ", ".join(sorted({grant.tenant for grant in principal.grants})) if start.tenant is None else ""
-            raise Forbidden(
-                f"You have no rights in the tenant {tenant!r}." + (f" Name one of yours: {own}." if own else "")
-            )
-        if start.owner not in (None, principal.name) and not principal.is_service:
-            raise Forbidden("Only a service may start a task for somebody else.")
-        owner = start.owner or principal.name
-        key = wish.known_by
-        if wish.idempotency_key is not None:
-            expires_at = now + self.retention.idempotency_key
-            key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), expires_at)
-        info = await self.type_info(start.type)
-        identity = {"id": self._new_id(), "tenant": tenant, "owner": owner, "origin": origin}
-        try:
-            task = draft(start, info, self.retention, now=now, **identity)
-            if task.parent is not None and wish.parent is None:
-                await self._check_parent(principal, task.parent, tenant)
-        except Invalid:
-            # It may have been right when it was made first: its time has passed since, or its type has changed.
-            known = None if key is None else await self.store.recall(tenant, owner, start.type, key, now=now)
-            if known is None:
-                raise
-            return _done([known])
-        return Creation(
-            task,
-            msgspec.json.encode(start.input),
-            lambda numbered: lifecycle.begin(numbered, now=now, state=start.state),
-            principal.scope(),
-            key,
-            None if wish.parent is None else wish.parent.epoch,
-            start.files,
-        )
-
-    async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
-        """Whether a task of this tenant may name that one its parent. Raises Invalid."""
-        (found,) = await self.store.get([parent], principal.scope(), now=self.clock())
-        if found is None or found.tenant != tenant:
-            raise Invalid(Fault("No such task.", "/parent"))
+        await self.starts.check(principal, start, origin=origin)
 
     async def type_info(self, name: str) -> TypeInfo | None:
         """What is known of a task type, as of the last second; None where nobody has made it known."""
-        now = self._timer()
-        if now - self._types_read_at >= SECOND or name not in self._types:
-            self._types = {info.name: info for info in await self.store.types()}
-            self._types_read_at = now
-        return self._types.get(name)
+        return await self.starts.type_info(name)
 
     # Reading.
 
@@ -425,7 +342,7 @@ class Service:
         if not principal.holds(task.tenant, Role.ADMIN):
             raise Forbidden("Only an admin of the tenant may delete tasks.")
         deletion = Deletion(task.id, principal.scope(), cascade, unfinished)
-        deleted = _done(await self.store.delete([deletion], now=self.clock()))
+        deleted = done(await self.store.delete([deletion], now=self.clock()))
         await self.files.delete(deleted.file_keys)
         return deleted
 
@@ -440,7 +357,7 @@ class Service:
         revives: bool = True,
     ) -> Task:
         edit = Edit(_id(task_id), principal.scope(), apply, if_version, depends_on, revives)
-        return _done(await self.store.change([edit], now=self.clock()))
+        return done(await self.store.change([edit], now=self.clock()))
 
     # What there is.
 
@@ -484,27 +401,3 @@ def _found(value: T | None) -> T:
     if value is None:
         raise NotFound("There is no such task.")
     return value
-
-
-def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:
-    """The ids of the tasks that were made now and are not to outlive the service."""
-    for wish, outcome in zip(wishes, outcomes, strict=True):
-        if not wish.start.durable and isinstance(outcome, Created) and not outcome.replayed:
-            yield outcome.task.id
-
-
-def _created(outcome: Created | Refusal) -> Created | ServiceError:
-    """One outcome of many: with the refusal as the cause of what a caller is told."""
-    if isinstance(outcome, Created):
-        return outcome
-    error = told(outcome)
-    error.__cause__ = outcome
-    return error
-
-
-def _done(outcomes: Sequence[T | Refusal | IllegalChange]) -> T:
-    """The outcome of a batch of one, or the error that tells a caller why it was refused."""
-    outcome = outcomes[0]
-    if isinstance(outcome, Refusal | IllegalChange):
-        raise told(outcome) from outcome
-    return outcome

@@ -1,12 +1,14 @@
 """How is what a store refused said to the caller?"""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from milepost import errors
 from milepost.lifecycle import IllegalChange
 from milepost.store import refusals
 from milepost.store.refusals import Refusal
+
+T = TypeVar("T")
 
 DISK_FULL: Final = "the disk of the store is full"
 """What a log says of it."""
@@ -24,6 +26,14 @@ def unavailable(error: refusals.StoreBusy | refusals.StoreFull) -> errors.Unavai
     """The error that tells a caller that the store could not be written just now."""
     why = "is busy" if isinstance(error, refusals.StoreBusy) else "has no room left"
     return errors.Unavailable(f"The store {why}; nothing was changed.")
+
+
+def done(outcomes: Sequence[T | Refusal | IllegalChange]) -> T:
+    """The outcome of a batch of one. Raises what tells a caller why it was refused."""
+    outcome = outcomes[0]
+    if isinstance(outcome, Refusal | IllegalChange):
+        raise told(outcome) from outcome
+    return outcome
 
 
 def _in_dependencies(refusal: Any) -> errors.ServiceError:

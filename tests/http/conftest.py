@@ -40,13 +40,18 @@ WORKER = "worker-1"
 
 
 class Clock:
-    """The system clock, and as much ahead of it as a test says."""
+    """The system clock, and as much ahead of it as a test says; or one that stands."""
 
     def __init__(self) -> None:
         self.ahead = 0
+        self._stands_at: int | None = None
 
     def __call__(self) -> int:
-        return times.now() + self.ahead
+        return times.now() + self.ahead if self._stands_at is None else self._stands_at
+
+    def stand_at(self, text: str) -> None:
+        """Stop at a time, as RFC 3339 writes it."""
+        self._stands_at = times.from_rfc3339(text)
 
 
 class Tasks:

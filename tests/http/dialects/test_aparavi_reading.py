@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from milepost import lifecycle, times
+from milepost import lifecycle
 from milepost.access.keyring import PROFILES, Profile
 from milepost.access.principal import LOCAL, Principal
 from milepost.http.dialects.aparavi_answers import LONGEST_LINE, TRACE, percent
@@ -85,17 +85,11 @@ async def read(service: Service, task: Task, profile: Profile = "page") -> dict[
     return dict(data)
 
 
-def at(service: Service, text: str) -> None:
-    """Stop the service's clock."""
-    moment = times.from_rfc3339(text)
-    service.clock = lambda: moment
-
-
-async def test_the_published_sample(client: httpx2.AsyncClient, service: Service, tasks: Tasks) -> None:
+async def test_the_published_sample(client: httpx2.AsyncClient, service: Service, tasks: Tasks, clock: Clock) -> None:
     """Field by field, as the page has them."""
-    at(service, "2024-01-15T10:30:00Z")
+    clock.stand_at("2024-01-15T10:30:00Z")
     task = await tasks.running(metadata=PUBLISHED["data"]["metadata"])
-    at(service, "2024-01-15T10:35:00Z")
+    clock.stand_at("2024-01-15T10:35:00Z")
     await tasks.apply(task, lifecycle.report, report=lifecycle.Report(progress=0.45, counts=Counts(150, 300)))
     body = (await client.get("/task", params=await token(service, task))).json()
     assert body["message"] == PUBLISHED["message"]
@@ -106,10 +100,10 @@ async def test_the_published_sample(client: httpx2.AsyncClient, service: Service
     assert list(body["data"])[: len(PUBLISHED["data"])] == list(PUBLISHED["data"])
 
 
-async def test_the_captured_answer(service: Service, tasks: Tasks) -> None:
-    at(service, "2024-01-15T10:30:00.5Z")
+async def test_the_captured_answer(service: Service, tasks: Tasks, clock: Clock) -> None:
+    clock.stand_at("2024-01-15T10:30:00.5Z")
     task = await tasks.running()
-    at(service, "2024-01-15T10:35:00.5Z")
+    clock.stand_at("2024-01-15T10:35:00.5Z")
     counts = Counts(150, 300, failed=30, skipped=20)
     await tasks.report(task, "page read", progress=0.45, counts=counts, message="a.pdf")
     data = await read(service, task)

@@ -82,7 +82,7 @@ async def client(service: Service) -> AsyncIterator[httpx2.AsyncClient]:
 @pytest.fixture
 def sample(service: Service, tasks: Tasks) -> Tasks:
     """Tasks that all have the sample's id."""
-    service._new_id = lambda: str(IN_PROGRESS["payload"]["id"])  # type: ignore[index]
+    service.starts.new_id = lambda: str(IN_PROGRESS["payload"]["id"])  # type: ignore[index]
     return tasks
 
 

@@ -61,10 +61,10 @@ def path_of(task: Task, prefix: str = "") -> str:
     return f"{prefix}/api/projects/{task.tenant}/tasks/{task.id.replace('-', '')}"
 
 
-async def test_a_waiting_task_is_the_sample(service: Service) -> None:
+async def test_a_waiting_task_is_the_sample(service: Service, clock: Clock) -> None:
     """But for its last digit: a record's times are microseconds, and the product's a tenth of them."""
-    service._new_id = lambda: "6151702e-be4d-47ca-8e42-93638eafeab2"
-    service.clock = lambda: from_rfc3339(SAMPLE["creationDate"])
+    service.starts.new_id = lambda: "6151702e-be4d-47ca-8e42-93638eafeab2"
+    clock.stand_at(SAMPLE["creationDate"])
     await service.store.publish_types([TypeInfo("info", "loop", {})])
     await Tasks(service).start("info", owner="Bob Marley")
     async with in_memory(http_app(service, Metavault(types={"info": "Info"}))) as client:

@@ -1,0 +1,145 @@
+"""How does somebody's wish become a task in the store?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from milepost import lifecycle
+from milepost.access.principal import Principal
+from milepost.errors import Fault, Forbidden, Invalid, ServiceError
+from milepost.fleeting import Fleeting
+from milepost.start import Retention, Start, draft
+from milepost.store.protocol import Created, Creation, IdempotencyKey, StartKey, TaskStore, TypeInfo
+from milepost.store.refusals import Refusal
+from milepost.task import Task
+from milepost.times import SECOND, Clock
+from milepost.told import done, told
+
+DEFAULT_TENANT: Final = "default"
+MANY: Final = 200
+"""Tasks that are started at once where there are very many: others' writes wait no longer than for these."""
+
+
+class Wish(NamedTuple):
+    """A task to start, one of many, and its Idempotency-Key."""
+
+    start: Start
+    idempotency_key: str | None = None
+    parent: Task | None = None
+    """The running task that starts it."""
+    known_by: StartKey | None = None
+    """What makes it known again in place of an Idempotency-Key."""
+
+
+class Starts:
+    """Makes tasks of what callers wish, as far as they may; see `Service` for the arguments."""
+
+    def __init__(
+        self, store: TaskStore, *, clock: Clock, timer: Clock, new_id: Callable[[], str], retention: Retention
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._timer = timer
+        self.new_id = new_id
+        self._retention = retention
+        self._fleeting = Fleeting(store, clock)
+        self._types: dict[str, TypeInfo] = {}
+        self._types_read_at = 0
+
+    async def close(self) -> None:
+        """See `Service.close`."""
+        await self._fleeting.end()
+
+    async def many(self, principal: Principal, wishes: Sequence[Wish], *, origin: str) -> list[Created | ServiceError]:
+        """See `Service.start_many`."""
+        if not all(wish.start.durable for wish in wishes):
+            await self._fleeting.make_room()
+        now = self._clock()
+        outcomes: list[Created | ServiceError | None] = []
+        creations: list[Creation] = []
+        for wish in wishes:
+            try:
+                made = await self._creation(principal, wish, origin, now)
+            except ServiceError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(made if isinstance(made, Created) else None)
+                creations += [made] if isinstance(made, Creation) else []
+        made_now = iter(await self._store.create(creations, now=now) if creations else ())
+        ended = [_created(next(made_now)) if outcome is None else outcome for outcome in outcomes]
+        self._fleeting.note(_fleeting(wishes, ended))
+        return ended
+
+    async def check(self, principal: Principal, start: Start, *, origin: str) -> None:
+        """See `Service.check`."""
+        await self._creation(principal, Wish(start), origin, self._clock())
+
+    async def _creation(self, principal: Principal, wish: Wish, origin: str, now: int) -> Creation | Created:
+        """What the store is asked for, once all is checked that needs no store; or the task of an earlier request."""
+        start = wish.start
+        tenant = start.tenant or principal.home or DEFAULT_TENANT
+        if not principal.holds(tenant):
+            own = ", ".join(sorted({grant.tenant for grant in principal.grants})) if start.tenant is None else ""
+            raise Forbidden(
+                f"You have no rights in the tenant {tenant!r}." + (f" Name one of yours: {own}." if own else "")
+            )
+        if start.owner not in (None, principal.name) and not principal.is_service:
+            raise Forbidden("Only a service may start a task for somebody else.")
+        owner = start.owner or principal.name
+        key = wish.known_by
+        if wish.idempotency_key is not None:
+            expires_at = now + self._retention.idempotency_key
+            key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), expires_at)
+        info = await self.type_info(start.type)
+        identity = {"id": self.new_id(), "tenant": tenant, "owner": owner, "origin": origin}
+        try:
+            task = draft(start, info, self._retention, now=now, **identity)
+            if task.parent is not None and wish.parent is None:
+                await self._check_parent(principal, task.parent, tenant)
+        except Invalid:
+            # It may have been right when it was made first: its time has passed since, or its type has changed.
+            known = None if key is None else await self._store.recall(tenant, owner, start.type, key, now=now)
+            if known is None:
+                raise
+            return done([known])
+        return Creation(
+            task,
+            msgspec.json.encode(start.input),
+            lambda numbered: lifecycle.begin(numbered, now=now, state=start.state),
+            principal.scope(),
+            key,
+            None if wish.parent is None else wish.parent.epoch,
+            start.files,
+        )
+
+    async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
+        """Whether a task of this tenant may name that one its parent. Raises Invalid."""
+        (found,) = await self._store.get([parent], principal.scope(), now=self._clock())
+        if found is None or found.tenant != tenant:
+            raise Invalid(Fault("No such task.", "/parent"))
+
+    async def type_info(self, name: str) -> TypeInfo | None:
+        """See `Service.type_info`."""
+        # By a clock that was set back, what is known would stay as it is for as long.
+        now = self._timer()
+        if now - self._types_read_at >= SECOND or name not in self._types:
+            self._types = {info.name: info for info in await self._store.types()}
+            self._types_read_at = now
+        return self._types.get(name)
+
+
+def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:
+    """The ids of the tasks that were made now and are not to outlive the service."""
+    for wish, outcome in zip(wishes, outcomes, strict=True):
+        if not wish.start.durable and isinstance(outcome, Created) and not outcome.replayed:
+            yield outcome.task.id
+
+
+def _created(outcome: Created | Refusal) -> Created | ServiceError:
+    """One outcome of many: with the refusal as the cause of what a caller is told."""
+    if isinstance(outcome, Created):
+        return outcome
+    error = told(outcome)
+    error.__cause__ = outcome
+    return error
