@@ -6,9 +6,10 @@ import httpx2
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from milepost.http.redaction import ACCESS_LOG, Redaction, hide_tokens
+from milepost.http.redaction import ACCESS_LOG, Redaction, hide_secrets
 from tests.http.conftest import served
 
+REDACTION = Redaction(["token"], ["/results/"])
 SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
 
 
@@ -21,17 +22,21 @@ SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
         (f"/task?token={SECRET}=&token={SECRET}", "/task?token=hidden&token=hidden"),
         ("/task?tokens=1&a=token&token", "/task?tokens=1&a=token&token"),
         ("/task", "/task"),
+        (f"/results/{SECRET}", "/results/hidden"),
+        (f"http://x/y/results/{SECRET}/z?token={SECRET}", "http://x/y/results/hidden?token=hidden"),
+        ("/results/", "/results/"),
+        ("/results", "/results"),
         ("127.0.0.1:50000", "127.0.0.1:50000"),
     ],
 )
 def test_only_the_values_of_secrets_are_hidden(url: str, logged: str) -> None:
-    assert Redaction(["token"]).redacted(url) == logged
+    assert REDACTION.redacted(url) == logged
 
 
 def test_what_has_no_arguments_is_logged_as_it_is() -> None:
     for args in ((), ({"token": 1},)):
         record = logging.LogRecord("x", logging.INFO, "x", 1, "said", args, None)
-        assert Redaction(["token"]).filter(record)
+        assert REDACTION.filter(record)
         assert record.getMessage() == "said"
 
 
@@ -50,15 +55,19 @@ def lines() -> Iterator[list[str]]:
     logger.removeHandler(handler)
 
 
-async def test_a_real_server_logs_no_token(lines: list[str]) -> None:
+async def test_a_real_server_logs_no_secret(lines: list[str]) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         start: dict[str, Any] = {"type": "http.response.start", "status": 204, "headers": []}
         await send(start)
         await send({"type": "http.response.body"})
 
-    hide_tokens()
-    hide_tokens()
+    hide_secrets()
+    hide_secrets()
     assert len(logging.getLogger(ACCESS_LOG).filters) == 1
     async with served(app, log_level="info", log_config=None) as url, httpx2.AsyncClient(base_url=url) as client:
         await client.get("/task", params={"token": SECRET, "type": "cpu"})
-    assert [line.partition('"')[2] for line in lines] == ['GET /task?token=hidden&type=cpu HTTP/1.1" 204']
+        await client.get(f"/results/{SECRET}")
+    assert [line.partition('"')[2] for line in lines] == [
+        'GET /task?token=hidden&type=cpu HTTP/1.1" 204',
+        'GET /results/hidden HTTP/1.1" 204',
+    ]

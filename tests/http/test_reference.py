@@ -96,6 +96,7 @@ class Odd(Native):
         return [
             Operation("GET", "/odd/{id}", self.handler, summary="<Odd>", answers=answers),
             Operation("POST", "/odd", self.handler, body=int | str),
+            Operation("PUT", "/odd", self.handler, media_types=("image/png", "image/webp")),
         ]
 
     async def handler(self, call: Call[NoQuery, Any]) -> Response:
@@ -112,3 +113,4 @@ def test_what_a_dialect_says_is_text_and_no_markup() -> None:
     assert "<a href='/x/docs/native'>Milepost</a>" in text
     assert "<a class=here aria-current=page href='/x/docs/odd'>&lt;Odd&gt;</a>" in text
     assert "An answer." in text
+    assert "<p>Bytes, as <code>image/png</code> or <code>image/webp</code></p>" in text

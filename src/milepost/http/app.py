@@ -17,6 +17,7 @@ from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import Internal
 from milepost.http.headers import check_single
 from milepost.http.open_mode import OpenMode
+from milepost.http.redaction import hide_secrets
 from milepost.http.site import Site
 from milepost.service import Service
 from milepost.store.refusals import StoreBusy, StoreFull
@@ -31,7 +32,8 @@ class HttpApp:
     `service` is asked for at each request, so that the application can exist before the store is open; it may raise
     NotOpen. `authenticator` says who calls, which `scope["user"]` tells from then on; by default keys are asked for
     once there is one. `lifespan` surrounds the requests where a server serves just this: what it is mounted on has a
-    lifespan of its own. Raises ValueError when two dialects answer the same method on the same path.
+    lifespan of its own. Raises ValueError when two dialects answer the same method on the same path. Keeps secrets in
+    URLs out of uvicorn's access log.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class HttpApp:
         self._site = site = Site(dialects, open_mode=self.is_open)
         self._table = Table([*dialects, site], otherwise=site)
         self._lifespan = Router(lifespan=lifespan).lifespan
+        hide_secrets()
         self.begin()
 
     async def is_open(self) -> bool:

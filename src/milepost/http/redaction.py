@@ -1,9 +1,11 @@
-"""How do secrets that travel in a query stay out of a server's access log?"""
+"""How do secrets that travel in a URL stay out of a server's access log?"""
 
 import logging
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote_plus
+
+from milepost.http.dialect import RESULTS
 
 ACCESS_LOG: Final = "uvicorn.access"
 HIDDEN: Final = "hidden"
@@ -11,11 +13,12 @@ HIDDEN: Final = "hidden"
 
 
 class Redaction(logging.Filter):
-    """Hides the values of some query parameters in what is logged of requests."""
+    """Hides the values of some query parameters in what is logged of requests, and what follows some paths."""
 
-    def __init__(self, parameters: Collection[str]) -> None:
+    def __init__(self, parameters: Collection[str], paths: Collection[str]) -> None:
         super().__init__()
         self._parameters = frozenset(parameters)
+        self._paths = tuple(paths)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record; it is logged in any case."""
@@ -26,6 +29,9 @@ class Redaction(logging.Filter):
     def redacted(self, url: str) -> str:
         """A URL, or path with query, without the secrets in it."""
         path, mark, query = url.partition("?")
+        for beginning in self._paths:
+            before, found, secret = path.partition(beginning)
+            path = f"{before}{found}{HIDDEN}" if secret else path
         return path + mark + "&".join(self._part(part) for part in query.split("&"))
 
     def _part(self, part: str) -> str:
@@ -33,9 +39,9 @@ class Redaction(logging.Filter):
         return f"{name}={HIDDEN}" if sign and unquote_plus(name) in self._parameters else part
 
 
-_TOKENS: Final = Redaction(["token"])
+_SECRETS: Final = Redaction(["token"], [RESULTS])
 
 
-def hide_tokens() -> None:
-    """Keep tokens of tasks out of the access log of every uvicorn in this process, however often this is called."""
-    logging.getLogger(ACCESS_LOG).addFilter(_TOKENS)
+def hide_secrets() -> None:
+    """Keep tokens of tasks and links to results out of the access log of every uvicorn in this process."""
+    logging.getLogger(ACCESS_LOG).addFilter(_SECRETS)  # once, however often it is added

@@ -92,9 +92,9 @@ def _operation(method: str, path: str, item: Json) -> str:
         parts.append(f"<h4>Parameters</h4>{_table(rows)}")
     if "requestBody" in item:
         content = item["requestBody"]["content"]
-        schema = next(iter(content.values()))["schema"]
+        shapes = [_type(kind["schema"]) for kind in content.values() if "schema" in kind]
         media_types = " or ".join(f"<code>{_text(media_type)}</code>" for media_type in content)
-        parts.append(f"<h4>Body</h4><p>{_type(schema)}, as {media_types}</p>")
+        parts.append(f"<h4>Body</h4><p>{shapes[0] if shapes else 'Bytes'}, as {media_types}</p>")
     parts.append(f"<h4>Answers</h4>{_answers(item['responses'])}</article>")
     return "".join(parts)
 

@@ -6,6 +6,9 @@ from typing import Any, Final
 import httpx2
 import msgspec
 import pytest
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator, validate
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from milepost import lifecycle
 from milepost.access.principal import LOCAL
@@ -13,7 +16,7 @@ from milepost.http.dialects.known import NAMES, dialects
 from milepost.service import Service
 from milepost.task import Counts, Failure, JsonResult, State, Task
 from milepost.times import DAY, HOUR
-from tests.http.conftest import Clock, Tasks, http_app
+from tests.http.conftest import Clock, Tasks, http_app, in_memory
 
 from .addresses import READINGS, TENANT, paths
 from .states import in_state
@@ -221,3 +224,31 @@ async def test_who_shows_no_key_is_told_so_in_every_dialect(
         for name, response in (await read_all(client, tasks.service, task, **headers)).items():
             assert response.status_code == 401, name
             assert "application/" in response.headers["content-type"]
+
+
+@pytest.mark.parametrize("name", READINGS)
+@pytest.mark.parametrize("prefix", ["", "/operations/api"])
+async def test_each_is_served_alone_and_beneath_a_prefix(
+    name: str, prefix: str, service: Service, tasks: Tasks
+) -> None:
+    task = await tasks.start(tenant=TENANT)
+    app: Any = http_app(service, *dialects([name]))
+    if prefix:
+        app = Starlette(routes=[Mount(prefix, app)])
+    async with in_memory(app) as alone:
+        for other, path in (await paths(service, task)).items():
+            response = await alone.get(prefix + path)
+            assert (response.status_code == 200) == (other == name), other
+        document = (await alone.get(f"{prefix}/openapi.json")).json()
+        assert document == (await alone.get(f"{prefix}/openapi/{name}.json")).json()
+        assert document["servers"] == [{"url": prefix or "/"}]
+
+
+@pytest.mark.parametrize("name", READINGS)
+async def test_each_has_its_document_in_either_edition(name: str, client: httpx2.AsyncClient) -> None:
+    newer, older = [(await client.get(f"/openapi/{name}{edition}.json")).json() for edition in ("", "-3.0")]
+    validate(newer, cls=OpenAPIV31SpecValidator)
+    validate(older, cls=OpenAPIV30SpecValidator)
+    assert newer["paths"].keys() == older["paths"].keys()
+    assert newer["components"]["securitySchemes"] == older["components"]["securitySchemes"]
+    assert f"/docs/{name}" in (await client.get(f"/docs/{name}")).text

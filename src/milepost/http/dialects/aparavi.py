@@ -30,7 +30,6 @@ from milepost.http.dialects.aparavi_pipelines import SOURCES, Pipeline, placed, 
 from milepost.http.dialects.aparavi_words import STATUSES, TaskNotFound, error_body
 from milepost.http.payload import payload
 from milepost.http.problems import headers_of, status_of
-from milepost.http.redaction import hide_tokens
 from milepost.http.representation import json_answer, representation
 from milepost.intake import check, deliver, dismiss
 from milepost.service import TypeInfo
@@ -83,8 +82,8 @@ class Aparavi:
 
         `profile`: in whose words failures are told to callers whose key does not say. `paths`: which path of this
         server stands for a published one, and for all beneath it. `type`: the task type that runs pipelines.
-        `patience`: seconds that a delivery may take before it is answered without its outcome. Keeps tokens out of the
-        access log of uvicorn in this process. Raises ValueError for a profile, type or patience that is none.
+        `patience`: seconds that a delivery may take before it is answered without its outcome. Raises ValueError for a
+        profile, type or patience that is none.
         """
         if profile not in PROFILES:
             raise ValueError(f"profile: one of {', '.join(PROFILES)}, not {profile!r:.80}.")
@@ -96,7 +95,6 @@ class Aparavi:
         self._paths = dict(paths or {})
         self._type = type
         self._patience = patience * SECOND
-        hide_tokens()
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
