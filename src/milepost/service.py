@@ -248,7 +248,7 @@ class Service:
         return None
 
     async def link(self, principal: Principal, task_id: str) -> str:
-        """What leads whoever has it to the task's result for an hour or two, and never longer than that is kept.
+        """What leads whoever has it to the task's result for an hour, and never longer than that is kept.
 
         Raises as `result` does.
         """

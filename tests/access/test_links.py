@@ -2,24 +2,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.access.links import LIFETIME, Linked, Links
+from milepost.access.links import LIFETIME, STEP, Linked, Links
 
 LINKED = Linked("0190b3c2-7f00-7000-8000-00000000000a", 3)
 NOW = 500_000 * LIFETIME
 LINKS = Links(b"k" * 32)
 
 
-@given(started=st.integers(0, LIFETIME - 1), passed=st.integers(0, 3 * LIFETIME))
-def test_a_link_holds_for_an_hour_and_never_for_more_than_two(started: int, passed: int) -> None:
+@given(started=st.integers(0, STEP - 1), passed=st.integers(LIFETIME - STEP, LIFETIME + 2 * STEP))
+def test_a_link_holds_for_an_hour_to_the_minute(started: int, passed: int) -> None:
     link = LINKS.make(LINKED, now=NOW + started)
     holds = LINKS.read(link, now=NOW + started + passed) == LINKED
-    assert holds or passed >= LIFETIME
-    assert not holds or passed < 2 * LIFETIME
+    assert holds or passed > LIFETIME
+    assert not holds or passed <= LIFETIME + STEP
 
 
-def test_links_are_the_same_within_the_hour() -> None:
-    assert LINKS.make(LINKED, now=NOW) == LINKS.make(LINKED, now=NOW + LIFETIME - 1)
-    assert LINKS.make(LINKED, now=NOW) != LINKS.make(LINKED, now=NOW + LIFETIME)
+def test_links_are_the_same_within_a_minute() -> None:
+    assert LINKS.make(LINKED, now=NOW) == LINKS.make(LINKED, now=NOW + STEP - 1)
+    assert LINKS.make(LINKED, now=NOW) != LINKS.make(LINKED, now=NOW + STEP)
     assert LINKS.make(LINKED, now=NOW) != LINKS.make(LINKED._replace(run=4), now=NOW)
 
 

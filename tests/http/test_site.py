@@ -6,7 +6,7 @@ from starlette.routing import Mount
 from milepost.access.principal import LOCAL
 from milepost.http.app import HttpApp
 from milepost.service import Service
-from milepost.times import HOUR
+from milepost.times import HOUR, MINUTE
 
 from .conftest import Clock, Tasks, in_memory
 
@@ -53,7 +53,7 @@ async def test_a_link_leads_to_a_result_for_an_hour(app: HttpApp, service: Servi
         assert (response.status_code, response.text) == (200, "a,b\n")
         assert response.headers["content-disposition"] == 'attachment; filename="r.csv"'
         assert (await client.get(f"/operations/results/{link}x")).status_code == 404
-        clock.ahead = 2 * HOUR
+        clock.ahead = HOUR + MINUTE
         assert (await client.get(f"/operations/results/{link}")).status_code == 404
 
 

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from itsdangerous import BadData, URLSafeSerializer
 
 LIFETIME: Final = 3600
-"""Seconds that a link holds at least, where the result does; at most twice that. Within each of them all links to a
-result are the same one, so that a record reads the same."""
+"""Seconds that a link holds, where the result does, and up to `STEP` more."""
+STEP: Final = 60
+"""Within so many seconds all links to a result are the same one, so that a record reads the same."""
 
 _PURPOSE: Final = b"links to results"
 
@@ -31,8 +32,8 @@ class Links:
         self._serializer = URLSafeSerializer(key, salt=_PURPOSE, signer_kwargs={"digest_method": sha256})
 
     def make(self, linked: Linked, *, now: int) -> str:
-        """A link that holds for one to two hours; `now` in seconds since the epoch."""
-        until = (now // LIFETIME + 2) * LIFETIME
+        """A link that holds for an hour; `now` in seconds since the epoch."""
+        until = (now // STEP + 1) * STEP + LIFETIME
         return str(self._serializer.dumps([linked.task_id, linked.run, until]))
 
     def read(self, link: str, *, now: int) -> Linked | None:

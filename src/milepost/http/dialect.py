@@ -87,7 +87,7 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         return msgspec.structs.replace(self, principal=self.principal.within(tenant))
 
     async def download(self, task: Task) -> str:
-        """The URL of a task's result for who has it, and nothing else, for about an hour. See `Service.link`."""
+        """The URL of a task's result for who has it, and nothing else, for an hour. See `Service.link`."""
         link = await self.service.link(self.principal, task.id)
         return self.address(RESULTS + link)
 

@@ -266,7 +266,7 @@ class Quant:
 
 
 async def _result(call: Call[Any, Any], task: Task) -> tuple[msgspec.Raw | UnsetType, str]:
-    """A task's result, and what of a link in it makes it another body: it changes with the hour."""
+    """A task's result, and what of a link in it makes it another body: it changes with the time."""
     if isinstance(task.result, FileResult):
         url = await call.download(task)
         return quant_render.file_result(task.result, url), f"link={url[-8:]}"

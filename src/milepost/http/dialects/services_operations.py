@@ -116,7 +116,7 @@ def operations(services: "Services") -> list[Operation]:
             TASK + "/download_url",
             services.download_url,
             summary="Get the URL of an export's file",
-            description="For whoever has it, without credentials, for about an hour.",
+            description="For whoever has it, without credentials, for an hour.",
             group="Tasks",
             parameters={"id": TaskNumber},
             query=ChainQuery,
