@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from milepost import Context, Milepost
+from milepost.http.dialects.known import NAMES, dialects
 from milepost.task import State
 from tests.http.conftest import served
 
@@ -48,7 +49,7 @@ async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         try:
             standing = await app.start("echo", runner="external", state=State.RUNNING)
             monkeypatch.setenv("STANDING", standing.id)
-            web = app.asgi()
+            web = app.asgi(dialects())
             web.stopping.set()  # what would wait or follow for minutes answers with what there is
             async with served(web, web.stop, http="httptools") as url:
                 yield url
@@ -58,13 +59,16 @@ async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             await working
 
 
-async def run(url: str, folder: Path, *options: str) -> tuple[int, str]:
-    """How schemathesis ends, and what it says."""
+async def run(
+    url: str, folder: Path, *options: str, checks: str = "all", hooks: str | None = "foresight"
+) -> tuple[int, str]:
+    """How schemathesis ends, and what it says; `url` is that of a document."""
+    hooked = {} if hooks is None else {"SCHEMATHESIS_HOOKS": hooks}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
-        *("run", f"{url}/openapi.json", "--checks", "all", *SEED, *options),
+        *("run", url, "--checks", checks, *SEED, *options),
         cwd=folder,
-        env=os.environ | {"SCHEMATHESIS_HOOKS": "foresight", "PYTHONPATH": str(HERE), "COVERAGE_PROCESS_START": ""},
+        env=os.environ | hooked | {"PYTHONPATH": str(HERE), "COVERAGE_PROCESS_START": ""},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -81,7 +85,7 @@ async def run(url: str, folder: Path, *options: str) -> tuple[int, str]:
 
 @pytest.mark.timeout(24 * 60 * 60 if EXAMPLES else 120)
 async def test_all_that_the_document_says_is_so(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    code, said = await run(url, tmp_path, "--max-examples", EXAMPLES or "30")
+    code, said = await run(f"{url}/openapi.json", tmp_path, "--max-examples", EXAMPLES or "30")
     assert code == 0, said
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
@@ -93,6 +97,18 @@ async def test_all_that_the_document_says_is_so(url: str, tmp_path: Path, caplog
         assert delivered["total"] > 0
         started = await client.post("/v1/tasks", json={"type": "echo", "priority": 1_000_000})
         assert started.status_code == 202, "and it goes on as before"
+
+
+@pytest.mark.timeout(24 * 60 * 60 if EXAMPLES else 120)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "native"])
+async def test_whatever_a_dialect_is_sent_its_answers_are_those_of_its_document(
+    name: str, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    document = f"{url}/openapi/{name}.json"
+    code, said = await run(document, tmp_path, "--max-examples", EXAMPLES or "8", checks=checks, hooks=None)
+    assert code == 0, said
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_a_document_that_lies_is_found_out(url: str, tmp_path: Path) -> None:

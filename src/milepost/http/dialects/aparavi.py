@@ -13,7 +13,7 @@ from milepost.access.keyring import PROFILES, Profile
 from milepost.access.principal import Principal
 from milepost.errors import Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
-from milepost.http.dialect import BEARER, Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, AnyQuery, Call, NoQuery, Operation
 from milepost.http.dialects.aparavi_answers import (
     TRACE,
     AnyBody,
@@ -198,11 +198,11 @@ class Aparavi:
             raise TaskNotFound from error
         return json_answer(_encode(told), 200 if task.state.terminal else 202, _NO_STORE)
 
-    async def version(self, call: Call[NoQuery, None]) -> Response:  # noqa: ARG002 every handler's
+    async def version(self, call: Call[AnyQuery, None]) -> Response:  # noqa: ARG002 every handler's
         """Which version this is."""
         return json_answer(_encode(AnyBody("OK", {"name": "Milepost", "version": __version__})))
 
-    async def status(self, call: Call[NoQuery, None]) -> Response:
+    async def status(self, call: Call[AnyQuery, None]) -> Response:
         """How the server is."""
         tasks: Counter[str] = Counter()
         for tally in await call.service.tally(call.principal):

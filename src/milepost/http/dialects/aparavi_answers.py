@@ -146,11 +146,18 @@ class OutcomeData(msgspec.Struct, frozen=True, kw_only=True, rename=_CAMEL):
 
 
 class OutcomeBody(msgspec.Struct, frozen=True):
-    """A delivery was worked on."""
+    """A delivery was worked on; where that failed, `status` is `Error`, and what an `ErrorBody` has is there too."""
 
-    status: Ok
+    status: Literal["OK", "Error"]
     data: OutcomeData
     metrics: Metrics
+
+
+class CheckedBody(msgspec.Struct, frozen=True):
+    """Whether a pipeline could be started."""
+
+    status: Literal["OK", "Error"]
+    data: dict[str, Any]
 
 
 class AnyBody(msgspec.Struct, frozen=True):

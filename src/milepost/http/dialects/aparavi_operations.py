@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from milepost.http.dialect import Answer, Operation
-from milepost.http.dialects.aparavi_answers import AnyBody, EndedBody, OutcomeBody, StartedBody, StatusBody
+from milepost.http.dialect import Answer, AnyQuery, Operation
+from milepost.http.dialects.aparavi_answers import (
+    AnyBody,
+    CheckedBody,
+    EndedBody,
+    OutcomeBody,
+    StartedBody,
+    StatusBody,
+)
 from milepost.http.dialects.aparavi_words import ErrorBody
 from milepost.http.fields import Whole
 from milepost.http.payload import MEDIA_TYPES
@@ -182,8 +189,19 @@ def _pipelines(aparavi: "Aparavi") -> list[Operation]:
             group="Pipelines",
             body=PipelineBody,
             changes=True,
-            answers={200: Answer("It could be started. Else an `ErrorBody` that says what is wrong.", AnyBody)}
-            | _refusals({400: "The body can't be read as JSON.", 401: "There is no valid key."}),
+            answers={
+                200: Answer("Whether it could be started; if not, an `ErrorBody` with the same data.", CheckedBody)
+            }
+            | _refusals(
+                {
+                    400: "The body can't be read as JSON.",
+                    401: "There is no valid key.",
+                    403: "No right to start this here.",
+                    413: "The body is too large.",
+                    415: "The body is of another media type.",
+                    422: "A parameter is wrong.",
+                }
+            ),
         ),
         Operation(
             "GET",
@@ -193,13 +211,15 @@ def _pipelines(aparavi: "Aparavi") -> list[Operation]:
             group="Pipelines",
             query=ServicesQuery,
             answers={200: Answer("Providers, by name.", AnyBody)}
-            | _refusals({401: "There is no valid key.", 404: "There is no such service."}),
+            | _refusals(
+                {401: "There is no valid key.", 404: "There is no such service.", 422: "A parameter is wrong."}
+            ),
         ),
     ]
 
 
 def _server(aparavi: "Aparavi") -> list[Operation]:
-    refusals = _refusals({401: "There is no valid key."})
+    refusals = _refusals({401: "There is no valid key.", 422: "A parameter is wrong."})
     return [
         Operation(
             "GET",
@@ -207,6 +227,7 @@ def _server(aparavi: "Aparavi") -> list[Operation]:
             aparavi.version,
             summary="Which version this is",
             group="Server",
+            query=AnyQuery,
             answers={200: Answer("The version.", AnyBody)} | refusals,
         ),
         Operation(
@@ -215,6 +236,7 @@ def _server(aparavi: "Aparavi") -> list[Operation]:
             aparavi.status,
             summary="How the server is",
             group="Server",
+            query=AnyQuery,
             answers={200: Answer("Workers, and tasks by state.", AnyBody)} | refusals,
         ),
     ]

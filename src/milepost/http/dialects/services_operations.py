@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
-from milepost.http.dialect import Answer, Operation
+from milepost.http.dialect import Answer, AnyQuery, Operation
 from milepost.http.dialects.services_errors import NO_RIGHT, NO_TASK
 from milepost.http.dialects.services_shapes import (
-    AnyQuery,
     Chain,
     ChainQuery,
     CreateBody,

@@ -73,10 +73,6 @@ class CreateBody(msgspec.Struct, frozen=True, kw_only=True):
     debug: str | None = None
 
 
-class AnyQuery(msgspec.Struct, frozen=True):
-    """No parameter says anything."""
-
-
 class ChainQuery(msgspec.Struct, frozen=True):
     """Where the task is."""
 
