@@ -29,6 +29,8 @@ def test_it_exports_and_ends(demo: dict[str, str]) -> None:
     file = Path(demo["DEMO"], "Wallet_Export-1.csv")
     assert file.read_text().splitlines()[0] == "id,booked_at,wallet,kind,amount,currency,status,note"
     assert f"{file.stat().st_size} bytes" in done.stdout
+    for word in ('"status":"Success"', '"code":"DONE"', '"status":"Completed"', '"status":"completed"', '"orgId"'):
+        assert word in done.stdout
     assert {path.name for path in file.parent.iterdir()} >= {"files", "ledger.db", "milepost.db"}
     assert not Path(demo["DEMO"], "ready").exists()
 
