@@ -296,6 +296,8 @@ def run_now(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
 
     The times at which a repeating task is due stay as they are. One that is queued or runs is left alone.
     """
+    if task.runner == "external":
+        raise IllegalChange("run_now", task, "Its client carries this task out; nobody here can run it.")
     if task.state in (State.QUEUED, State.RUNNING):
         return Step(task)
     if task.state is State.SCHEDULED:
