@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.access.keyring import MAX_NAME, MAX_NAMES, Keyring, key_id
+from milepost.access.keyring import MAX_NAME, MAX_NAMES, OPEN_FOR, Keyring, key_id
 from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Invalid, NotFound
 from milepost.store.sqlite.store import SqliteStore
@@ -145,10 +145,14 @@ async def test_a_revoked_key_names_nobody_and_its_like_goes_on(keys: Keyring, ti
         await keys.revoke("0" * 16)
 
 
-async def test_keys_are_in_use_from_the_first_on_for_ever(keys: Keyring, store: SqliteStore) -> None:
+async def test_keys_are_in_use_from_the_first_on_for_ever(keys: Keyring, store: SqliteStore, time: Time) -> None:
     assert not await keys.in_use()
     other = Keyring(store, lambda: NOW)
     key, secret = await other.add("ada", ["acme:user"])
+    assert await other.in_use()
+    time.elapsed += OPEN_FOR - 1
+    assert not await keys.in_use(), "it was not asked"
+    time.elapsed += 1
     assert await keys.in_use()
     assert await keys.principal(secret) is not None
     await other.revoke(key.id)
