@@ -16,9 +16,9 @@ NO_KEY: Final = "This needs a key that is valid here."
 
 
 class Admission:
-    """Asks for keys once one was ever made. Whatever is done to keys counts from the next request on,
-    but the first one within 10 ms.
+    """Asks for keys once one was ever made.
 
+    Whatever is done to keys counts from the next request on, a first one within 10 ms.
     `service` is asked for at each request; it may raise NotOpen. `open_mode` admits callers until then.
     """
 
