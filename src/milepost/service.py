@@ -95,11 +95,14 @@ class Service:
         self.tenants = Tenants(store)
 
     async def close(self) -> None:
-        """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
+        """Cancel the tasks that were not to outlive this service, and have not begun; write which keys were used.
+
+        For who has made it, at its end.
 
         The store is open until then, and workers of this process have ended.
         """
         await self.starts.close()
+        await self.keys.close()
 
     # Starting.
 

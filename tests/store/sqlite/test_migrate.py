@@ -61,7 +61,14 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
     assert ask(path, "SELECT id FROM task") == task.id
 
 
-TO_VERSION_8 = """
+TO_VERSION_9 = """
+    ALTER TABLE api_key DROP COLUMN expires_at;
+    ALTER TABLE api_key DROP COLUMN last_used_at;
+    ALTER TABLE api_key DROP COLUMN replaced_by;
+"""
+
+TO_VERSION_8 = f"""
+    {TO_VERSION_9}
     DROP INDEX log_eventful; ALTER TABLE log DROP COLUMN eventful;
     DROP INDEX tenant_known_as; ALTER TABLE tenant DROP COLUMN known_as;
 """

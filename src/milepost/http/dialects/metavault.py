@@ -140,7 +140,7 @@ class Metavault:
         """Read a background task."""
         here = call.within(call.path["projectId"])
         task = await here.service.get(here.principal, call.path["taskId"])
-        user_name = await call.service.keys.display_name(task.owner)
+        user_name = await call.service.keys.display_name(task.owner, task.tenant)
         kind = self._types.get(task.type, task.type)
         path = call.url(prefix + _path(task))
         return representation(call, self.name, task, lambda: _encode(task_body(task, kind, user_name, path)))
