@@ -24,6 +24,7 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
+from milepost.key_management import KeyManagement
 from milepost.lifecycle import Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start
@@ -31,6 +32,7 @@ from milepost.starts import DEFAULT_TENANT as DEFAULT_TENANT
 from milepost.starts import MANY as MANY
 from milepost.starts import Starts
 from milepost.starts import Wish as Wish
+from milepost.store.api_keys import ApiKey as ApiKey
 from milepost.store.protocol import (
     EVERYTHING,
     Cold,
@@ -90,6 +92,7 @@ class Service:
         self.retention = retention
         self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention)
         self.keys = Keyring(store, self.clock, timer)
+        self.key_management = KeyManagement(self.keys)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)
