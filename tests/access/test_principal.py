@@ -12,6 +12,14 @@ def test_what_a_role_lets_see() -> None:
     assert LOCAL.scope() == Scope("local", whole=None)
 
 
+def test_an_owner_sees_its_own_alone_whatever_its_role_and_a_service_all() -> None:
+    ada = principal(("acme", Role.USER), ("beta", Role.ADMIN), ("acme", Role.MEMBER)).as_owner()
+    assert ada.scope() == Scope("ada", own=("acme", "beta"), assigned=False)
+    assert ada.within("beta").scope() == Scope("ada", own=("beta",), assigned=False)
+    assert ada.holds("beta", Role.ADMIN), "what it may do with those is what it may do anywhere"
+    assert LOCAL.as_owner().scope() == LOCAL.scope()
+
+
 def test_a_grant_holds_in_its_tenant_only() -> None:
     ada = principal(("acme", Role.USER), ("beta", Role.ADMIN))
     assert ada.holds("acme")

@@ -30,12 +30,13 @@ from milepost.task import DeliveredFile, Entry, Runner, State, Task
 class Scope(msgspec.Struct, frozen=True):
     """What a caller may see: all of some tenants' tasks, and in others those that it owns or is assigned to.
 
-    `whole=None` means every tenant.
+    `whole=None` means every tenant. Without `assigned`, those that it owns alone.
     """
 
     name: str
     whole: tuple[str, ...] | None = ()
     own: tuple[str, ...] = ()
+    assigned: bool = True
 
 
 EVERYTHING = Scope("", whole=None)

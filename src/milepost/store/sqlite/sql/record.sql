@@ -67,7 +67,7 @@ UPDATE tenant SET known_as = max(
 -- Part: what a caller may see. Whoever may not is answered as if there were nothing.
 (:everything
  OR t.tenant IN (SELECT value FROM json_each(:whole))
- OR ((t.owner = :name OR t.assignee = :name) AND t.tenant IN (SELECT value FROM json_each(:own))))
+ OR ((t.owner = :name OR (t.assignee = :name AND :assigned)) AND t.tenant IN (SELECT value FROM json_each(:own))))
 
 -- name: kept
 -- Part: what has not expired. An unfinished dependent, or parent, keeps a record from that.
