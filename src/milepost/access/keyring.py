@@ -189,9 +189,9 @@ def _principal(key: ApiKey) -> Principal:
 def _name_faults(name: str, display_name: str | None) -> Iterator[Fault]:
     if name == LOCAL.name:
         yield Fault(f"{LOCAL.name!r} is everybody while there is no key; take another name.", "/name")
-    elif not _is_name(name):
+    elif not is_name(name):
         yield Fault(f"From 1 to {MAX_NAME} printable characters.", "/name")
-    if display_name is not None and not _is_name(display_name):
+    if display_name is not None and not is_name(display_name):
         yield Fault(f"From 1 to {MAX_NAME} printable characters.", "/display_name")
 
 
@@ -213,7 +213,7 @@ def _wrong(tenant: str, role: str) -> str | None:
         return f"A service reaches every tenant, so write {EVERY_TENANT}:{role}; for one tenant grant {Role.ADMIN}."
     if every and not service:
         return f"Only a service reaches every tenant: name the tenant, or write {EVERY_TENANT}:{Role.SERVICE}."
-    return None if _is_name(tenant) else f"A tenant has from 1 to {MAX_NAME} printable characters."
+    return None if is_name(tenant) else f"A tenant has from 1 to {MAX_NAME} printable characters."
 
 
 def _profile_faults(profile: str | None) -> Iterator[Fault]:
@@ -226,5 +226,6 @@ def _expiry_faults(expires_at: int | None, now: int) -> Iterator[Fault]:
         yield Fault("A key expires at a time that is still to come.", "/expires_at")
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a principal or a tenant may be called so."""
     return 0 < len(text) <= MAX_NAME and text.isprintable()

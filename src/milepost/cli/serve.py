@@ -11,7 +11,7 @@ import typer
 
 from milepost import __version__
 from milepost.app import Milepost
-from milepost.cli.dialects import AparaviProfile, Names, PathMap, choose
+from milepost.cli.dialects import AparaviProfile, CloudCoinCaller, Names, PathMap, choose
 from milepost.cli.options import (
     DEFAULT_URL,
     Concurrency,
@@ -57,6 +57,7 @@ def serve(
     dialect: Names = None,
     aparavi: AparaviProfile = None,
     path_map: PathMap = None,
+    cloudcoin: CloudCoinCaller = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", envvar="MILEPOST_NO_AUTH", help="Ask nobody for a key, though there are some.")
     ] = False,
@@ -72,7 +73,7 @@ def serve(
 
     logging.configure(log_level)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
-    choose(app, dialect, aparavi, path_map)
+    choose(app, dialect, aparavi, path_map, cloudcoin)
     sockets = listen(host, port)
     command = _worker_command(
         files,

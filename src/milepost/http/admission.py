@@ -8,7 +8,7 @@ from starlette.requests import Request
 from milepost.access.principal import ANONYMOUS, Principal
 from milepost.errors import Unauthenticated
 from milepost.http.dialect import Operation
-from milepost.http.open_mode import OpenMode
+from milepost.http.open_mode import OpenMode, is_loopback
 from milepost.service import Service
 
 NO_KEY: Final = "This needs a key that is valid here."
@@ -32,7 +32,8 @@ class Admission:
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
         """The principal of a valid key, or ANONYMOUS where the operation is public.
 
-        Raises Unauthenticated; where no key was made yet what OpenMode raises.
+        Who shows none, on this machine, may be whom the operation takes it for. Raises Unauthenticated; where no key
+        is asked for what OpenMode raises.
         """
         keys = self._service().keys
         try:
@@ -42,8 +43,20 @@ class Admission:
             if not operation.public:
                 raise
             return ANONYMOUS  # liveness and readiness are asked above all when the store can't be
-        if is_open:
+        if is_open or (credentials is None and operation.caller is not None and _is_here(request)):
             return await self._open_mode(request, operation, credentials)
         if principal is None and not operation.public:
             raise Unauthenticated(NO_KEY)
         return principal or ANONYMOUS
+
+
+def _is_here(request: Request) -> bool:
+    """Whether a request comes from a program on this machine itself, and not by way of a proxy."""
+    client = request.client
+    if client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    return is_loopback(f"[{client.host}]")
+
+
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers by which proxies tell that there is one."""

@@ -160,6 +160,8 @@ class Operation:
     """Whether it changes something; by default, whether its method may."""
     public: bool = False
     """Whether it answers everybody, also who shows no key."""
+    caller: Principal | None = None
+    """Whom a program on this machine that shows no key is taken for; None: it needs one, once there is any."""
 
     @property
     def changes_something(self) -> bool:
