@@ -35,6 +35,16 @@ def test_a_service_enters_every_tenant() -> None:
     assert service.holds("anything", Role.ADMIN)
 
 
+def test_the_roles_in_a_tenant_are_in_order_and_none_is_of_another() -> None:
+    ada = principal(("acme", Role.ADMIN), ("beta", Role.USER), ("acme", Role.USER), ("acme", Role.USER))
+    assert ada.roles("acme") == ("user", "admin")
+    assert ada.roles("beta") == ("user",)
+    assert ada.roles("gamma") == ()
+    assert LOCAL.roles("anything") == ("service",)
+    assert LOCAL.within("acme").roles("acme") == ("admin",)
+    assert ada.as_owner().roles("acme") == ("user", "admin")
+
+
 def test_the_home_is_the_only_tenant_there_is() -> None:
     assert principal(("acme", Role.USER), ("acme", Role.ADMIN)).home == "acme"
     assert principal(("acme", Role.USER), ("beta", Role.USER)).home is None

@@ -52,6 +52,10 @@ class Principal(msgspec.Struct, frozen=True):
             for grant in self.grants
         )
 
+    def roles(self, tenant: str) -> tuple[Role, ...]:
+        """The roles that its grants give in the tenant, from the least up."""
+        return _roles(self, tenant)
+
     @property
     def is_service(self) -> bool:
         """Whether it may enter every tenant and act for others."""
@@ -74,6 +78,12 @@ class Principal(msgspec.Struct, frozen=True):
     def scope(self) -> Scope:
         """What it may see, as a store filters it."""
         return _scope(self)
+
+
+@lru_cache(maxsize=4096)
+def _roles(principal: Principal, tenant: str) -> tuple[Role, ...]:
+    held = {grant.role for grant in principal.grants if grant.tenant == tenant or grant.role is Role.SERVICE}
+    return tuple(role for role in Role if role in held)
 
 
 @lru_cache(maxsize=4096)

@@ -65,6 +65,7 @@ TO_VERSION_9 = """
     ALTER TABLE api_key DROP COLUMN expires_at;
     ALTER TABLE api_key DROP COLUMN last_used_at;
     ALTER TABLE api_key DROP COLUMN replaced_by;
+    ALTER TABLE task DROP COLUMN roles;
 """
 
 TO_VERSION_8 = f"""
@@ -76,6 +77,7 @@ TO_VERSION_8 = f"""
 TO_VERSION_1 = """
     ALTER TABLE newer.task DROP COLUMN apart;
     ALTER TABLE newer.task DROP COLUMN own_losses;
+    ALTER TABLE newer.task DROP COLUMN roles;
     INSERT INTO task SELECT * FROM newer.task;
     INSERT INTO tenant SELECT name, number FROM newer.tenant;
     INSERT INTO input SELECT * FROM newer.input;

@@ -2,3 +2,6 @@
 ALTER TABLE api_key ADD COLUMN expires_at INTEGER;
 ALTER TABLE api_key ADD COLUMN last_used_at INTEGER;
 ALTER TABLE api_key ADD COLUMN replaced_by TEXT;
+
+-- Which roles a task's starter held, as JSON; NULL for a user, as which every task of before works.
+ALTER TABLE task ADD COLUMN roles TEXT;
