@@ -199,13 +199,16 @@ def _grant_faults(grants: Sequence[str]) -> Iterator[Fault]:
     if not grants:
         yield Fault("A key needs a grant, TENANT:ROLE; without one it could do nothing.", "/grants")
     for number, grant in enumerate(grants):
-        why = _wrong(*parse_grant(grant)) if ":" in grant else "A grant is TENANT:ROLE, such as acme:member."
+        why = wrong_grant(grant)
         if why is not None:
             yield Fault(why, f"/grants/{number}")
 
 
-def _wrong(tenant: str, role: str) -> str | None:
-    """What is wrong with a grant, if anything."""
+def wrong_grant(grant: str) -> str | None:
+    """What is wrong with a grant that should read `TENANT:ROLE`, if anything."""
+    if ":" not in grant:
+        return "A grant is TENANT:ROLE, such as acme:member."
+    tenant, role = parse_grant(grant)
     every, service = tenant == EVERY_TENANT, role == Role.SERVICE
     if role not in set(Role):
         return f"A role is one of {', '.join(Role)}; {role!r:.80} is none."

@@ -1,7 +1,7 @@
 """Who may call: everybody on this machine until the first key is made, and from then on who shows one."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 
@@ -12,33 +12,44 @@ from milepost.http.open_mode import OpenMode, is_loopback
 from milepost.service import Service
 
 NO_KEY: Final = "This needs a key that is valid here."
-"""Said of no key, of what is none, and of one that is unknown, wrong or revoked: nobody learns which it is."""
+"""Said of no key or token, of what is none, and of one that is unknown, wrong or revoked: nobody learns which it is."""
+
+
+class Tokens(Protocol):
+    """Who else knows callers by what they show, such as `milepost.access.oidc.OpenIdConnect`."""
+
+    async def principal(self, credentials: str) -> Principal | None:
+        """Who shows this; None for nobody. Raises ServiceError where that can't be found out."""
+        ...
 
 
 class Admission:
     """Asks for keys once one was ever made. Whatever is done to keys counts from the next request on.
 
-    `service` is asked for at each request; it may raise NotOpen. `open_mode` admits callers until then.
+    `service` is asked for at each request; it may raise NotOpen. `open_mode` admits callers until then. With `tokens`
+    keys or tokens are asked for from the beginning.
     """
 
-    def __init__(self, service: Callable[[], Service], open_mode: OpenMode | None = None) -> None:
+    def __init__(
+        self, service: Callable[[], Service], open_mode: OpenMode | None = None, *, tokens: Tokens | None = None
+    ) -> None:
         self._service = service
         self._open_mode = open_mode or OpenMode()
+        self._tokens = tokens
 
     async def is_open(self) -> bool:
         """Whether everybody on this machine may call, as no key was made yet."""
-        return not await self._service().keys.in_use()
+        return self._tokens is None and not await self._service().keys.in_use()
 
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
-        """The principal of a valid key, or ANONYMOUS where the operation is public.
+        """The principal of a valid key or token, or ANONYMOUS where the operation is public.
 
         Who shows none, on this machine, may be whom the operation takes it for. Raises Unauthenticated; where no key
         is asked for what OpenMode raises.
         """
-        keys = self._service().keys
         try:
-            is_open = not await keys.in_use()
-            principal = None if is_open or credentials is None else await keys.principal(credentials)
+            is_open = await self.is_open()
+            principal = None if is_open or credentials is None else await self._principal(credentials)
         except Exception:
             if not operation.public:
                 raise
@@ -48,6 +59,12 @@ class Admission:
         if principal is None and not operation.public:
             raise Unauthenticated(NO_KEY)
         return principal or ANONYMOUS
+
+    async def _principal(self, credentials: str) -> Principal | None:
+        found = await self._service().keys.principal(credentials)
+        if found is None and self._tokens is not None:
+            return await self._tokens.principal(credentials)
+        return found
 
 
 def _is_here(request: Request) -> bool:
