@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from milepost.access.issuer_keys import PAUSE
+from milepost.access.issuer_keys import PAUSE, REFRESH
 from milepost.access.oidc import LARGEST, LEEWAY, OpenIdConnect
 from milepost.access.principal import Grant, Principal, Role
 from milepost.times import SECOND
@@ -202,6 +202,33 @@ async def test_a_new_key_is_known_at_its_first_token(issuer: Issuer) -> None:
     passed += PAUSE
     assert await tokens.principal(issuer.token(new)) == ADA
     assert len(issuer.asked) == 4
+
+
+async def test_a_token_that_is_kept_in_mind_ends_with_its_time_and_with_its_key(issuer: Issuer) -> None:
+    now = NOW
+    passed = 0
+    tokens = verifier(issuer, clock=lambda: now * SECOND, timer=lambda: passed)
+    short, long = issuer.token(exp=NOW + 10), issuer.token()
+    for token in (short, long, short, long):
+        assert await tokens.principal(token) == ADA
+    now = NOW + 10 + LEEWAY - 1
+    assert await tokens.principal(short) == ADA
+    now += 1
+    assert await tokens.principal(short) is None
+    assert await tokens.principal(long) == ADA
+    issuer.publish(EC)
+    passed = REFRESH
+    assert await tokens.principal(long) is None
+    assert await tokens.principal(issuer.token(EC)) == ADA
+    assert len(tokens._known) == 1
+
+
+async def test_no_more_tokens_are_kept_in_mind_than_some(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("milepost.access.oidc.MAX_KNOWN", 3)
+    tokens = verifier(issuer)
+    for number in range(7):
+        assert await tokens.principal(issuer.token(EC, jti=str(number))) == ADA
+        assert len(tokens._known) <= 3
 
 
 async def test_what_no_token_can_be_bothers_nobody(issuer: Issuer) -> None:

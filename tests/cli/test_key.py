@@ -254,7 +254,7 @@ def test_the_first_key_closes_a_server_that_runs_and_revoking_counts_at_once(
     refused = command("list")
     assert refused.err == (
         "milepost: This needs a key that is valid here. "
-        "The one in MILEPOST_KEY (or --key) is none, unknown or revoked there.\n"
+        "The one in MILEPOST_KEY (or --key) is none, unknown, revoked or expired there.\n"
     )
     assert run("revoke", bob).code == 0
     assert [status(own_server, secret) for secret in (None, ada, bob)] == [401] * 3
@@ -344,7 +344,7 @@ def test_every_command_shows_its_key_and_says_how_to_come_by_one(
         assert {headers["authorization"] for _, _, headers in server.requests} == {"Bearer mp_key"}
     assert (without.code, shown.code) == (Exit.NOT_FOUND, Exit.NOT_FOUND)
     assert "Not you. Set MILEPOST_KEY to one;" in without.err
-    assert "Not you. The one in MILEPOST_KEY (or --key) is none, unknown or revoked there." in shown.err
+    assert "Not you. The one in MILEPOST_KEY (or --key) is none, unknown, revoked or expired there." in shown.err
     assert "mp_key" not in shown.err + shown.out
 
 

@@ -8,10 +8,12 @@ its holder is still what it says.
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import Key
 
 from milepost import times
 from milepost.access.issuer_keys import IssuerKeys
@@ -27,6 +29,8 @@ LEEWAY: Final = 60
 """Seconds that the issuer's clock may be apart from ours."""
 LARGEST: Final = 16 << 10
 """Characters of the largest token that is looked at."""
+MAX_KNOWN: Final = 1024
+"""Good tokens that are kept in mind, by their hashes: to check one takes several times as long as to read a record."""
 NAME_CLAIM: Final = "sub"
 GRANTS_CLAIM: Final = "grants"
 DISPLAY_CLAIMS: Final = ("name", "preferred_username")
@@ -34,6 +38,15 @@ DISPLAY_CLAIMS: Final = ("name", "preferred_username")
 _FORM: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _KINDS: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 """What the header may say that it is (RFC 7519, RFC 9068); it may say nothing."""
+
+
+class _Known(NamedTuple):
+    """What a good token says: until when (seconds since the epoch), and signed with which key."""
+
+    principal: Principal
+    until: float
+    kid: str | None
+    key: Key
 
 
 class OpenIdConnect:
@@ -62,6 +75,7 @@ class OpenIdConnect:
         if not audience:
             raise ValueError("audience: what tokens call this server can't be empty.")
         self._keys = IssuerKeys(issuer, timer=timer)
+        self._known: dict[bytes, _Known] = {}
         self._name_claim = name_claim
         self._grants_claim = grants_claim
         self._algorithms = tuple(algorithms)
@@ -77,19 +91,35 @@ class OpenIdConnect:
         """Who shows a token; None where it is none, or not a good one. Raises Unavailable: see `IssuerKeys.key`."""
         if len(credentials) > LARGEST or _FORM.fullmatch(credentials) is None:
             return None
+        digest = sha256(credentials.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and self._rules.now < known.until and await self._keys.key(known.kid) is known.key:
+            return known.principal
+        found = await self._checked(credentials)
+        if found is None:
+            self._known.pop(digest, None)
+            return None
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[digest] = found
+        return found.principal
+
+    async def _checked(self, token: str) -> _Known | None:
+        """What a token says, if it is a good one."""
         try:
-            header = jws.extract_compact(credentials.encode()).headers()
+            header = jws.extract_compact(token.encode()).headers()
             if not self._is_of_a_kind(header):
                 return None
             key = await self._keys.key(header.get("kid"))
             if key is None:
                 return None
-            claims = jwt.decode(credentials, key, algorithms=self._algorithms).claims
+            claims = jwt.decode(token, key, algorithms=self._algorithms).claims
             self._rules.validate(claims)
         except (JoseError, RecursionError, TypeError, ValueError) as error:
             logger.debug("A token was refused: %s", error)
             return None
-        return self._principal(claims)
+        principal = self._principal(claims)
+        return None if principal is None else _Known(principal, claims["exp"] + LEEWAY, header.get("kid"), key)
 
     def _is_of_a_kind(self, header: dict[str, Any]) -> bool:
         """Whether a header is one that the issuer may have written: before anybody is asked for a key."""
