@@ -22,7 +22,20 @@ LAYERS = (
     ("dependency", "delivery", "notice", "turns"),
     ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "fleeting", "starts", "tenants", "service", "wish", "children", "intake"),
+    (
+        "start",
+        "update",
+        "told",
+        "results",
+        "fleeting",
+        "starts",
+        "tenants",
+        "key_management",
+        "service",
+        "wish",
+        "children",
+        "intake",
+    ),
     ("http", "cli", "client", "app", "milepost", "__main__"),
 )
 
@@ -46,6 +59,7 @@ APART = (
             "fleeting",
             "starts",
             "tenants",
+            "key_management",
             "service",
             "children",
             "intake",
@@ -71,7 +85,8 @@ APART = (
 # Where else a library would be a surprise, in somebody's app that embeds Milepost or as an extra that is not installed.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "apsw": ("store.sqlite",),
-    "httpx2": ("cli", "client"),
+    "httpx2": ("cli", "client", "access.issuer_keys"),
+    "joserfc": ("access.issuer_keys", "access.oidc"),
     "rich": ("cli",),
     "starlette": ("http", "app"),
     "structlog": ("cli",),
@@ -192,7 +207,7 @@ def tree(folder: Path, files: Mapping[str, str]) -> Path:
         ("engine/worker", "import uvicorn.config", "engine.worker, line 1: uvicorn is for http, app, cli"),
         ("store/postgres", "import apsw", "store.postgres, line 1: apsw is for store.sqlite"),
         ("client/native", "from milepost.service import Service", "client.native, line 1: service is not for client"),
-        ("http/app", "import httpx2 as h", "http.app, line 1: httpx2 is for cli, client"),
+        ("http/app", "import httpx2 as h", "http.app, line 1: httpx2 is for cli, client, access.issuer_keys"),
         ("app", "from rich import print", "app, line 1: rich is for cli"),
         ("utils", "", "utils has no place in LAYERS"),
     ],

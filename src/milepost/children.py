@@ -11,12 +11,20 @@ from milepost.task import Task
 
 
 def owner_of(task: Task) -> Principal:
-    """A task's owner, with the rights that it has there for sure: what a task starts is its owner's as well."""
-    return Principal(task.owner, task.owner, (Grant(task.tenant, Role.USER),))
+    """A task's owner, with the rights that its starter had in its tenant, and none beyond.
+
+    What a task starts is its owner's as well, and works with the same rights.
+    """
+    return Principal(task.owner, task.owner, tuple(_grant(task.tenant, role) for role in task.roles))
+
+
+def _grant(tenant: str, role: str) -> Grant:
+    """A role in one tenant; a service is an admin there."""
+    return Grant(tenant, Role.ADMIN if role == Role.SERVICE else Role(role))
 
 
 async def start_child(service: Service, parent: Task, start: Start, key: str | None) -> Task:
-    """Start a task for one that runs: with its owner's rights, in its tenant.
+    """Start a task for one that runs: with its owner, its rights and its tenant.
 
     The same `key`, by default the same start, is the same child for all tries of a run, as long as that is there. One
     that has failed or was cancelled before the parent was retried begins again. Raises as `Service.start` does.

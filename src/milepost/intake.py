@@ -106,8 +106,9 @@ async def deliver(
     check(standing, info, running=idempotency_key is None)
     start = start_of(standing, (await service.cold(principal, standing.id)).input, input)
     if files and idempotency_key is None:
-        whose = {"tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
-        draft(start, info, service.retention, now=service.clock(), id="", **whose)  # refused before they are read
+        whose = {"id": "", "tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
+        # Refused before they are read.
+        draft(start, info, service.retention, now=service.clock(), roles=standing.roles, **whose)
     kept = await keep(service.files, files)
     key = None
     if idempotency_key is not None:

@@ -24,6 +24,7 @@ from milepost.errors import (
     ServiceError,
 )
 from milepost.files.protocol import FileStore
+from milepost.key_management import KeyManagement
 from milepost.lifecycle import Step
 from milepost.results import ResultBody, result_body
 from milepost.start import DEFAULT_RETENTION, Retention, Start
@@ -31,6 +32,7 @@ from milepost.starts import DEFAULT_TENANT as DEFAULT_TENANT
 from milepost.starts import MANY as MANY
 from milepost.starts import Starts
 from milepost.starts import Wish as Wish
+from milepost.store.api_keys import ApiKey as ApiKey
 from milepost.store.protocol import (
     EVERYTHING,
     Cold,
@@ -90,16 +92,20 @@ class Service:
         self.retention = retention
         self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention)
         self.keys = Keyring(store, self.clock, timer)
+        self.key_management = KeyManagement(self.keys)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)
 
     async def close(self) -> None:
-        """Cancel the tasks that were not to outlive this service, and have not begun. For who has made it, at its end.
+        """Cancel the tasks that were not to outlive this service, and have not begun; write which keys were used.
+
+        For who has made it, at its end.
 
         The store is open until then, and workers of this process have ended.
         """
         await self.starts.close()
+        await self.keys.close()
 
     # Starting.
 

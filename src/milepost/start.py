@@ -111,6 +111,7 @@ def draft(
     tenant: str,
     owner: str,
     origin: str,
+    roles: tuple[str, ...] = ("user",),
 ) -> Task:
     """The record that a start makes, not yet begun.
 
@@ -137,6 +138,7 @@ def draft(
         tenant=tenant,
         owner=owner,
         origin=origin,
+        roles=roles,
         type=start.type,
         created_at=now,
         updated_at=now,

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from milepost import lifecycle
-from milepost.access.principal import Principal
+from milepost.access.principal import Principal, Role
 from milepost.errors import Fault, Forbidden, Invalid, ServiceError
 from milepost.fleeting import Fleeting
 from milepost.start import Retention, Start, draft
@@ -94,7 +94,8 @@ class Starts:
         info = await self.type_info(start.type)
         identity = {"id": self.new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
-            task = draft(start, info, self._retention, now=now, **identity)
+            roles = _roles(principal, owner, tenant, wish)
+            task = draft(start, info, self._retention, now=now, roles=roles, **identity)
             if task.parent is not None and wish.parent is None:
                 await self._check_parent(principal, task.parent, tenant)
         except Invalid:
@@ -127,6 +128,16 @@ class Starts:
             self._types = {info.name: info for info in await self._store.types()}
             self._types_read_at = now
         return self._types.get(name)
+
+
+def _roles(principal: Principal, owner: str, tenant: str, wish: Wish) -> tuple[str, ...]:
+    """The roles that a task works with: its starter's, or its parent's where that runs.
+
+    Whoever acts for somebody else has that one's work done, with rights that are certain: a user's.
+    """
+    if wish.parent is not None:
+        return wish.parent.roles
+    return principal.roles(tenant) if owner == principal.name else (Role.USER,)
 
 
 def _fleeting(wishes: Sequence[Wish], outcomes: Sequence[Created | ServiceError]) -> Iterator[str]:

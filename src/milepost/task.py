@@ -194,6 +194,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """Bytes that its log takes so far, for the cap."""
     log_dropped: int = 0
     """Log entries dropped because the log was full."""
+    roles: tuple[str, ...] = ("user",)
+    """Which roles its starter held in its tenant then, from the least up: the rights that it works with."""
 
     @property
     def retry_count(self) -> int:

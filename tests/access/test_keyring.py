@@ -2,6 +2,7 @@ import hmac
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from milepost.access.keyring import MAX_NAME, MAX_NAMES, OPEN_FOR, Keyring, key_
 from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Invalid, NotFound
 from milepost.store.sqlite.store import SqliteStore
-from milepost.times import SECOND
+from milepost.times import HOUR, LATEST, SECOND
 
 NOW = 1_767_225_600_000_000
 
@@ -42,7 +43,7 @@ def keys(store: SqliteStore, time: Time) -> Keyring:
     return Keyring(store, lambda: time.now, lambda: time.elapsed)
 
 
-async def refused(name: str = "ada", *grants: str, **options: str) -> list[tuple[str | None, str]]:
+async def refused(name: str = "ada", *grants: str, **options: Any) -> list[tuple[str | None, str]]:
     """The faults of a key that is not made; that needs no store."""
     with pytest.raises(Invalid) as caught:
         await Keyring(SqliteStore(Path("unopened")), lambda: NOW).add(name, grants, **options)
@@ -145,6 +146,67 @@ async def test_a_revoked_key_names_nobody_and_its_like_goes_on(keys: Keyring, ti
         await keys.revoke("0" * 16)
 
 
+async def test_a_key_names_nobody_from_the_time_on_at_which_it_expires(keys: Keyring, time: Time) -> None:
+    key, secret = await keys.add("ada", ["acme:user"], expires_at=NOW + SECOND)
+    assert key.expires_at == NOW + SECOND
+    time.now += SECOND - 1
+    assert await keys.principal(secret) is not None
+    time.now += 1
+    assert await keys.principal(secret) is None
+    for late in (time.now, NOW):
+        with pytest.raises(Invalid, match="still to come") as caught:
+            await keys.add("ada", ["acme:user"], expires_at=late)
+        assert [fault.pointer for fault in caught.value.faults] == ["/expires_at"]
+
+
+async def test_a_rotated_key_is_valid_for_the_grace_beside_its_successor(keys: Keyring, time: Time) -> None:
+    key, secret = await keys.add("ada", ["acme:user", "beta:admin"], display_name="Ada", profile="node")
+    who = await keys.principal(secret)
+    time.now += SECOND
+    new, new_secret = await keys.rotate(key.id, grace=SECOND)
+    assert re.fullmatch(rf"mp_{new.id}_[0-9a-f]{{64}}", new_secret)
+    assert who == await keys.principal(secret) == await keys.principal(new_secret)
+    time.now += SECOND - 1
+    assert await keys.principal(secret) == who
+    time.now += 1
+    assert await keys.principal(secret) is None
+    assert await keys.principal(new_secret) == who
+    old, _ = await keys.all()
+    assert (old.replaced_by, old.expires_at, new.expires_at) == (new.id, time.now, None)
+    for ended in (key.id, "0" * 16):
+        with pytest.raises(NotFound, match="no such key, or it has ended or was rotated"):
+            await keys.rotate(ended)
+    _, last = await keys.rotate(new.id, grace=0)
+    assert await keys.principal(new_secret) is None
+    assert await keys.principal(last) == who
+
+
+async def test_a_rotated_key_has_an_hour_if_nothing_else_is_said_and_never_more_than_it_had(
+    keys: Keyring, time: Time
+) -> None:
+    one, _ = await keys.add("ada", ["acme:user"])
+    two, _ = await keys.add("bob", ["acme:user"], expires_at=NOW + 5 * SECOND)
+    three, _ = await keys.add("eve", ["acme:user"])
+    time.now += SECOND
+    for key in (one, two):
+        await keys.rotate(key.id)
+    await keys.rotate(three.id, grace=LATEST)
+    expiries = [key.expires_at for key in await keys.all()]
+    assert expiries == [time.now + HOUR, NOW + 5 * SECOND, LATEST, None, time.now + 5 * SECOND, None]
+
+
+async def test_keys_of_some_tenants_are_all_that_there_is_to_who_manages_these(keys: Keyring) -> None:
+    mine, _ = await keys.add("ada", ["acme:user"])
+    shared, secret = await keys.add("bob", ["acme:user", "beta:user"])
+    assert await keys.all(["acme"]) == [mine]
+    with pytest.raises(NotFound, match=r"^There is no such key\.$"):
+        await keys.revoke(shared.id, tenants=["acme"])
+    with pytest.raises(NotFound):
+        await keys.rotate(shared.id, tenants=["acme"])
+    assert await keys.principal(secret) is not None
+    assert (await keys.revoke(mine.id, tenants=["acme"])).revoked_at == NOW
+
+
 async def test_keys_are_in_use_from_the_first_on_for_ever(keys: Keyring, store: SqliteStore, time: Time) -> None:
     assert not await keys.in_use()
     other = Keyring(store, lambda: NOW)
@@ -208,30 +270,42 @@ async def test_a_name_may_be_long_and_of_any_script(keys: Keyring) -> None:
 
 
 async def test_owners_are_called_as_their_newest_valid_key_says(keys: Keyring, time: Time) -> None:
-    assert await keys.display_name("local") == "Local"
-    assert await keys.display_name("ada") == "ada"
+    assert await keys.display_name("local", "acme") == "Local"
+    assert await keys.display_name("ada", "acme") == "ada"
     first, _ = await keys.add("ada", ["acme:user"], display_name="Ada")
-    assert await keys.display_name("ada") == "Ada"
+    assert await keys.display_name("ada", "acme") == "Ada"
     second, _ = await keys.add("ada", ["acme:user"], display_name="Countess")
-    assert await keys.display_name("ada") == "Countess"
+    assert await keys.display_name("ada", "acme") == "Countess"
     await keys.revoke(second.id)
-    assert await keys.display_name("ada") == "Ada"
+    assert await keys.display_name("ada", "acme") == "Ada"
     await keys.revoke(first.id)
-    assert await keys.display_name("ada") == "Countess"
+    assert await keys.display_name("ada", "acme") == "Countess"
+
+
+async def test_no_key_for_another_tenant_says_what_somebody_is_called(keys: Keyring, time: Time) -> None:
+    await keys.add("ada", ["beta:user"], display_name="Ada", expires_at=NOW + 1)
+    await keys.add("ada", ["acme:admin"], display_name="Mallory")
+    assert await keys.display_name("ada", "beta") == "Ada"
+    assert await keys.display_name("ada", "acme") == "Mallory"
+    assert await keys.display_name("ada", "gamma") == "ada"
+    await keys.add("ada", ["*:service"], display_name="Everywhere")
+    assert await keys.display_name("ada", "gamma") == "Everywhere"
+    time.now += 1
+    assert await keys.display_name("ada", "beta") == "Everywhere"
 
 
 async def test_what_owners_are_called_is_known_for_a_second(keys: Keyring, store: SqliteStore, time: Time) -> None:
-    assert await keys.display_name("ada") == "ada"
+    assert await keys.display_name("ada", "acme") == "ada"
     await Keyring(store, lambda: NOW).add("ada", ["acme:user"], display_name="Ada")
     time.elapsed += SECOND - 1
-    assert await keys.display_name("ada") == "ada"
+    assert await keys.display_name("ada", "acme") == "ada"
     time.elapsed += 1
-    assert await keys.display_name("ada") == "Ada"
+    assert await keys.display_name("ada", "acme") == "Ada"
 
 
 async def test_no_more_names_are_kept_in_mind_than_some(keys: Keyring) -> None:
     for number in range(MAX_NAMES + 10):
-        assert await keys.display_name(f"owner {number}") == f"owner {number}"
+        assert await keys.display_name(f"owner {number}", "acme") == f"owner {number}"
         assert len(keys._names) <= MAX_NAMES
 
 

@@ -12,6 +12,14 @@ def test_what_a_role_lets_see() -> None:
     assert LOCAL.scope() == Scope("local", whole=None)
 
 
+def test_an_owner_sees_its_own_alone_whatever_its_role_and_a_service_all() -> None:
+    ada = principal(("acme", Role.USER), ("beta", Role.ADMIN), ("acme", Role.MEMBER)).as_owner()
+    assert ada.scope() == Scope("ada", own=("acme", "beta"), assigned=False)
+    assert ada.within("beta").scope() == Scope("ada", own=("beta",), assigned=False)
+    assert ada.holds("beta", Role.ADMIN), "what it may do with those is what it may do anywhere"
+    assert LOCAL.as_owner().scope() == LOCAL.scope()
+
+
 def test_a_grant_holds_in_its_tenant_only() -> None:
     ada = principal(("acme", Role.USER), ("beta", Role.ADMIN))
     assert ada.holds("acme")
@@ -25,6 +33,16 @@ def test_a_service_enters_every_tenant() -> None:
     service = principal((EVERY_TENANT, Role.SERVICE))
     assert service.is_service
     assert service.holds("anything", Role.ADMIN)
+
+
+def test_the_roles_in_a_tenant_are_in_order_and_none_is_of_another() -> None:
+    ada = principal(("acme", Role.ADMIN), ("beta", Role.USER), ("acme", Role.USER), ("acme", Role.USER))
+    assert ada.roles("acme") == ("user", "admin")
+    assert ada.roles("beta") == ("user",)
+    assert ada.roles("gamma") == ()
+    assert LOCAL.roles("anything") == ("service",)
+    assert LOCAL.within("acme").roles("acme") == ("admin",)
+    assert ada.as_owner().roles("acme") == ("user", "admin")
 
 
 def test_the_home_is_the_only_tenant_there_is() -> None:

@@ -13,6 +13,7 @@ from milepost.http.dialects.aparavi import Aparavi
 from milepost.http.dialects.known import NAMES
 from milepost.http.dialects.native import Native
 
+from .conftest import Command
 from .processes import JOBS, Server
 
 
@@ -31,42 +32,67 @@ def spoken(app: Milepost) -> list[str]:
 
 def test_all_are_spoken_where_nobody_says_otherwise(tmp_path: Path) -> None:
     app = Milepost(tmp_path / "x.db")
-    choose(app, None, None, None)
+    choose(app, None, None, None, None)
     assert spoken(app) == list(NAMES)
 
 
 def test_those_are_spoken_that_are_named(tmp_path: Path) -> None:
     app = Milepost(tmp_path / "x.db")
-    choose(app, ["quant", "native"], None, None)
+    choose(app, ["quant", "native"], None, None, None)
     assert spoken(app) == ["native", "quant"]
 
 
 def test_files_may_say_it_themselves(tmp_path: Path) -> None:
     app = Milepost(tmp_path / "x.db", dialects=[Native()])
-    choose(app, None, None, None)
+    choose(app, None, None, None, None)
     assert spoken(app) == ["native"]
 
 
 @pytest.mark.parametrize(
-    ("names", "profile", "path_map", "option"),
-    [(["quant"], None, None, "--dialect"), (None, "node", None, "--aparavi"), (None, None, ["/a=b"], "--path-map")],
+    ("names", "profile", "path_map", "caller", "option"),
+    [
+        (["quant"], None, None, None, "--dialect"),
+        (None, "node", None, None, "--aparavi"),
+        (None, None, ["/a=b"], None, "--path-map"),
+        (None, None, None, "coins@wallets", "--cloudcoin"),
+    ],
 )
 def test_either_files_or_options_say_it(
-    tmp_path: Path, names: list[str] | None, profile: AparaviProfile, path_map: list[str] | None, option: str
+    tmp_path: Path,
+    names: list[str] | None,
+    profile: AparaviProfile,
+    path_map: list[str] | None,
+    caller: str | None,
+    option: str,
 ) -> None:
     with pytest.raises(CommandError, match=f"{option}: the files say themselves which dialects"):
-        choose(Milepost(tmp_path / "x.db", dialects=[Aparavi()]), names, profile, path_map)
+        choose(Milepost(tmp_path / "x.db", dialects=[Aparavi()]), names, profile, path_map, caller)
 
 
 def test_a_name_of_none_is_told_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="--dialect: There is no dialect 'esperanto'; there are native, metavault"):
-        choose(Milepost(tmp_path / "x.db"), ["esperanto"], None, None)
+        choose(Milepost(tmp_path / "x.db"), ["esperanto"], None, None, None)
 
 
 @pytest.mark.parametrize("pair", ["", "documents", "=documents", "/data/source="])
 def test_a_path_map_has_two_sides(tmp_path: Path, pair: str) -> None:
     with pytest.raises(CommandError, match=r"--path-map: .* is no PATH=DIR, such as"):
-        choose(Milepost(tmp_path / "x.db"), None, None, [pair])
+        choose(Milepost(tmp_path / "x.db"), None, None, [pair], None)
+
+
+def test_a_caller_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--cloudcoin: 'wallets' is no NAME@TENANT, such as coins@wallets"):
+        choose(Milepost(tmp_path / "x.db"), None, None, None, "wallets")
+
+
+def test_a_server_takes_cloudcoin_s_clients_for_whom_it_is_told(tmp_path: Path, command: Command) -> None:
+    with serving(tmp_path, JOBS, "--no-worker", "--cloudcoin", "coins@wallets") as server:
+        secret = command("key", "add", "ann", "--grant", "wallets:member", "--store", server.store).out.strip()
+        begun = httpx2.post(f"{server.url}/api/v1/echo").json()["payload"]["id"]
+        assert httpx2.get(f"{server.url}/api/v1/tasks/{begun}").json()["payload"]["status"] == "running"
+        assert httpx2.get(f"{server.url}/v1/tasks/{begun}").status_code == 401
+        task = httpx2.get(f"{server.url}/v1/tasks/{begun}", headers={"authorization": f"Bearer {secret}"}).json()
+        assert (task["owner"], task["tenant"]) == ("coins", "wallets")
 
 
 def test_a_server_speaks_as_it_is_told(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_keys_are_listed_without_their_secrets(key: Command) -> None:
         assert times.from_rfc3339(entry.pop("created_at")) <= times.now()
     assert times.from_rfc3339(found[1].pop("revoked_at")) <= times.now()
     ada = {"name": "ada", "display_name": "Ada L.", "grants": ["acme:user"], "profile": "page", "revoked_at": None}
+    for entry in found:
+        assert [entry.pop(name) for name in ("expires_at", "last_used_at", "replaced_by")] == [None] * 3
     assert found[0] == {"id": one.split("_")[1], **ada}
     assert found[1] == {"id": two[0], "name": "ci", "display_name": "ci", "grants": ["*:service"], "profile": None}
     lines = [line.split("\t") for line in key("list").out.splitlines()]
@@ -75,17 +77,17 @@ def test_keys_are_listed_without_their_secrets(key: Command) -> None:
         [two[0], "ci", "ci", "*:service", ""],
         [three[0], "ops", "ops", "a:b:admin, beta:member", ""],
     ]
-    assert [bool(line[6]) for line in lines] == [False, True, False]
+    assert [bool(line[8]) for line in lines] == [False, True, False]
     for secret in (one, two[1], three[1]):
         assert secret.split("_")[2] not in outcome.out + key("list").out
 
 
 def test_people_see_a_table(key: Command, tmp_path: Path) -> None:
     key_id, secret = made(key)
-    terminal = Terminal("key", "list", "--store", tmp_path / "tasks.db", columns=120)
+    terminal = Terminal("key", "list", "--store", tmp_path / "tasks.db", columns=140)
     assert terminal.end() == 0
     heads, row = re.sub(r"\x1b\[\d*m", "", terminal.screen).splitlines()
-    assert re.fullmatch(r"ID +NAME +DISPLAY NAME +GRANTS +APARAVI +CREATED +REVOKED *", heads)
+    assert re.fullmatch(r"ID +NAME +DISPLAY NAME +GRANTS +APARAVI +CREATED +LAST USED +EXPIRES +REVOKED *", heads)
     assert re.fullmatch(rf"{key_id} +ada +ada +acme:user +\d\d:\d\d:\d\d *", row)
     assert secret.split("_")[2] not in terminal.screen
 
@@ -145,6 +147,65 @@ def test_a_store_is_not_made_by_the_way(command: Command, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [("90d", 90 * times.DAY), ("2200-01-31", None), ("2200-01-31T02:00:00+02:00", None)],
+)
+def test_a_key_expires_after_a_while_or_at_a_time(said: str, left: int | None, key: Command) -> None:
+    before = times.now()
+    outcome = key("add", "ada", "--grant", "acme:user", "--expires", said)
+    (entry,) = json.loads(key("list", "--json").out)["keys"]
+    assert f", until {entry['expires_at'][:19]}Z. It is shown" in outcome.err
+    if left is None:
+        assert entry["expires_at"] == "2200-01-31T00:00:00.000000Z"
+    else:
+        assert before <= times.from_rfc3339(entry["expires_at"]) - left <= times.now()
+    assert key("list").out.split("\t")[7].startswith(entry["expires_at"][:19])
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("2020-01-01", "A key expires at a time that is still to come."),
+        ("0s", "A key expires at a time that is still to come."),
+        ("2020-02-31", "no such date: '2020-02-31T00:00:00Z'."),
+        ("soon", "not a duration, like 90s, 1h30m or 7d (units: w, d, h, m, s, ms, us): 'soon'."),
+        ("", "not a duration, like 90s, 1h30m or 7d (units: w, d, h, m, s, ms, us): ''."),
+    ],
+)
+def test_an_expiry_that_is_none_is_refused(said: str, why: str, key: Command) -> None:
+    outcome = key("add", "ada", "--grant", "acme:user", "--expires", said)
+    assert outcome == (Exit.USAGE, "", f"milepost: --expires: {why}\n")
+    assert key("list").out == ""
+
+
+def test_a_key_is_rotated_by_its_id_or_as_it_was_printed(key: Command) -> None:
+    old, secret = made(key)
+    outcome = key("rotate", old)
+    assert SECRET.fullmatch(outcome.out)
+    new = outcome.out.split("_")[1]
+    assert outcome.err == f"Key {new} of ada, with acme:user. It is shown this once only. {old} is valid for 1h more.\n"
+    first, second = json.loads(key("list", "--json").out)["keys"]
+    assert (first["replaced_by"], second["replaced_by"]) == (new, None)
+    assert times.from_rfc3339(first["expires_at"]) == times.from_rfc3339(second["created_at"]) + times.HOUR
+    last = key("rotate", outcome.out.strip(), "--grace", "0s")
+    assert last.err.endswith(f" {new} is valid no more.\n")
+    for gone in (old, secret, new, "0" * 16, "ada"):
+        refused = key("rotate", gone)
+        assert (refused.code, refused.out) == (Exit.NOT_FOUND, "")
+        assert refused.err == f"milepost: There is no such key, or it has ended or was rotated already. {NO_SUCH}"
+    wrong = key("rotate", last.out.strip(), "--grace", "long")
+    assert (wrong.code, wrong.err[:27]) == (Exit.USAGE, "milepost: --grace: not a du")
+
+
+def test_what_has_expired_counts_as_no_valid_key(key: Command) -> None:
+    one, two = made(key), made(key, "bob")
+    key("rotate", two[0], "--grace", "0s")
+    newest = json.loads(key("list", "--json").out)["keys"][-1]["id"]
+    assert key("revoke", newest).err == ""
+    assert "There is no valid key any more" in key("revoke", one[0]).err
+
+
 @pytest.mark.parametrize("error", [StoreBusy, StoreFull])
 def test_a_store_that_can_not_be_written_is_one_line(error: type[Exception], key: Command, tmp_path: Path) -> None:
     async def act(keys: Keyring) -> None:
@@ -193,13 +254,39 @@ def test_the_first_key_closes_a_server_that_runs_and_revoking_counts_at_once(
     refused = command("list")
     assert refused.err == (
         "milepost: This needs a key that is valid here. "
-        "The one in MILEPOST_KEY (or --key) is none, unknown or revoked there.\n"
+        "The one in MILEPOST_KEY (or --key) is none, unknown, revoked or expired there.\n"
     )
     assert run("revoke", bob).code == 0
     assert [status(own_server, secret) for secret in (None, ada, bob)] == [401] * 3
     assert own_server.stop() == 0
     told = own_server.log.read_text()
     assert not [secret for secret in (ada, bob) if secret.split("_")[2] in told]
+
+
+def test_what_becomes_of_a_key_counts_within_a_second_on_every_server(
+    own_server: Server, command: Command, tmp_path: Path
+) -> None:
+    def run(*words: object) -> Outcome:
+        return command("key", *words, "--store", own_server.store)
+
+    other = Server(own_server.folder, "--no-worker")
+    try:
+        ada, bob = (run("add", name, "--grant", "acme:user").out.strip() for name in ("ada", "bob"))
+        servers = (own_server, other)
+        assert [status(server, secret) for server in servers for secret in (ada, bob)] == [200] * 4
+        assert run("revoke", ada).code == 0
+        # Nothing waits here: the request that follows is the first to come after it.
+        assert [status(server, secret) for server in servers for secret in (ada, bob)] == [401, 200] * 2
+        new = run("rotate", bob, "--grace", "0s").out.strip()
+        assert [status(server, secret) for server in servers for secret in (bob, new)] == [401, 200] * 2
+        rotated = run("rotate", new, "--grace", "1h").out.strip()
+        assert [status(server, secret) for server in servers for secret in (new, rotated)] == [200] * 4
+    finally:
+        other.stop()
+    assert own_server.stop() == 0
+    entries = json.loads(run("list", "--json").out)["keys"]
+    assert [entry["last_used_at"] is None for entry in entries] == [False] * 4
+    assert run("list").out.splitlines()[0].split("\t")[6] == entries[0]["last_used_at"]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +344,7 @@ def test_every_command_shows_its_key_and_says_how_to_come_by_one(
         assert {headers["authorization"] for _, _, headers in server.requests} == {"Bearer mp_key"}
     assert (without.code, shown.code) == (Exit.NOT_FOUND, Exit.NOT_FOUND)
     assert "Not you. Set MILEPOST_KEY to one;" in without.err
-    assert "Not you. The one in MILEPOST_KEY (or --key) is none, unknown or revoked there." in shown.err
+    assert "Not you. The one in MILEPOST_KEY (or --key) is none, unknown, revoked or expired there." in shown.err
     assert "mp_key" not in shown.err + shown.out
 
 

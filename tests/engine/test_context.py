@@ -266,7 +266,7 @@ def test_the_private_folder_is_made_on_first_use(place: Place) -> None:
     ctx = context_of(Book().lease(), place)
     assert not Path(place.folders).exists()
     assert ctx.folder == Path(place.folders, ctx.task.id, str(ctx.task.epoch))
-    assert ctx.id == ctx.task.id
+    assert (ctx.id, ctx.owner, ctx.tenant, ctx.roles) == (ctx.task.id, ctx.task.owner, ctx.task.tenant, ctx.task.roles)
     assert ctx.folder.stat().st_mode & 0o777 == 0o700
 
 

@@ -255,6 +255,47 @@ async def test_who_has_rights_in_several_tenants_is_told_to_name_one(hands: Hand
     assert refused.value.detail == "You have no rights in the tenant 'default'."
 
 
+@pytest.mark.parametrize("role", [role for role in ASKERS if sees(role, "own")])
+async def test_a_task_works_with_the_roles_of_who_started_it_and_so_does_what_it_starts(
+    role: str, hands: Hands
+) -> None:
+    who = ASKERS[role]
+    held = {"user, and admin elsewhere": "user"}.get(role, role)
+    await hands.start(who, tenant="acme")
+    parent = (await hands.claim()).task
+    assert (parent.owner, parent.roles) == ("asker", (held,))
+    child = await start_child(hands.service, parent, Start(type="job"), None)
+    assert (child.owner, child.roles) == ("asker", (held,))
+    running = (await hands.claim()).task
+    assert (running.id, running.roles) == (child.id, (held,))
+    inside = owner_of(running)
+    assert (inside.name, inside.home, inside.is_service) == ("asker", "acme", False)
+    assert inside.roles("acme") == ("admin" if held == "service" else held,)
+    for whose, fields in TASKS.items():
+        first = await queued(hands, fields)
+        start = start_child(hands.service, running, Start(type="job", depends_on=(first.id,)), whose)
+        if sees(role, whose) and fields["tenant"] == "acme":
+            assert (await start).depends_on == (first.id,)
+            continue
+        with pytest.raises(errors.Invalid):
+            await start
+
+
+async def test_who_acts_for_somebody_else_has_that_one_s_task_work_with_a_user_s_rights(hands: Hands) -> None:
+    for owner, roles in (("asker", ("service",)), ("ada", ("user",)), (None, ("service",))):
+        task = await hands.start(ASKERS["service"], tenant="acme", owner=owner)
+        assert task.roles == roles
+    parent = await hands.start(ASKERS["service"], tenant="acme")
+    member = await hands.start(ASKERS["member"], tenant="acme", parent=parent.id)
+    assert member.roles == ("member",), "who names a parent is no parent"
+
+
+async def test_a_delivery_works_with_the_rights_of_the_standing_task(hands: Hands) -> None:
+    task = await hands.start(ASKERS["admin"], tenant="acme", runner="external", state=State.RUNNING)
+    delivered = (await deliver(hands.service, ASKERS["service"], task.id)).task
+    assert (delivered.owner, delivered.roles) == ("asker", ("admin",))
+
+
 async def test_children_have_their_owner_s_rights_and_no_more(hands: Hands) -> None:
     await hands.start(tenant="acme", owner="asker")
     parent = (await hands.claim()).task

@@ -319,6 +319,16 @@ class Reading:
         assert await scene.get(dependent, ANN) is not None
         assert await scene.find(ANN, depends_on=root.id) == []
 
+    async def test_p6_who_is_told_of_its_own_tasks_alone_sees_none_that_is_assigned_to_it(self, scene: Scene) -> None:
+        scope = Scope("bob", own=("acme",), assigned=False)
+        own, anothers = await scene.start(), await scene.start(owner="ann", assignee="bob")
+        assert await scene.get(anothers, BOB) == anothers
+        assert (await scene.get(own, scope), await scene.get(anothers, scope)) == (own, None)
+        for asked in ({}, {"assignee": "bob"}, {"owner": "ann"}, {"number": anothers.number}):
+            assert await scene.find(scope, **asked) == ([own.id] if not asked else []), asked
+        assert await scene.store.log(anothers.id, scope, limit=1, now=START) is None
+        assert await scene.store.tally(scope, now=START) == [Tally("export", State.QUEUED, 1)]
+
     async def test_lists_of_several_tenants_are_in_order(self, scene: Scene) -> None:
         scope = Scope("bob", whole=("a", "b"), own=("c", "a"))
         ids = [(await scene.start(tenant=tenant)).id for tenant in "abcabdabc"]

@@ -12,12 +12,12 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Literal
 
+from milepost.access.key_uses import KeyUses
 from milepost.access.principal import EVERY_TENANT, LOCAL, Grant, Principal, Role
 from milepost.errors import Fault, Invalid, NotFound
-from milepost.store.api_keys import ApiKey
-from milepost.store.protocol import TaskStore
+from milepost.store.api_keys import ApiKey, KeyStore, Replacement
 from milepost.store.refusals import Missing
-from milepost.times import SECOND, Clock, elapsed
+from milepost.times import HOUR, LATEST, SECOND, Clock, elapsed
 
 Profile = Literal["page", "node", "python"]
 """How an Aparavi client wants failures worded: as its page, its Node or its Python package expects them."""
@@ -29,6 +29,8 @@ OPEN_FOR: Final = 10_000
 """µs that a server goes on without looking whether a first key was made, which costs a tenth of a status read."""
 MAX_NAMES: Final = 1024
 """Owners whose display names are kept in mind."""
+GRACE: Final = HOUR
+"""µs for which a key that was rotated is valid beside its successor, where nobody says otherwise."""
 PREFIX: Final = "mp"
 
 _KEY: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{16}})_([0-9a-f]{{64}})")
@@ -42,13 +44,18 @@ class Keyring:
     `clock` gives µs since the epoch, `timer` µs since some moment: how old what is known of display names is.
     """
 
-    def __init__(self, store: TaskStore, clock: Clock, timer: Clock = elapsed) -> None:
+    def __init__(self, store: KeyStore, clock: Clock, timer: Clock = elapsed) -> None:
         self._store = store
         self._clock = clock
         self._timer = timer
         self._in_use = False
         self._open_at = -OPEN_FOR
-        self._names: dict[str, tuple[str, int]] = {}
+        self._names: dict[tuple[str, str], tuple[str, int]] = {}
+        self._uses = KeyUses(store, clock)
+
+    async def close(self) -> None:
+        """Write when keys were used last. For who has made it, at its end."""
+        await self._uses.close()
 
     async def in_use(self) -> bool:
         """Whether ever a key was made, by whichever process: from then on who shows none is refused.
@@ -62,7 +69,7 @@ class Keyring:
         return self._in_use
 
     async def principal(self, credentials: str) -> Principal | None:
-        """Who shows a key; None where it is none, unknown, wrong or revoked.
+        """Who shows a key; None where it is none, unknown, wrong, revoked or expired.
 
         What another process does to keys is heeded at once.
         """
@@ -73,60 +80,88 @@ class Keyring:
         (found,) = await self._store.find_keys([key_id])
         key = _NOBODY if found is None else found
         is_right = hmac.compare_digest(_digest(secret), key.digest)
-        return _principal(key) if is_right and key.revoked_at is None else None
+        if not is_right or not key.is_valid(self._clock()):
+            return None
+        self._uses.note(key)
+        return _principal(key)
 
     async def add(
-        self, name: str, grants: Sequence[str], *, display_name: str | None = None, profile: str | None = None
+        self,
+        name: str,
+        grants: Sequence[str],
+        *,
+        display_name: str | None = None,
+        profile: str | None = None,
+        expires_at: int | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key for a principal: what is kept of it, and the key itself, which nobody can be told again.
 
         `grants` are each `TENANT:ROLE`, and `*:service` for a service; `display_name` is the name unless it says
-        otherwise. From the first key on nobody is admitted without one. Raises Invalid, naming each argument that is
-        wrong.
+        otherwise; `expires_at` in µs since the epoch. From the first key on nobody is admitted without one. Raises
+        Invalid, naming each argument that is wrong.
         """
+        now = self._clock()
         faults = [*_name_faults(name, display_name), *_grant_faults(grants), *_profile_faults(profile)]
+        faults += _expiry_faults(expires_at, now)
         if faults:
             raise Invalid(*faults)
-        key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
-        pairs = tuple(dict.fromkeys(_pair(grant) for grant in grants))
-        key = ApiKey(key_id, name, display_name or name, pairs, profile, _digest(secret), self._clock())
+        key_id, secret = _new()
+        pairs = tuple(dict.fromkeys(parse_grant(grant) for grant in grants))
+        key = ApiKey(key_id, name, display_name or name, pairs, profile, _digest(secret), now, expires_at=expires_at)
         await self._store.add_keys([key])
-        self._names.pop(name, None)
+        self._names.clear()
         self._in_use = True
-        return key, f"{PREFIX}_{key_id}_{secret}"
+        return key, _whole(key_id, secret)
 
-    async def all(self) -> list[ApiKey]:
-        """Every key that was ever made, oldest first."""
-        return await self._store.keys()
+    async def all(self, tenants: Sequence[str] | None = None) -> list[ApiKey]:
+        """Every key that was ever made, oldest first; with `tenants`, those whose grants all lie in these."""
+        return await self._store.keys(tenants)
 
-    async def revoke(self, id: str) -> ApiKey:
+    async def revoke(self, id: str, *, tenants: Sequence[str] | None = None) -> ApiKey:
         """End a key: it is refused from the next request on. One that was revoked before stays so.
 
-        Raises NotFound.
+        `tenants` are as in `all`. Raises NotFound.
         """
-        (outcome,) = await self._store.revoke_keys([id], now=self._clock())
+        (outcome,) = await self._store.revoke_keys([id], now=self._clock(), tenants=tenants)
         if isinstance(outcome, Missing):
             raise NotFound("There is no such key.") from outcome
-        self._names.pop(outcome.name, None)
+        self._names.clear()
         return outcome
 
-    async def display_name(self, owner: str) -> str:
+    async def rotate(self, id: str, *, grace: int = GRACE, tenants: Sequence[str] | None = None) -> tuple[ApiKey, str]:
+        """Make a key in the place of another, which is valid for `grace` µs more: for the same principal and grants.
+
+        The new one lives as long, from now on, as the old one was to. `tenants` are as in `all`. Raises NotFound, also
+        for a key that has ended or was rotated before.
+        """
+        now = self._clock()
+        new_id, secret = _new()
+        item = Replacement(id, new_id, _digest(secret), min(now + grace, LATEST))
+        (outcome,) = await self._store.replace_keys([item], now=now, tenants=tenants)
+        if isinstance(outcome, Missing):
+            raise NotFound("There is no such key, or it has ended or was rotated already.") from outcome
+        self._names.clear()
+        return outcome, _whole(new_id, secret)
+
+    async def display_name(self, owner: str, tenant: str) -> str:
         """What people call the owner of a task, as of the last second: the name itself where no key says otherwise.
 
-        The newest of the owner's keys says it, one that was revoked only where all were.
+        The newest of the owner's keys for the task's tenant says it, one that has ended only where all have: who
+        manages the keys of another tenant has no say.
         """
         if owner == LOCAL.name:
             return LOCAL.display_name
         now = self._timer()
-        known = self._names.get(owner)
+        known = self._names.get((owner, tenant))
         if known is not None and now - known[1] < SECOND:
             return known[0]
         (keys,) = await self._store.keys_of([owner])
-        valid = [key for key in keys if key.revoked_at is None]
+        keys = [key for key in keys if any(granted in (tenant, EVERY_TENANT) for granted, _ in key.grants)]
+        valid = [key for key in keys if key.is_valid(self._clock())]
         found = (valid or keys)[-1].display_name if keys else owner
         if len(self._names) >= MAX_NAMES:
             self._names.clear()
-        self._names[owner] = (found, now)
+        self._names[owner, tenant] = (found, now)
         return found
 
 
@@ -134,6 +169,21 @@ def key_id(text: str) -> str:
     """The id in a key that was given whole; any other text as it is."""
     parsed = _KEY.fullmatch(text)
     return text if parsed is None else parsed[1]
+
+
+def parse_grant(grant: str) -> tuple[str, str]:
+    """Tenant and role of a grant that reads `TENANT:ROLE`."""
+    tenant, _, role = grant.rpartition(":")
+    return tenant, role
+
+
+def _new() -> tuple[str, str]:
+    """A fresh id and a fresh secret."""
+    return secrets.token_hex(8), secrets.token_hex(32)
+
+
+def _whole(key_id: str, secret: str) -> str:
+    return f"{PREFIX}_{key_id}_{secret}"
 
 
 def _digest(secret: str) -> bytes:
@@ -146,17 +196,12 @@ def _principal(key: ApiKey) -> Principal:
     return Principal(key.name, key.display_name, grants, key.profile)
 
 
-def _pair(grant: str) -> tuple[str, str]:
-    tenant, _, role = grant.rpartition(":")
-    return tenant, role
-
-
 def _name_faults(name: str, display_name: str | None) -> Iterator[Fault]:
     if name == LOCAL.name:
         yield Fault(f"{LOCAL.name!r} is everybody while there is no key; take another name.", "/name")
-    elif not _is_name(name):
+    elif not is_name(name):
         yield Fault(f"From 1 to {MAX_NAME} printable characters.", "/name")
-    if display_name is not None and not _is_name(display_name):
+    if display_name is not None and not is_name(display_name):
         yield Fault(f"From 1 to {MAX_NAME} printable characters.", "/display_name")
 
 
@@ -164,13 +209,16 @@ def _grant_faults(grants: Sequence[str]) -> Iterator[Fault]:
     if not grants:
         yield Fault("A key needs a grant, TENANT:ROLE; without one it could do nothing.", "/grants")
     for number, grant in enumerate(grants):
-        why = _wrong(*_pair(grant)) if ":" in grant else "A grant is TENANT:ROLE, such as acme:member."
+        why = wrong_grant(grant)
         if why is not None:
             yield Fault(why, f"/grants/{number}")
 
 
-def _wrong(tenant: str, role: str) -> str | None:
-    """What is wrong with a grant, if anything."""
+def wrong_grant(grant: str) -> str | None:
+    """What is wrong with a grant that should read `TENANT:ROLE`, if anything."""
+    if ":" not in grant:
+        return "A grant is TENANT:ROLE, such as acme:member."
+    tenant, role = parse_grant(grant)
     every, service = tenant == EVERY_TENANT, role == Role.SERVICE
     if role not in set(Role):
         return f"A role is one of {', '.join(Role)}; {role!r:.80} is none."
@@ -178,7 +226,7 @@ def _wrong(tenant: str, role: str) -> str | None:
         return f"A service reaches every tenant, so write {EVERY_TENANT}:{role}; for one tenant grant {Role.ADMIN}."
     if every and not service:
         return f"Only a service reaches every tenant: name the tenant, or write {EVERY_TENANT}:{Role.SERVICE}."
-    return None if _is_name(tenant) else f"A tenant has from 1 to {MAX_NAME} printable characters."
+    return None if is_name(tenant) else f"A tenant has from 1 to {MAX_NAME} printable characters."
 
 
 def _profile_faults(profile: str | None) -> Iterator[Fault]:
@@ -186,5 +234,11 @@ def _profile_faults(profile: str | None) -> Iterator[Fault]:
         yield Fault(f"One of {', '.join(PROFILES)}.", "/profile")
 
 
-def _is_name(text: str) -> bool:
+def _expiry_faults(expires_at: int | None, now: int) -> Iterator[Fault]:
+    if expires_at is not None and expires_at <= now:
+        yield Fault("A key expires at a time that is still to come.", "/expires_at")
+
+
+def is_name(text: str) -> bool:
+    """Whether a principal or a tenant may be called so."""
     return 0 < len(text) <= MAX_NAME and text.isprintable()

@@ -42,6 +42,8 @@ class Principal(msgspec.Struct, frozen=True):
     display_name: str
     grants: tuple[Grant, ...]
     profile: str | None = None
+    narrowed: bool = False
+    """Whether it sees what it owns alone, whatever its grants are. A service sees everything all the same."""
 
     def holds(self, tenant: str, *roles: Role) -> bool:
         """Whether a grant gives one of these roles (any role, if none is named) in the tenant."""
@@ -49,6 +51,10 @@ class Principal(msgspec.Struct, frozen=True):
             grant.role is Role.SERVICE or (grant.tenant == tenant and (not roles or grant.role in roles))
             for grant in self.grants
         )
+
+    def roles(self, tenant: str) -> tuple[Role, ...]:
+        """The roles that its grants give in the tenant, from the least up."""
+        return _roles(self, tenant)
 
     @property
     def is_service(self) -> bool:
@@ -65,9 +71,19 @@ class Principal(msgspec.Struct, frozen=True):
         """The same caller with what it may do in this tenant, and nothing beyond."""
         return _within(self, tenant)
 
+    def as_owner(self) -> "Principal":
+        """The same caller where only owners are told of their tasks."""
+        return _as_owner(self)
+
     def scope(self) -> Scope:
         """What it may see, as a store filters it."""
         return _scope(self)
+
+
+@lru_cache(maxsize=4096)
+def _roles(principal: Principal, tenant: str) -> tuple[Role, ...]:
+    held = {grant.role for grant in principal.grants if grant.tenant == tenant or grant.role is Role.SERVICE}
+    return tuple(role for role in Role if role in held)
 
 
 @lru_cache(maxsize=4096)
@@ -79,9 +95,17 @@ def _within(principal: Principal, tenant: str) -> Principal:
 
 
 @lru_cache(maxsize=4096)
+def _as_owner(principal: Principal) -> Principal:
+    return replace(principal, narrowed=True)
+
+
+@lru_cache(maxsize=4096)
 def _scope(principal: Principal) -> Scope:
     if principal.is_service:
         return Scope(principal.name, whole=None)
+    if principal.narrowed:
+        tenants = tuple(dict.fromkeys(grant.tenant for grant in principal.grants))
+        return Scope(principal.name, own=tenants, assigned=False)
     whole = tuple(grant.tenant for grant in principal.grants if grant.role in (Role.MEMBER, Role.ADMIN))
     own = tuple(grant.tenant for grant in principal.grants if grant.role is Role.USER)
     return Scope(principal.name, whole=whole, own=own)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from milepost.access.bound import bound
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 
@@ -35,22 +36,43 @@ PathMap = Annotated[
         help="For a path that Aparavi's clients name take this one beneath the files root.",
     ),
 ]
+CloudCoinCaller = Annotated[
+    str | None,
+    typer.Option(
+        "--cloudcoin",
+        envvar="MILEPOST_CLOUDCOIN",
+        metavar="NAME@TENANT",
+        help="Take CloudCoin's clients on this machine, which show no key, for this user of a tenant.",
+    ),
+]
 
 
-def choose(app: Milepost, names: Sequence[str] | None, profile: AparaviProfile, path_map: Sequence[str] | None) -> None:
+def choose(
+    app: Milepost,
+    names: Sequence[str] | None,
+    profile: AparaviProfile,
+    path_map: Sequence[str] | None,
+    caller: CloudCoinCaller,
+) -> None:
     """Have the application speak these dialects; all, where neither the options nor its files name any.
 
-    Raises CommandError for a name of none, a path that is none, and where options and files both decide.
+    Raises CommandError for a name of none, a path or a caller that is none, and where options and files both decide.
     """
+    if caller is not None:
+        try:
+            bound(caller)
+        except ValueError as error:
+            raise CommandError(f"--cloudcoin: {error}", Exit.USAGE) from error
     from milepost.http.dialects.known import NAMES, dialects  # a client's commands start faster without them
 
     if app.dialects is None:
         try:
-            app.dialects = dialects(names or NAMES, profile=profile or "page", paths=_paths(path_map or ()))
+            paths = _paths(path_map or ())
+            app.dialects = dialects(names or NAMES, profile=profile or "page", paths=paths, caller=caller)
         except ValueError as error:
             raise CommandError(f"--dialect: {error}", Exit.USAGE) from error
-    elif names or profile or path_map:
-        option = "--dialect" if names else "--aparavi" if profile else "--path-map"
+    elif names or profile or path_map or caller:
+        option = "--dialect" if names else "--aparavi" if profile else "--path-map" if path_map else "--cloudcoin"
         raise CommandError(
             f"{option}: the files say themselves which dialects they are served in, and how.", Exit.USAGE
         )

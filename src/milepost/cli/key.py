@@ -1,4 +1,4 @@
-"""What do `milepost key add`, `list` and `revoke` do? They act on the store itself: who may write it may do so."""
+"""What do `milepost key add`, `list`, `rotate` and `revoke` do? They act on the store: who may write it may do so."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 
 from milepost import times
-from milepost.access.keyring import Keyring, Profile, key_id
+from milepost.access.keyring import GRACE, Keyring, Profile, key_id
 from milepost.cli import wording
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import Json, Store, examples
@@ -17,6 +17,7 @@ from milepost.cli.terminal import note, on_one_line, say, say_json
 from milepost.errors import Fault, Invalid, NotFound
 from milepost.store.api_keys import ApiKey
 from milepost.store.refusals import StoreBusy, StoreFull
+from milepost.times import format_duration, parse_duration
 
 T = TypeVar("T")
 
@@ -25,12 +26,19 @@ _ID = "5f0c9d3b7a4e1862"
 ADD_EXAMPLES = examples(
     "milepost key add ada --grant acme:user --display-name 'Ada Lovelace'",
     "milepost key add ops --grant acme:admin --grant beta:member --store shop.db",
-    "export MILEPOST_KEY=$(milepost key add ci --grant '*:service')",
+    "export MILEPOST_KEY=$(milepost key add ci --grant '*:service' --expires 90d)",
 )
 LIST_EXAMPLES = examples("milepost key list", "milepost key list --json | jq '.keys[] | select(.revoked_at == null)'")
 REVOKE_EXAMPLES = examples(f"milepost key revoke {_ID}", f"milepost key revoke {_ID} --store shop.db")
 
-HEADS: Final = ("ID", "NAME", "DISPLAY NAME", "GRANTS", "APARAVI", "CREATED", "REVOKED")
+ROTATE_EXAMPLES = examples(
+    f"milepost key rotate {_ID}",
+    f"export MILEPOST_KEY=$(milepost key rotate {_ID} --grace 1d)",
+)
+
+HEADS: Final = ("ID", "NAME", "DISPLAY NAME", "GRANTS", "APARAVI", "CREATED", "LAST USED", "EXPIRES", "REVOKED")
+
+LISTED: Final = "`milepost key list` lists them, by their ids."
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -52,6 +60,14 @@ def add(
     profile: Annotated[
         Profile | None, typer.Option("--aparavi", help="Which of Aparavi's clients words its failures.")
     ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION|DATE",
+            help="When it is refused from: 90d, 2027-01-31 (as it begins, in UTC) or 2027-01-31T12:00:00Z; by default "
+            "never.",
+        ),
+    ] = None,
     store: Store = None,
 ) -> None:
     """Make a key, and print it alone on stdout: this once, as only a hash of it is kept.
@@ -61,9 +77,12 @@ def add(
     and may act for others.
     """
 
+    expires_at = None if expires is None else _expiry(expires)
+
     async def make(keys: Keyring) -> tuple[ApiKey, str, bool]:
         is_first = not await keys.in_use()
-        return *await keys.add(name, grants, display_name=display_name, profile=profile), is_first
+        said = {"display_name": display_name, "profile": profile}
+        return *await keys.add(name, grants, **said, expires_at=expires_at), is_first
 
     try:
         key, secret, is_first = _with_keys(store, make)
@@ -71,7 +90,8 @@ def add(
         raise CommandError(" ".join(map(_told, error.faults)), Exit.USAGE) from error
     # First what the key can be revoked by, should there be no room for the key itself.
     called = "" if key.display_name == key.name else f" ({key.display_name})"
-    note(on_one_line(f"Key {key.id} of {key.name}{called}, with {_grants(key)}. It is shown this once only."))
+    until = "" if key.expires_at is None else f", until {times.to_rfc3339(key.expires_at)[:19]}Z"
+    note(on_one_line(f"Key {key.id} of {key.name}{called}, with {_grants(key)}{until}. It is shown this once only."))
     if is_first:
         note("It is the first: from now on this store is closed to who has no key.")
     say(secret)
@@ -87,6 +107,36 @@ def list_keys(json: Json = False, store: Store = None) -> None:
         say_table(HEADS, map(_row, found))
 
 
+@app.command(epilog=ROTATE_EXAMPLES, short_help="Make a key in the place of another, and print it once.")
+def rotate(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The key, by its id or as it was printed.")],
+    grace: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old key is valid beside the new one; 0s ends it now.")
+    ] = format_duration(GRACE),
+    store: Store = None,
+) -> None:
+    """Make a key in the place of another, and print it alone on stdout: this once.
+
+    It is the same principal's, with the same grants, and lives as long, from now on, as the old one was to. That one is
+    refused once the grace is over.
+    """
+    try:
+        left = parse_duration(grace)
+    except ValueError as error:
+        raise CommandError(f"--grace: {error}.", Exit.USAGE) from error
+
+    async def replace(keys: Keyring) -> tuple[ApiKey, str]:
+        return await keys.rotate(key_id(id), grace=left)
+
+    try:
+        key, secret = _with_keys(store, replace)
+    except NotFound as error:
+        raise CommandError(f"{error.detail} {LISTED}", Exit.NOT_FOUND) from error
+    old = f"{key_id(id)} is valid for {format_duration(left)} more" if left else f"{key_id(id)} is valid no more"
+    note(on_one_line(f"Key {key.id} of {key.name}, with {_grants(key)}. It is shown this once only. {old}."))
+    say(secret)
+
+
 @app.command(epilog=REVOKE_EXAMPLES, short_help="End keys for good.")
 def revoke(
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="The keys, by their ids or as they were printed.")],
@@ -96,7 +146,7 @@ def revoke(
 
     async def end(keys: Keyring) -> tuple[list[ApiKey | None], bool]:
         ended = [await _revoked(keys, key_id(text)) for text in ids]
-        return ended, any(key.revoked_at is None for key in await keys.all())
+        return ended, any(key.is_valid(times.now()) for key in await keys.all())
 
     ended, is_any_left = _with_keys(store, end)
     for text, key in zip(ids, ended, strict=True):
@@ -109,7 +159,7 @@ def revoke(
     missing = ended.count(None)
     if missing:
         what = "There is no such key." if len(ids) == 1 else f"Not done for {missing} of the {len(ids)} keys."
-        raise CommandError(f"{what} `milepost key list` lists them, by their ids.", Exit.NOT_FOUND)
+        raise CommandError(f"{what} {LISTED}", Exit.NOT_FOUND)
 
 
 def _with_keys(store: str | None, act: Callable[[Keyring], Coroutine[Any, Any, T]]) -> T:
@@ -136,6 +186,19 @@ async def _revoked(keys: Keyring, id: str) -> ApiKey | None:
         return None
 
 
+def _expiry(text: str) -> int:
+    """The time that a duration from now, a date or a date with a time says, in µs. Raises CommandError."""
+    try:
+        if _DATE.fullmatch(text):
+            return times.from_rfc3339(f"{text}T00:00:00Z")
+        return times.from_rfc3339(text) if "T" in text.upper() else times.now() + parse_duration(text)
+    except ValueError as error:
+        raise CommandError(f"--expires: {error}.", Exit.USAGE) from error
+
+
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+
+
 def _told(fault: Fault) -> str:
     """A fault by the word or option that it is about."""
     first, *rest = (fault.pointer or "").split("/")[1:]
@@ -143,7 +206,13 @@ def _told(fault: Fault) -> str:
     return f"{_OPTIONS[first]}{number}: {on_one_line(fault.detail)}"
 
 
-_OPTIONS: Final = {"name": "NAME", "display_name": "--display-name", "grants": "--grant", "profile": "--aparavi"}
+_OPTIONS: Final = {
+    "name": "NAME",
+    "display_name": "--display-name",
+    "grants": "--grant",
+    "profile": "--aparavi",
+    "expires_at": "--expires",
+}
 
 
 def _shown(text: str) -> str:
@@ -162,7 +231,7 @@ def _moment(time: int | None) -> str:
 
 def _row(key: ApiKey) -> tuple[str, ...]:
     said = (key.id, key.name, key.display_name, _grants(key), key.profile or "")
-    return *said, _moment(key.created_at), _moment(key.revoked_at)
+    return *said, *map(_moment, (key.created_at, key.last_used_at, key.expires_at, key.revoked_at))
 
 
 def _as_json(key: ApiKey) -> dict[str, Any]:
@@ -173,5 +242,12 @@ def _as_json(key: ApiKey) -> dict[str, Any]:
         "grants": [f"{tenant}:{role}" for tenant, role in key.grants],
         "profile": key.profile,
         "created_at": times.to_rfc3339(key.created_at),
-        "revoked_at": None if key.revoked_at is None else times.to_rfc3339(key.revoked_at),
+        "last_used_at": _time(key.last_used_at),
+        "expires_at": _time(key.expires_at),
+        "revoked_at": _time(key.revoked_at),
+        "replaced_by": key.replaced_by,
     }
+
+
+def _time(time: int | None) -> str | None:
+    return None if time is None else times.to_rfc3339(time)

@@ -45,7 +45,7 @@ _CODES: Final[Mapping[int, Exit]] = {
 }
 
 _NO_KEY: Final = "Set MILEPOST_KEY to one; `milepost key add` makes it, where the server's store is."
-_WRONG_KEY: Final = "The one in MILEPOST_KEY (or --key) is none, unknown or revoked there."
+_WRONG_KEY: Final = "The one in MILEPOST_KEY (or --key) is none, unknown, revoked or expired there."
 
 _ADDRESS: Final = re.compile(r"[\w.-]+(:[0-9]+)?(/.*)?")
 """A URL whose scheme was left out."""

@@ -11,7 +11,8 @@ import typer
 
 from milepost import __version__
 from milepost.app import Milepost
-from milepost.cli.dialects import AparaviProfile, Names, PathMap, choose
+from milepost.cli.dialects import AparaviProfile, CloudCoinCaller, Names, PathMap, choose
+from milepost.cli.oidc import GRANTS_CLAIM, NAME_CLAIM, Audience, GrantsClaim, Issuer, NameClaim, tokens
 from milepost.cli.options import (
     DEFAULT_URL,
     Concurrency,
@@ -57,9 +58,14 @@ def serve(
     dialect: Names = None,
     aparavi: AparaviProfile = None,
     path_map: PathMap = None,
+    cloudcoin: CloudCoinCaller = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", envvar="MILEPOST_NO_AUTH", help="Ask nobody for a key, though there are some.")
     ] = False,
+    oidc_issuer: Issuer = None,
+    oidc_audience: Audience = None,
+    oidc_name_claim: NameClaim = NAME_CLAIM,
+    oidc_grants_claim: GrantsClaim = GRANTS_CLAIM,
     log_level: LogLevel = "info",
 ) -> None:
     """Serve the task types of these files over HTTP, and run their tasks, until SIGTERM or Ctrl-C.
@@ -71,8 +77,9 @@ def serve(
     from milepost.cli import logging, server  # a client's commands start in half the time without these
 
     logging.configure(log_level)
+    holders = tokens(oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, no_auth=no_auth)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
-    choose(app, dialect, aparavi, path_map)
+    choose(app, dialect, aparavi, path_map, cloudcoin)
     sockets = listen(host, port)
     command = _worker_command(
         files,
@@ -95,8 +102,9 @@ def serve(
             grace=grace,
             access_log=log_level == "debug",
             no_auth=no_auth,
+            tokens=holders,
             on_ready=lambda is_open: _say_ready(
-                app, sockets, no_worker=no_worker, access=_access(is_open=is_open, no_auth=no_auth)
+                app, sockets, no_worker=no_worker, access=_access(is_open=is_open, no_auth=no_auth, issuer=oidc_issuer)
             ),
         )
 
@@ -127,9 +135,10 @@ def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bo
     )
 
 
-def _access(*, is_open: bool, no_auth: bool) -> str:
+def _access(*, is_open: bool, no_auth: bool, issuer: str | None) -> str:
     if not is_open:
-        return "by key; `milepost key` makes, lists and revokes them"
+        also = "" if issuer is None else f", or a token of {issuer}"
+        return f"by key; `milepost key` makes, lists and revokes them{also}"
     why = "by --no-auth" if no_auth else "no key was made yet"
     return f"open, {why}: everybody on this machine may do everything"
 

@@ -21,6 +21,7 @@ from milepost.cli.exits import Exit
 from milepost.cli.heads import BoundedHeads
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
+from milepost.http.admission import Admission, Tokens
 from milepost.http.app import HttpApp
 from milepost.http.open_mode import OpenMode
 from milepost.service import Service
@@ -36,18 +37,22 @@ def run(
     grace: float,
     access_log: bool,
     no_auth: bool,
+    tokens: Tokens | None = None,
     on_ready: Callable[[bool], None],
 ) -> None:
     """Serve `app` on these sockets until SIGTERM or SIGINT; a second SIGINT ends the process at once.
 
     `worker` is the command of the worker that is kept running meanwhile; without one this process looks after the store
     itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. Requests are answered
-    until the worker has ended, so that clients see what becomes of its tasks. `no_auth`: nobody is asked for a key.
+    until the worker has ended, so that clients see what becomes of its tasks. `no_auth`: nobody is asked for a key;
+    `tokens`: who knows callers that show no key of the store.
     `on_ready` is called once requests are taken, with whether everybody on this machine may call. Raises CommandError
     when the store can't be opened.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(app, sockets, worker, grace, access_log=access_log, no_auth=no_auth, on_ready=on_ready))
+        runner.run(
+            _run(app, sockets, worker, grace, access_log=access_log, no_auth=no_auth, tokens=tokens, on_ready=on_ready)
+        )
 
 
 async def _run(
@@ -58,11 +63,12 @@ async def _run(
     *,
     access_log: bool,
     no_auth: bool,
+    tokens: Tokens | None = None,
     on_ready: Callable[[bool], None],
 ) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
-        web = app.asgi(authenticator=OpenMode() if no_auth else None)
+        web = app.asgi(authenticator=OpenMode() if no_auth else Admission(lambda: app.service, tokens=tokens))
         is_open = await web.log_access()
         server = _Server(config(web, grace, access_log=access_log), lambda: on_ready(is_open))
         # The worker looks after the store too, but one that hangs does not.

@@ -66,6 +66,24 @@ class _Face:
         return self.task.id
 
     @property
+    def owner(self) -> str:
+        """Whose task it is: who started it, or for whom."""
+        return self.task.owner
+
+    @property
+    def tenant(self) -> str:
+        """The project, chain or organisation that it belongs to."""
+        return self.task.tenant
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Which roles its starter held in the tenant at the start: `user`, `member`, `admin`, `service`.
+
+        Of one that was started in another's name, `user`. What the task starts has the same.
+        """
+        return self.task.roles
+
+    @property
     def files(self) -> tuple[DeliveredFile, ...]:
         """What was delivered with the input: `name`, `media_type`, `size` in bytes, `sha256`; for `fetch`."""
         return self._channel.files

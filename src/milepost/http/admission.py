@@ -1,50 +1,80 @@
 """Who may call: everybody on this machine until the first key is made, and from then on who shows one."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 
 from milepost.access.principal import ANONYMOUS, Principal
 from milepost.errors import Unauthenticated
 from milepost.http.dialect import Operation
-from milepost.http.open_mode import OpenMode
+from milepost.http.open_mode import OpenMode, is_loopback
 from milepost.service import Service
 
 NO_KEY: Final = "This needs a key that is valid here."
-"""Said of no key, of what is none, and of one that is unknown, wrong or revoked: nobody learns which it is."""
+"""Said of no key or token, of what is none, and of one that is unknown, wrong or revoked: nobody learns which it is."""
+
+
+class Tokens(Protocol):
+    """Who else knows callers by what they show, such as `milepost.access.oidc.OpenIdConnect`."""
+
+    async def principal(self, credentials: str) -> Principal | None:
+        """Who shows this; None for nobody. Raises ServiceError where that can't be found out."""
+        ...
 
 
 class Admission:
     """Asks for keys once one was ever made.
 
-    Whatever is done to keys counts from the next request on, a first one within 10 ms.
-    `service` is asked for at each request; it may raise NotOpen. `open_mode` admits callers until then.
+    Whatever is done to keys counts from the next request on, a first one within 10 ms. `service` is asked for at each
+    request; it may raise NotOpen. `open_mode` admits callers until then. With `tokens` keys or tokens are asked for
+    from the beginning.
     """
 
-    def __init__(self, service: Callable[[], Service], open_mode: OpenMode | None = None) -> None:
+    def __init__(
+        self, service: Callable[[], Service], open_mode: OpenMode | None = None, *, tokens: Tokens | None = None
+    ) -> None:
         self._service = service
         self._open_mode = open_mode or OpenMode()
+        self._tokens = tokens
 
     async def is_open(self) -> bool:
         """Whether everybody on this machine may call, as no key was made yet."""
-        return not await self._service().keys.in_use()
+        return self._tokens is None and not await self._service().keys.in_use()
 
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
-        """The principal of a valid key, or ANONYMOUS where the operation is public.
+        """The principal of a valid key or token, or ANONYMOUS where the operation is public.
 
-        Raises Unauthenticated; where no key was made yet what OpenMode raises.
+        Who shows none, on this machine, may be whom the operation takes it for. Raises Unauthenticated; where no key
+        is asked for what OpenMode raises.
         """
-        keys = self._service().keys
         try:
-            is_open = not await keys.in_use()
-            principal = None if is_open or credentials is None else await keys.principal(credentials)
+            is_open = await self.is_open()
+            principal = None if is_open or credentials is None else await self._principal(credentials)
         except Exception:
             if not operation.public:
                 raise
             return ANONYMOUS  # liveness and readiness are asked above all when the store can't be
-        if is_open:
+        if is_open or (credentials is None and operation.caller is not None and _is_here(request)):
             return await self._open_mode(request, operation, credentials)
         if principal is None and not operation.public:
             raise Unauthenticated(NO_KEY)
         return principal or ANONYMOUS
+
+    async def _principal(self, credentials: str) -> Principal | None:
+        found = await self._service().keys.principal(credentials)
+        if found is None and self._tokens is not None:
+            return await self._tokens.principal(credentials)
+        return found
+
+
+def _is_here(request: Request) -> bool:
+    """Whether a request comes from a program on this machine itself, and not by way of a proxy."""
+    client = request.client
+    if client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    return is_loopback(f"[{client.host}]")
+
+
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers by which proxies tell that there is one."""

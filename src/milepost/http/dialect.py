@@ -86,6 +86,10 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         """The call of the same caller with its rights in this tenant only: for paths that name one."""
         return msgspec.structs.replace(self, principal=self.principal.within(tenant))
 
+    def of_owner(self) -> Self:
+        """The call of the same caller with its own tasks only: where nobody else is told of one. A service sees all."""
+        return msgspec.structs.replace(self, principal=self.principal.as_owner())
+
     async def download(self, task: Task) -> str:
         """The URL of a task's result for who has it, and nothing else, for an hour. See `Service.link`."""
         link = await self.service.link(self.principal, task.id)
@@ -156,6 +160,8 @@ class Operation:
     """Whether it changes something; by default, whether its method may."""
     public: bool = False
     """Whether it answers everybody, also who shows no key."""
+    caller: Principal | None = None
+    """Whom a program on this machine that shows no key is taken for; None: it needs one, once there is any."""
 
     @property
     def changes_something(self) -> bool:

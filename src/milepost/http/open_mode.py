@@ -1,4 +1,5 @@
-"""Who may call while no key was ever made, and how is every web page kept out?
+"""Who may call without a key, while none was ever made or where an operation asks for none; and how is every web page
+kept out?
 
 Open mode trusts whoever reaches the loopback interface. A browser does so too, on behalf of any page that it shows, so
 each request must prove that no foreign page is behind it: by the host that it names (which DNS rebinding can't forge),
@@ -29,7 +30,7 @@ _FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-
 
 
 class OpenMode:
-    """Admits everybody as `local`, but no web page of anybody else's.
+    """Admits everybody as `local`, or whom an operation takes them for, but no web page of anybody else's.
 
     `allowed_hosts`: names, without port, that the Host header may carry beside those of the loopback interface; `*` for
     any, where a proxy before it checks.
@@ -40,17 +41,17 @@ class OpenMode:
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:  # noqa: ARG002
-        """Everybody is `local`, whatever they show. Raises Misdirected, Forbidden, UnsupportedMediaType."""
+        """Everybody is the same, whatever they show. Raises Misdirected, Forbidden, UnsupportedMediaType."""
         headers = dict(request.scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not (self._any_host or is_loopback(host) or _name(host) in self._allowed):
-            raise Misdirected("Without keys, this server answers only for localhost and loopback addresses.")
+            raise Misdirected("Without a key, this server answers only for localhost and loopback addresses.")
         self._check_site(headers, operation)
         if operation.changes_something:
             _check_origin(headers, host)
             if operation.body is None and media_type(request) in _FORMS.difference(operation.media_types):
                 raise UnsupportedMediaType("This takes no form; send it without a body.")
-        return LOCAL
+        return operation.caller or LOCAL
 
     async def is_open(self) -> bool:
         """Whether everybody on this machine may call."""
@@ -64,13 +65,13 @@ class OpenMode:
         navigates = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
         followed_a_link = navigates and not operation.changes_something
         if not followed_a_link:
-            raise Forbidden("Without keys, this server answers no web page but its own.")
+            raise Forbidden("Without a key, this server answers no web page but its own.")
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
     origin = headers.get(b"origin")
     if origin is not None and origin.decode("latin-1").lower().partition("://")[2] != host:
-        raise Forbidden("Without keys, this server takes changes from no web page but its own.")
+        raise Forbidden("Without a key, this server takes changes from no web page but its own.")
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
-from milepost.store.api_keys import ApiKey
+from milepost.store.api_keys import KeyStore
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
@@ -30,12 +30,13 @@ from milepost.task import DeliveredFile, Entry, Runner, State, Task
 class Scope(msgspec.Struct, frozen=True):
     """What a caller may see: all of some tenants' tasks, and in others those that it owns or is assigned to.
 
-    `whole=None` means every tenant.
+    `whole=None` means every tenant. Without `assigned`, those that it owns alone.
     """
 
     name: str
     whole: tuple[str, ...] | None = ()
     own: tuple[str, ...] = ()
+    assigned: bool = True
 
 
 EVERYTHING = Scope("", whole=None)
@@ -210,7 +211,7 @@ class Tally(msgspec.Struct, frozen=True):
     tasks: int
 
 
-class TaskStore(Protocol):
+class TaskStore(KeyStore, Protocol):
     """Where records live. Methods without a note behave alike in every store."""
 
     async def open(self) -> None:
@@ -363,32 +364,6 @@ class TaskStore(Protocol):
 
         Returns those that say so anew. Where nothing keeps them any more, the message goes.
         """
-        ...
-
-    # Keys.
-
-    async def add_keys(self, keys: Sequence[ApiKey]) -> None:
-        """Make API keys, whose ids no key has had before."""
-        ...
-
-    async def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
-        """Read keys, revoked ones too; None where there is none. Cheap: it is asked at each request."""
-        ...
-
-    async def keys(self) -> list[ApiKey]:
-        """All keys, revoked ones too, in the order in which they were made."""
-        ...
-
-    async def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
-        """The keys of each of these principals, revoked ones too, in the order in which they were made."""
-        ...
-
-    async def revoke_keys(self, ids: Sequence[str], *, now: int) -> list[ApiKey | Missing]:
-        """End keys. One that has ended before keeps the time of then."""
-        ...
-
-    async def has_keys(self) -> bool:
-        """Whether ever a key was made, be it revoked since. Cheap, as `find_keys`."""
         ...
 
     # Whoever is interested.

@@ -191,7 +191,7 @@ async def test_all_of_them_at_once_on_one_server_each_in_its_own_words(tmp_path:
 async def test_the_same_task_reads_in_the_words_of_each_key(tmp_path: Path) -> None:
     async with serving(tmp_path) as (url, app), httpx2.AsyncClient(base_url=url) as client:
         keys = {
-            profile: (await app.service.keys.add(profile or "none", ["acme:member"], profile=profile))[1]
+            profile: (await app.service.keys.add("ada", ["acme:member"], profile=profile))[1]
             for profile in ("page", "node", "python", None)
         }
         other = (await app.service.keys.add("eve", ["other:admin"], profile="python"))[1]

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from starlette.requests import Request
 
-from milepost.access.principal import Grant, Principal, Role
+from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Unauthenticated
 from milepost.http.dialect import Operation
 from milepost.http.dialects.aparavi import Aparavi
@@ -22,7 +22,9 @@ PEOPLE: Final[Mapping[str, Principal]] = {
         ("ada", "acme", Role.USER),
         ("bob", "acme", Role.USER),
         ("mia", "acme", Role.MEMBER),
+        ("root", "acme", Role.ADMIN),
         ("eve", "other", Role.ADMIN),
+        ("ci", EVERY_TENANT, Role.SERVICE),
     )
 }
 TEXT: dict[str, Any] = {"content": b"x", "headers": {"content-type": "text/plain"}}
@@ -82,7 +84,7 @@ async def test_p6_only_who_started_it_is_told_of_a_task(client: httpx2.AsyncClie
     for method, path, sent in REQUESTS:
         nothing = await ask(client, "bob", method, path, {"token": "nonsense", "type": "cpu"}, sent)
         assert nothing[0] == 404
-        for stranger in ("bob", "eve"):
+        for stranger in ("bob", "mia", "root", "eve"):
             for query in (said, {"token": shown}, {"token": "0" * 32}):
                 assert await ask(client, stranger, method, path, query, sent) == nothing
     read = (await client.get("/task", params=said)).json()["data"]
@@ -91,22 +93,29 @@ async def test_p6_only_who_started_it_is_told_of_a_task(client: httpx2.AsyncClie
     assert (task.owner, task.tenant, task.counts) == ("ada", "acme", Counts())
 
 
-async def test_a_member_of_the_tenant_may_read_and_end_it(client: httpx2.AsyncClient) -> None:
+async def test_a_service_may_read_and_end_it(client: httpx2.AsyncClient) -> None:
     client.headers["authorization"] = "ada"
     said = await started(client, STANDING)
-    client.headers["authorization"] = "mia"
+    client.headers["authorization"] = "ci"
     assert (await client.get("/task", params=said)).json()["data"]["status"] == "Running"
     assert (await client.delete("/task", params=said)).json()["data"]["cancelled"]
 
 
 async def test_the_status_counts_nobody_else_s_tasks(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     await tasks.start(owner="ada", tenant="acme")
-    for who, counts in (("ada", {"Created": 1}), ("mia", {"Created": 1}), ("bob", {}), ("eve", {})):
+    for who, counts in (
+        ("ada", {"Created": 1}),
+        ("ci", {"Created": 1}),
+        ("mia", {}),
+        ("root", {}),
+        ("bob", {}),
+        ("eve", {}),
+    ):
         answer = await client.get("/status", headers={"authorization": who})
         assert answer.json()["data"]["tasks"] == counts
 
 
-async def test_the_token_of_a_task_that_another_started_works_for_who_may_see_it(
+async def test_the_token_of_a_task_that_another_dialect_started_works_for_its_owner(
     client: httpx2.AsyncClient, service: Service, tasks: Tasks
 ) -> None:
     task = await tasks.start(owner="ada", tenant="acme", runner="external", state=State.RUNNING, assignee="bob")
@@ -114,7 +123,9 @@ async def test_the_token_of_a_task_that_another_started_works_for_who_may_see_it
     answers = {who: (await client.get("/task", params=query, headers={"authorization": who})) for who in PEOPLE}
     assert {who: answer.status_code for who, answer in answers.items()} == {
         "ada": 200,
-        "bob": 200,
-        "mia": 200,
+        "bob": 404,
+        "mia": 404,
+        "root": 404,
         "eve": 404,
+        "ci": 200,
     }

@@ -19,7 +19,18 @@ from tests.http.conftest import Clock, Tasks, Watched
 from .wire import MICROSECONDS, raw
 
 INSIDE = {
-    *("epoch", "worker", "lease_seconds", "leased_until", "continues", "apart", "own_losses", "held", "has_succeeded"),
+    *(
+        "epoch",
+        "worker",
+        "lease_seconds",
+        "leased_until",
+        "continues",
+        "apart",
+        "own_losses",
+        "roles",
+        "held",
+        "has_succeeded",
+    ),
     *("keep_result", "keep_record", "log_seq", "log_bytes", "log_dropped"),
 }
 

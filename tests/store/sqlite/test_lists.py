@@ -22,6 +22,7 @@ MINE = [
         (Filter(), ACME, [("find_in_tenant", ITS)]),
         (Filter(), BOB, MINE),
         (Filter(tenant="acme"), BOB, MINE),
+        (Filter(), Scope("bob", own=("acme",), assigned=False), MINE[:1]),
         (Filter(), Scope("bob", whole=("acme",), own=("acme",)), [("find_in_tenant", ITS)]),
         (Filter(number=7), ACME, [("find_by_number", ITS)]),
         (Filter(owner="ann"), ACME, [("find_by_owner", {**ITS, "its_person": "ann"})]),

@@ -81,7 +81,15 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
     assert ask(path, "SELECT id FROM task") == task.id
 
 
-TO_VERSION_8 = """
+TO_VERSION_9 = """
+    ALTER TABLE api_key DROP COLUMN expires_at;
+    ALTER TABLE api_key DROP COLUMN last_used_at;
+    ALTER TABLE api_key DROP COLUMN replaced_by;
+    ALTER TABLE task DROP COLUMN roles;
+"""
+
+TO_VERSION_8 = f"""
+    {TO_VERSION_9}
     DROP INDEX log_eventful; ALTER TABLE log DROP COLUMN eventful;
     DROP INDEX tenant_known_as; ALTER TABLE tenant DROP COLUMN known_as;
 """
@@ -89,6 +97,7 @@ TO_VERSION_8 = """
 TO_VERSION_1 = """
     ALTER TABLE newer.task DROP COLUMN apart;
     ALTER TABLE newer.task DROP COLUMN own_losses;
+    ALTER TABLE newer.task DROP COLUMN roles;
     INSERT INTO task SELECT * FROM newer.task;
     INSERT INTO tenant SELECT name, number FROM newer.tenant;
     INSERT INTO input SELECT * FROM newer.input;

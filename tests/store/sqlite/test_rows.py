@@ -38,6 +38,7 @@ STRUCTURED = {
     "progress": st.floats(0, 1),
     "depends_on": IDS,
     "blocked_by": IDS,
+    "roles": st.just(("user",)) | IDS,
     "result": RESULTS,
 }
 
@@ -74,7 +75,7 @@ def test_a_record_comes_back_as_it_went(connection: apsw.Connection, task: Task,
         number = connection.last_insert_rowid()
         keep_result(connection, number, task)
         assert read(connection, number) == (number, task)
-        kept = ("id", "tenant", "owner", "type", "created_at", "number", "parent", "origin")
+        kept = ("id", "tenant", "owner", "type", "created_at", "number", "parent", "origin", "roles")
         changed = settled(replace(other, **{name: getattr(task, name) for name in kept}))
         statement, values = rows.update(task, changed)
         connection.execute(statement, (*values, number, task.version, task.epoch))
@@ -113,4 +114,4 @@ def test_a_record_without_an_end_can_not_be_finished(connection: apsw.Connection
 
 def test_rows_of_the_most_frequent_kind_are_small(connection: apsw.Connection, tmp_path: Path) -> None:
     cells = dict(zip(rows.FIELDS, rows.values(draft()), strict=True))
-    assert [cells[name] for name in ("counts", "depends_on", "blocked_by", "metadata")] == [None] * 4
+    assert [cells[name] for name in ("counts", "depends_on", "blocked_by", "metadata", "roles")] == [None] * 5

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +15,7 @@ from milepost.access.keyring import PROFILES, Profile
 from milepost.access.principal import Principal
 from milepost.errors import Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
-from milepost.http.dialect import BEARER, AnyQuery, Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, AnyQuery, Call, Handler, NoQuery, Operation
 from milepost.http.dialects.aparavi_answers import (
     TRACE,
     AnyBody,
@@ -98,7 +100,7 @@ class Aparavi:
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
-        return operations(self)
+        return [replace(operation, handler=_of_owner(operation.handler)) for operation in operations(self)]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: KEY`, as the page and the Node package send it, or `Bearer KEY`, as the Python one does."""
@@ -243,3 +245,13 @@ class Aparavi:
         """Whose words a caller knows."""
         said = user.profile if isinstance(user, Principal) else None
         return next((profile for profile in PROFILES if profile == said), self._own_profile)
+
+
+def _of_owner(handler: Handler) -> Handler:
+    """The handler for a caller of whom only its own tasks are known: the page tells nobody but who has created one."""
+
+    @wraps(handler)
+    async def narrowed(call: Call[Any, Any]) -> Response:
+        return await handler(call.of_owner())
+
+    return narrowed

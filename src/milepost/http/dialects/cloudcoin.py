@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
@@ -10,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from milepost.access.bound import bound
 from milepost.errors import Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
 from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation
@@ -115,19 +117,25 @@ class CloudCoin:
         null_data: bool = True,
         flat_task: bool = True,
         tenant: str | None = None,
+        caller: str | None = None,
         other_names: Mapping[str, str] = OTHER_NAMES,
     ) -> None:
         """`dashed`: ids with dashes, as in all of the page's samples; else 32 characters, as its text says.
 
         `null_data`: `data` is null until the task is completed, as in the sample; else it is absent. `flat_task`:
         `/api/v1/task/{id}` answers without the envelope, as in an older edition of the page. `tenant`: where
-        commands run, since no path names one; by default the caller's own. `other_names`: further names of commands,
-        which are answered at the root too.
+        commands run, since no path names one; by default the caller's own. `caller`: `NAME@TENANT`, whom programs on
+        this machine are taken for that show no key, as the product's own do: a user of this tenant. By default they
+        are refused once there is a key. `other_names`: further names of commands, which are answered at the root too.
+        Raises ValueError for a caller that is none, or of another tenant.
         """
         self._dashed = dashed
         self._no_data = None if null_data else UNSET
         self._flat_task = flat_task
         self._tenant = tenant
+        self._caller = None if caller is None else bound(caller)
+        if self._caller is not None and tenant not in (None, self._caller.home):
+            raise ValueError(f"caller: {caller!r:.80} is of another tenant than {tenant!r:.80}, where commands run.")
         self._other_names = dict(other_names)
 
     def operations(self) -> Sequence[Operation]:
@@ -136,11 +144,12 @@ class CloudCoin:
         commands = {COMMANDS + "{command}": self.start} | {
             f"/{other}": self._starting(command) for other, command in self._other_names.items()
         }
-        return [
+        found = [
             *(_reading(path, self.read, Envelope) for path in (TASKS, *ALIASES)),
             _reading(FLAT, flat, TaskPayload if self._flat_task else Envelope),
             *(_beginning(path, handler) for path, handler in commands.items()),
         ]
+        return [replace(operation, caller=self._caller) for operation in found]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: KEY`, with or without `Bearer` before it; the product itself asks for none."""

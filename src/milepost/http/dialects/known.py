@@ -17,16 +17,18 @@ NAMES: Final = ("native", "metavault", "services", "aparavi", "cloudcoin", "quan
 
 
 def dialects(
-    names: Collection[str] = NAMES, *, profile: Profile = "page", paths: Mapping[str, str] | None = None
+    names: Collection[str] = NAMES,
+    *,
+    profile: Profile = "page",
+    paths: Mapping[str, str] | None = None,
+    caller: str | None = None,
 ) -> list[Dialect]:
-    """The dialects of these names, as they come. `profile` and `paths` are as in `Aparavi`.
+    """The dialects of these names, as they come. `profile` and `paths` are as in `Aparavi`, `caller` as in `CloudCoin`.
 
-    Raises ValueError for a name of none.
+    Raises ValueError for a name of none, and a caller that is none.
     """
-    known: Mapping[str, Dialect] = {
-        dialect.name: dialect
-        for dialect in (Native(), Metavault(), Services(), Aparavi(profile=profile, paths=paths), CloudCoin(), Quant())
-    }
+    product = (Metavault(), Services(), Aparavi(profile=profile, paths=paths), CloudCoin(caller=caller), Quant())
+    known: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (Native(), *product)}
     for name in names:
         if name not in known:
             raise ValueError(f"There is no dialect {name!r:.80}; there are {', '.join(known)}.")

@@ -141,7 +141,7 @@ class Metavault:
         """Read a background task."""
         here = call.within(call.path["projectId"])
         task = await here.service.get(here.principal, call.path["taskId"])
-        user_name = await call.service.keys.display_name(task.owner)
+        user_name = await call.service.keys.display_name(task.owner, task.tenant)
         kind = self._types.get(task.type, task.type)
         path = call.url(prefix + _path(task))
         # A name may change while the record does not.

@@ -17,6 +17,7 @@ from milepost.http.batch import start_lines
 from milepost.http.credentials import bearer
 from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.native_answers import DeletedBody, LogBody, TaskBody, TaskList, TypeList
+from milepost.http.dialects.native_keys import key_operations
 from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, line_wish, wish
 from milepost.http.dialects.native_render import entry_body, outcome_body, part_body, task_body, type_body
@@ -75,7 +76,7 @@ class Native:
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
-        return operations(self)
+        return [*operations(self), *key_operations()]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: Bearer KEY` (RFC 6750)."""

@@ -61,4 +61,5 @@ def _in_tenant(tenant: str, filter: Filter, scope: Scope) -> Iterator[Path]:
         yield "find_in_tenant", its
     else:
         yield "find_by_owner", {**its, "its_person": scope.name}
-        yield "find_by_assignee", {**its, "its_person": scope.name}
+        if scope.assigned:
+            yield "find_by_assignee", {**its, "its_person": scope.name}

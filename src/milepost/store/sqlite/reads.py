@@ -165,20 +165,20 @@ class Reads:
         return found
 
     def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
-        """See TaskStore.find_keys."""
+        """See KeyStore.find_keys."""
         found = [self._row("find_api_key", (key_id,)) for key_id in ids]
         return [None if row is None else api_keys.key(row) for row in found]
 
-    def keys(self) -> list[ApiKey]:
-        """See TaskStore.keys."""
-        return [api_keys.key(row) for row in self._rows("api_keys")]
+    def keys(self, tenants: Sequence[str] | None) -> list[ApiKey]:
+        """See KeyStore.keys."""
+        return [api_keys.key(row) for row in self._rows("api_keys", api_keys.managed(tenants))]
 
     def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
-        """See TaskStore.keys_of."""
+        """See KeyStore.keys_of."""
         return [[api_keys.key(row) for row in self._rows("api_keys_of", (name,))] for name in names]
 
     def has_keys(self) -> bool:
-        """See TaskStore.has_keys."""
+        """See KeyStore.has_keys."""
         return bool(self._rows("any_api_key")[0][0])
 
     def types(self) -> list[TypeInfo]:

@@ -24,6 +24,7 @@ def visibility(scope: Scope) -> dict[str, Any]:
         "everything": scope.whole is None,
         "whole": msgspec.json.encode(scope.whole or ()).decode(),
         "own": msgspec.json.encode(scope.own).decode(),
+        "assigned": scope.assigned,
         "name": scope.name,
     }
 

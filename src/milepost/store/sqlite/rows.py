@@ -20,6 +20,7 @@ INLINE_RESULT: Final = 64 * 1024
 
 _encode: Final = msgspec.json.Encoder().encode
 _NO_COUNTS: Final = Counts()
+_USER: Final = ("user",)
 
 
 class Stored(NamedTuple):
@@ -41,6 +42,10 @@ def _counts(counts: Counts) -> str | None:
     return None if counts == _NO_COUNTS else _json(counts)
 
 
+def _roles(roles: tuple[str, ...]) -> str | None:
+    return None if roles == _USER else _json(roles)
+
+
 def _result(result: JsonResult | FileResult) -> str:
     return _json(JsonResult(result.size, None) if isinstance(result, JsonResult) else result)
 
@@ -54,6 +59,7 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "blocked_by": _ids,
     "result": _result,
     "failure": _json,
+    "roles": _roles,
 }
 _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "metadata": msgspec.json.Decoder(dict[str, Any]).decode,
@@ -63,9 +69,10 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "blocked_by": msgspec.json.Decoder(tuple[str, ...]).decode,
     "result": msgspec.json.Decoder(JsonResult | FileResult).decode,
     "failure": msgspec.json.Decoder(Failure).decode,
+    "roles": msgspec.json.Decoder(tuple[str, ...]).decode,
 }
 _files: Final = msgspec.json.Decoder(tuple[DeliveredFile, ...]).decode
-_DEFAULTS: Final[Mapping[str, Any]] = {"counts": _NO_COUNTS, "depends_on": (), "blocked_by": ()}
+_DEFAULTS: Final[Mapping[str, Any]] = {"counts": _NO_COUNTS, "depends_on": (), "blocked_by": (), "roles": _USER}
 _STATES: Final = {str(state): state for state in State}
 
 FIELDS: Final = Task.__struct_fields__

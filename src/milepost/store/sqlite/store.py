@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from milepost.lifecycle import IllegalChange
-from milepost.store.api_keys import ApiKey
+from milepost.store.api_keys import ApiKey, Replacement
 from milepost.store.protocol import (
     Cold,
     Created,
@@ -273,27 +273,39 @@ class SqliteStore:
     # Keys.
 
     async def add_keys(self, keys: Sequence[ApiKey]) -> None:
-        """See TaskStore."""
+        """See KeyStore."""
         await self._write(partial(api_keys.add, keys=keys))
 
     async def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
-        """See TaskStore."""
+        """See KeyStore."""
         return self._parts.reads.find_keys(ids)
 
-    async def keys(self) -> list[ApiKey]:
-        """See TaskStore."""
-        return await self._read(Reads.keys)
+    async def keys(self, tenants: Sequence[str] | None = None) -> list[ApiKey]:
+        """See KeyStore."""
+        return await self._read(Reads.keys, tenants)
 
     async def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
-        """See TaskStore."""
+        """See KeyStore."""
         return self._parts.reads.keys_of(names)
 
-    async def revoke_keys(self, ids: Sequence[str], *, now: int) -> list[ApiKey | Missing]:
-        """See TaskStore."""
-        return await self._write(partial(api_keys.revoke, ids=ids, now=now))
+    async def revoke_keys(
+        self, ids: Sequence[str], *, now: int, tenants: Sequence[str] | None = None
+    ) -> list[ApiKey | Missing]:
+        """See KeyStore."""
+        return await self._write(partial(api_keys.revoke, ids=ids, now=now, tenants=tenants))
+
+    async def replace_keys(
+        self, items: Sequence[Replacement], *, now: int, tenants: Sequence[str] | None = None
+    ) -> list[ApiKey | Missing]:
+        """See KeyStore."""
+        return await self._write(partial(api_keys.replace, items=items, now=now, tenants=tenants))
+
+    async def note_key_uses(self, uses: Mapping[str, int]) -> None:
+        """See KeyStore."""
+        await self._write(partial(api_keys.note_uses, uses=uses))
 
     async def has_keys(self) -> bool:
-        """See TaskStore."""
+        """See KeyStore."""
         return self._parts.reads.has_keys()
 
     # Whoever is interested.

@@ -1,18 +1,24 @@
 -- name: api_key_columns
 -- Part: what is read of a key, in the order of ApiKey's fields.
-id, name, display_name, grants, profile, digest, created_at, revoked_at
+id, name, display_name, grants, profile, digest, created_at, revoked_at, expires_at, last_used_at, replaced_by
+
+-- name: managed
+-- Part: whether a key is among those that are asked for: all, or those whose grants all lie in some tenants.
+(:tenants IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each(grants) AS held WHERE held.value ->> 0 NOT IN (SELECT value FROM json_each(:tenants))
+))
 
 -- name: put_api_key
 -- Makes a key.
-INSERT INTO api_key ({api_key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO api_key ({api_key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: find_api_key
--- The key of an id, whether or not it was revoked: asked at each request.
+-- The key of an id, whether or not it has ended: asked at each request.
 SELECT {api_key_columns} FROM api_key WHERE id = ?
 
 -- name: api_keys
--- All keys, oldest first.
-SELECT {api_key_columns} FROM api_key ORDER BY row
+-- The keys that are asked for, oldest first.
+SELECT {api_key_columns} FROM api_key WHERE {managed} ORDER BY row
 
 -- name: api_keys_of
 -- All keys that somebody had, oldest first.
@@ -23,5 +29,22 @@ SELECT {api_key_columns} FROM api_key WHERE name = ? ORDER BY row
 SELECT EXISTS (SELECT 1 FROM api_key)
 
 -- name: revoke_api_key
--- Ends a key; one that has ended keeps the time.
-UPDATE api_key SET revoked_at = ifnull(revoked_at, ?) WHERE id = ? RETURNING {api_key_columns}
+-- Ends a key; one that was revoked before keeps the time.
+UPDATE api_key SET revoked_at = ifnull(revoked_at, :now) WHERE id = :id AND {managed} RETURNING {api_key_columns}
+
+-- name: copy_api_key
+-- Makes a key like one that is valid and was not replaced so far, to live as long as that one from now on.
+INSERT INTO api_key (id, name, display_name, grants, profile, digest, created_at, expires_at)
+SELECT :new_id, name, display_name, grants, profile, :digest, :now, :now + expires_at - created_at
+FROM api_key
+WHERE id = :id AND {managed}
+  AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now) AND replaced_by IS NULL
+RETURNING {api_key_columns}
+
+-- name: replace_api_key
+-- Lets a key end that another takes the place of.
+UPDATE api_key SET replaced_by = :new_id, expires_at = min(ifnull(expires_at, :until), :until) WHERE id = :id
+
+-- name: note_api_key_use
+-- Keeps when a key was used.
+UPDATE api_key SET last_used_at = max(ifnull(last_used_at, ?1), ?1) WHERE id = ?2

@@ -1,0 +1,148 @@
+"""With which keys does an OpenID Connect issuer sign? It is asked, and the answer kept for a while."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, import_key
+
+from milepost.errors import Unavailable
+from milepost.times import DAY, HOUR, SECOND, Clock, elapsed
+
+logger = logging.getLogger(__name__)
+
+DISCOVERY: Final = "/.well-known/openid-configuration"
+REFRESH: Final = HOUR
+"""µs after which the keys are asked for again, so that one that was withdrawn is not trusted for longer."""
+FORGET: Final = DAY
+"""µs for which keys are trusted of an issuer that can't be asked any more."""
+PAUSE: Final = 10 * SECOND
+"""µs between two requests to the issuer, whatever keys are named: unknown ones are named by anybody."""
+PATIENCE: Final = 5.0
+"""Seconds that the issuer has to answer."""
+LARGEST: Final = 1 << 20
+"""Bytes of the largest document that is read."""
+
+_PUBLIC: Final = frozenset({"RSA", "EC", "OKP"})
+
+
+class IssuerKeys:
+    """The public keys of an issuer, by their ids.
+
+    `timer` gives µs since some moment. Raises ValueError for a URL that nobody can trust: anything but https, or http
+    to this machine.
+    """
+
+    def __init__(self, issuer: str, *, timer: Clock = elapsed) -> None:
+        if not _is_secure(issuer):
+            raise ValueError(f"{issuer!r:.200} is no https URL.")
+        self._issuer = issuer
+        self._timer = timer
+        self._keys: dict[str | None, Key] = {}
+        self._known_at: int | None = None
+        self._asked_at: int | None = None
+        self._asking = asyncio.Lock()
+
+    async def key(self, kid: str | None) -> Key | None:
+        """The key of this id, asked for at the issuer where it is new; without an id, its only key.
+
+        None where there is none. Raises Unavailable where the issuer's keys are not known.
+        """
+        await self._refresh(lambda: self._age() >= REFRESH)
+        found = self._found(kid)
+        if found is None:
+            await self._refresh(lambda: self._found(kid) is None)
+            found = self._found(kid)
+        if self._age() >= FORGET:
+            raise Unavailable("The issuer of tokens can't be asked just now.")
+        return found
+
+    def _found(self, kid: str | None) -> Key | None:
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid)
+
+    def _age(self) -> int:
+        return FORGET if self._known_at is None else self._timer() - self._known_at
+
+    async def _refresh(self, is_due: Callable[[], bool]) -> None:
+        """Ask the issuer, if that is due and has not just been done. Where it fails, what is known stays."""
+        if not is_due() or not (self._may_ask() or self._asking.locked()):
+            return
+        async with self._asking:
+            if not (is_due() and self._may_ask()):  # somebody else has asked meanwhile
+                return
+            self._asked_at = self._timer()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    self._keys = await _fetched(self._issuer)
+            except (httpx2.HTTPError, httpx2.InvalidURL, msgspec.MsgspecError, TimeoutError, ValueError) as error:
+                logger.warning("The keys of %s could not be read: %s: %s", self._issuer, type(error).__name__, error)
+            else:
+                self._known_at = self._timer()
+
+    def _may_ask(self) -> bool:
+        return self._asked_at is None or self._timer() - self._asked_at >= PAUSE
+
+
+async def _fetched(issuer: str) -> dict[str | None, Key]:
+    """The keys that an issuer signs with. Raises ValueError where its documents are none, and as httpx2 and msgspec."""
+    async with httpx2.AsyncClient(timeout=PATIENCE, follow_redirects=False) as client:
+        about = await _document(client, issuer.rstrip("/") + DISCOVERY)
+        if about.get("issuer") != issuer:
+            raise ValueError(f"its discovery document is about {about.get('issuer')!r:.200}")
+        url = about.get("jwks_uri")
+        if not isinstance(url, str) or not _is_secure(url):
+            raise ValueError(f"its jwks_uri, {url!r:.200}, is no https URL")
+        entries = (await _document(client, url)).get("keys")
+    if not isinstance(entries, list):
+        raise ValueError("its JWKS has no keys")
+    return {key.kid: key for key in map(_signing, entries) if key is not None}
+
+
+async def _document(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
+    body = bytearray()
+    async with client.stream("GET", url, headers={"accept": "application/json"}) as response:
+        if response.status_code != httpx2.codes.OK:
+            raise ValueError(f"{url} was answered with status {response.status_code}")
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) > LARGEST:
+                raise ValueError(f"{url} was answered with more than {LARGEST} bytes")
+    return msgspec.json.decode(body, type=dict[str, Any])
+
+
+def _signing(entry: Any) -> Key | None:
+    """A public key that signatures can be checked with; None for any other, of which an issuer may have some too."""
+    if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC or entry.get("use", "sig") != "sig":
+        return None
+    try:
+        return import_key(entry)
+    except (JoseError, TypeError, ValueError) as error:
+        logger.warning("A key of the issuer's can't be used: %s", error)
+        return None
+
+
+def _is_secure(url: str) -> bool:
+    """Whether what is fetched from a URL can be trusted: nobody on the way has changed it."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    return parts.scheme == "http" and (host == "localhost" or _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
