@@ -37,6 +37,7 @@ from milepost.wish import checked, wish
 if TYPE_CHECKING:
     from milepost.http.app import HttpApp
     from milepost.http.dialect import Authenticator, Dialect
+    from milepost.http.forwarded import Forwarding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -209,13 +210,17 @@ class Milepost:
         return self._service
 
     def asgi(
-        self, dialects: "Sequence[Dialect] | None" = None, *, authenticator: "Authenticator | None" = None
+        self,
+        dialects: "Sequence[Dialect] | None" = None,
+        *,
+        authenticator: "Authenticator | None" = None,
+        forwarding: "Forwarding | None" = None,
     ) -> "HttpApp":
         """The HTTP API as an ASGI application, to serve or to mount.
 
         In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says
         who calls; without one the keys of the store do, and until the first of them is made everybody on this machine
-        may do everything, and nobody else may.
+        may do everything, and nobody else may. `forwarding` says which proxies to believe, and the public URL.
         """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native
@@ -224,6 +229,7 @@ class Milepost:
             lambda: self.service,
             dialects or self.dialects or [Native()],
             authenticator=authenticator,
+            forwarding=forwarding,
             lifespan=self._lifespan_of_web,
         )
         self._webs.append(web)

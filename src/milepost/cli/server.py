@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -18,11 +19,11 @@ import uvloop
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
 from milepost.cli.exits import Exit
+from milepost.cli.exposure import Exposure
 from milepost.cli.heads import BoundedHeads
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
 from milepost.http.app import HttpApp
-from milepost.http.open_mode import OpenMode
 from milepost.service import Service
 
 log = structlog.get_logger(__name__)
@@ -35,19 +36,19 @@ def run(
     *,
     grace: float,
     access_log: bool,
-    no_auth: bool,
+    exposed: Exposure,
     on_ready: Callable[[bool], None],
 ) -> None:
     """Serve `app` on these sockets until SIGTERM or SIGINT; a second SIGINT ends the process at once.
 
     `worker` is the command of the worker that is kept running meanwhile; without one this process looks after the store
     itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. Requests are answered
-    until the worker has ended, so that clients see what becomes of its tasks. `no_auth`: nobody is asked for a key.
+    until the worker has ended, so that clients see what becomes of its tasks. `exposed`: from where it is reached.
     `on_ready` is called once requests are taken, with whether everybody on this machine may call. Raises CommandError
-    when the store can't be opened.
+    when the store can't be opened, or must not be served there.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(app, sockets, worker, grace, access_log=access_log, no_auth=no_auth, on_ready=on_ready))
+        runner.run(_run(app, sockets, worker, grace, access_log=access_log, exposed=exposed, on_ready=on_ready))
 
 
 async def _run(
@@ -57,14 +58,17 @@ async def _run(
     grace: float,
     *,
     access_log: bool,
-    no_auth: bool,
+    exposed: Exposure,
     on_ready: Callable[[bool], None],
 ) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
-        web = app.asgi(authenticator=OpenMode() if no_auth else None)
+        web = app.asgi(authenticator=exposed.open_mode, forwarding=exposed.forwarding)
+        exposed.check_store(is_open=await web.is_open())
         is_open = await web.log_access()
-        server = _Server(config(web, grace, access_log=access_log), lambda: on_ready(is_open))
+        tls = exposed.certificate
+        served = config(web, grace, access_log=access_log, tls=None if tls is None else tls.context)
+        server = _Server(served, lambda: on_ready(is_open))
         # The worker looks after the store too, but one that hangs does not.
         await stack.enter_async_context(app.maintenance())
         supervisor = None
@@ -78,7 +82,9 @@ async def _run(
                 together.create_task(ending.follow(supervisor))
 
 
-def config(web: Callable[..., Any], grace: float, *, access_log: bool) -> uvicorn.Config:
+def config(
+    web: Callable[..., Any], grace: float, *, access_log: bool, tls: ssl.SSLContext | None = None
+) -> uvicorn.Config:
     """How uvicorn serves an application here; `grace` is in seconds."""
     return uvicorn.Config(
         web,
@@ -90,6 +96,7 @@ def config(web: Callable[..., Any], grace: float, *, access_log: bool) -> uvicor
         access_log=access_log,
         proxy_headers=False,
         server_header=False,
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
         timeout_graceful_shutdown=round(grace),  # or what is left of it by then
     )
 

@@ -15,6 +15,7 @@ from milepost.http.admission import Admission
 from milepost.http.dialect import Authenticator, Call, Dialect
 from milepost.http.dispatch import Table, Unrouted
 from milepost.http.errors import Internal
+from milepost.http.forwarded import Forwarding
 from milepost.http.headers import check_single
 from milepost.http.open_mode import OpenMode
 from milepost.http.redaction import hide_secrets
@@ -31,9 +32,9 @@ class HttpApp:
 
     `service` is asked for at each request, so that the application can exist before the store is open; it may raise
     NotOpen. `authenticator` says who calls, which `scope["user"]` tells from then on; by default keys are asked for
-    once there is one. `lifespan` surrounds the requests where a server serves just this: what it is mounted on has a
-    lifespan of its own. Raises ValueError when two dialects answer the same method on the same path. Keeps secrets in
-    URLs out of uvicorn's access log.
+    once there is one. `forwarding` says which proxies to believe, and the public URL. `lifespan` surrounds the
+    requests where a server serves just this: what it is mounted on has a lifespan of its own. Raises ValueError when
+    two dialects answer the same method on the same path. Keeps secrets in URLs out of uvicorn's access log.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class HttpApp:
         dialects: Sequence[Dialect],
         *,
         authenticator: Authenticator | None = None,
+        forwarding: Forwarding | None = None,
         lifespan: Callable[[object], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         self._service = service
         self._authenticator = authenticator or Admission(service)
+        self._forwarding = forwarding or Forwarding()
         self._site = site = Site(dialects, open_mode=self.is_open)
         self._table = Table([*dialects, site], otherwise=site)
         self._lifespan = Router(lifespan=lifespan).lifespan
@@ -103,12 +106,15 @@ class HttpApp:
 
     async def _response(self, request: Request) -> Response:
         """The answer to a request, refusals and errors included, in the words of whose path it is."""
+        unclear = self._forwarding(request.scope)
         try:
             route, path = self._table.find(request.method, request.scope)
         except Unrouted as unrouted:
             return unrouted.dialect.problem(unrouted.error, request)
         dialect, operation = route.dialect, route.operation
         try:
+            if unclear is not None:
+                raise unclear
             check_single(request)
             principal = await self._authenticator(request, operation, dialect.credentials(request))
             request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks

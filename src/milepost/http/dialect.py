@@ -35,6 +35,7 @@ from starlette.responses import Response
 
 from milepost.access.principal import Principal
 from milepost.errors import ServiceError
+from milepost.http.forwarded import PUBLIC
 from milepost.http.waiting import interrupted
 from milepost.service import Service
 from milepost.task import Task
@@ -73,14 +74,19 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """Set once the server is about to stop: what takes long should come to an end."""
 
     def url(self, path: str) -> str:
-        """Where a path of this application is for the client: beneath whatever it is mounted on."""
-        prefix = self.request.scope.get("root_path", "")
+        """Where a path of this application is for the client: beneath its public URL, or whatever it is mounted on."""
+        scope = self.request.scope
+        if PUBLIC in scope:
+            return f"{scope[PUBLIC].path}{path}"
+        prefix = scope.get("root_path", "")
         return quote(prefix) + path if prefix else path
 
     def address(self, path: str) -> str:
-        """The whole URL of a path of this application, by the host that the client named."""
+        """The whole URL of a path of this application, by its public URL, else by the host that the client named."""
+        public = self.request.scope.get(PUBLIC)
         asked = self.request.url
-        return f"{asked.scheme}://{asked.netloc}{self.url(path)}"
+        origin = f"{asked.scheme}://{asked.netloc}" if public is None else public.origin
+        return f"{origin}{self.url(path)}"
 
     def within(self, tenant: str) -> Self:
         """The call of the same caller with its rights in this tenant only: for paths that name one."""
