@@ -39,7 +39,7 @@ def test_what_others_can_reach_is_not_to_be_read_on_the_way(host: str, tmp_path:
     assert refused(host, public_url="https://tasks.example") == told
     chain, key = Authority(tmp_path).files()
     for options in ({"tls_cert": chain, "tls_key": key}, {"trusted_proxies": ["10.0.0.1"]}, {"insecure_http": True}):
-        assert exposure(host, **options).is_beyond  # type: ignore[arg-type]
+        assert exposure(host, **options).is_beyond
 
 
 @pytest.mark.parametrize("host", BEYOND)
@@ -58,7 +58,7 @@ def test_without_keys_it_takes_a_proxy_that_knows_whom_it_lets_in(host: str, tmp
         {"tls_cert": chain, "tls_key": key, "public_url": "https://tasks.example"},
         {"trusted_proxies": ["10.0.0.1"]},
     ):
-        told = refused(host, no_auth=True, **options)  # type: ignore[arg-type]
+        told = refused(host, no_auth=True, **options)
         assert told.startswith(f"--no-auth: {host} can be reached by others, who could do everything.")
     found = exposure(host, no_auth=True, trusted_proxies=["10.0.0.1"], public_url="https://tasks.example:8443/ops/")
     assert found.open_mode is not None

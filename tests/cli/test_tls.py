@@ -14,7 +14,7 @@ from milepost.client.trust import trusted
 
 from .authority import Authority
 from .conftest import Command
-from .processes import Server, milepost
+from .processes import Server
 from .proxy import Proxy
 from .reverse import ADDRESS, Reverse, Says, reverse
 
@@ -56,10 +56,16 @@ def test_the_whole_way_of_a_task(server: Server, authority: Authority, command: 
 @pytest.mark.parametrize("variable", ["MILEPOST_CA", "SSL_CERT_FILE"])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_the_authority_can_be_named_by_a_variable(
-    host: str, variable: str, server: Server, authority: Authority
+    host: str,
+    variable: str,
+    server: Server,
+    authority: Authority,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    done = milepost("types", url=f"https://{host}:{server.port}", **{variable: str(authority.file)})
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv(variable, str(authority.file))
+    outcome = command("types", "--url", f"https://{host}:{server.port}")
+    assert outcome.code == 0, outcome.err
 
 
 def test_a_certificate_of_nobody_known_is_not_believed(server: Server, command: Command) -> None:

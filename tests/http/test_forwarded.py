@@ -68,9 +68,9 @@ def test_nobody_else_is(client: str | None) -> None:
 
 
 def test_what_a_client_has_added_itself_is_passed_over() -> None:
-    for said in (f"127.0.0.1, {FAR}", f"10.9.9.9, {FAR}, 10.3.3.3", f"{FAR}:5555,10.3.3.3:80,[2001:db8::1]:80"):
-        assert seen(TRUSTED, by_x(**{"for": said}))[0] == FAR
-        elements = ", ".join(f'for="{node.strip()}"' for node in said.split(","))
+    for chain in (f"127.0.0.1, {FAR}", f"10.9.9.9, {FAR}, 10.3.3.3", f"{FAR}:5555,10.3.3.3:80,[2001:db8::1]:80"):
+        assert seen(TRUSTED, by_x(**{"for": chain}))[0] == FAR
+        elements = ", ".join(f'for="{node.strip()}"' for node in chain.split(","))
         assert seen(TRUSTED, scope_of(PROXY, forwarded=elements))[0] == FAR
     # Each of two proxies has added what it was asked by; the client's own word stands before theirs.
     said = {"for": f"1.1.1.1, {FAR}, 10.3.3.3", "proto": "http, https, http", "host": "evil, good.example, inner"}
