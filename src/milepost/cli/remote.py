@@ -20,12 +20,16 @@ from milepost.cli.faults import told
 from milepost.cli.records import Problem, TypeList
 from milepost.cli.terminal import note
 from milepost.client.address import check_way, is_loopback
+from milepost.client.retries import retry_after
 from milepost.client.trust import is_distrusted, trusted
 
 T = TypeVar("T")
 
 PAUSES: Final = (0.1, 0.3, 0.8)
 """Seconds between tries of a request that is safe to repeat; then the server counts as unreachable."""
+
+LONGEST_PAUSE: Final = 10.0
+"""Seconds that a server may ask to be left alone for (Retry-After) before a request is sent again."""
 
 READ_TIMEOUT: Final = 45.0
 """Seconds of silence after which a connection counts as broken. Streams say that they live more often than that."""
@@ -43,6 +47,7 @@ _CODES: Final[Mapping[int, Exit]] = {
     HTTPStatus.GONE: Exit.NOT_FOUND,
     HTTPStatus.CONFLICT: Exit.FAILED,
     HTTPStatus.PRECONDITION_FAILED: Exit.FAILED,
+    HTTPStatus.TOO_MANY_REQUESTS: Exit.UNREACHABLE,
 }
 
 _NO_KEY: Final = "Set MILEPOST_KEY to one; `milepost key add` makes it, where the server's store is."
@@ -195,6 +200,7 @@ class Remote:
         query = {name: value for name, value in (query or {}).items() if value is not None}
         pauses = iter(PAUSES)
         while True:
+            asked = 0.0
             try:
                 with self._waiting():
                     response = self._client.request(method, path, params=query, content=content, headers=headers)
@@ -206,7 +212,8 @@ class Remote:
                 pause = next(pauses, None) if safe and response.status_code in _FOR_A_WHILE else None
                 if pause is None:
                     return self._checked(response)
-            self._sleep(pause)
+                asked = retry_after(response.headers, time.time()) or 0.0
+            self._sleep(max(pause, min(asked, LONGEST_PAUSE)))
 
     def post_file(self, path: str, shape: type[T], file: Path, headers: Mapping[str, str]) -> T:
         """Send a file as it is, under its name, once, and decode the answer."""

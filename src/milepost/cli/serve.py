@@ -12,6 +12,7 @@ import typer
 from milepost import __version__
 from milepost.app import Milepost
 from milepost.cli.dialects import AparaviProfile, Names, PathMap, choose
+from milepost.cli.limits import Settings, limit
 from milepost.cli.options import (
     DEFAULT_URL,
     Concurrency,
@@ -38,6 +39,7 @@ EXAMPLES = examples(
     "milepost serve shop.py reports.py --store shop.db --files-root /srv/shop",
     "milepost serve tasks.py --port 0 --no-worker",
     "milepost serve tasks.py --dialect native --dialect quant",
+    "milepost serve tasks.py --limit body=64KiB --limit requests=20 --limit burst=100",
     "milepost serve tasks.py --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem",
     "milepost serve tasks.py --trusted-proxy 127.0.0.1 --public-url https://example.com/tasks",
 )
@@ -73,6 +75,7 @@ def serve(
     dialect: Names = None,
     aparavi: AparaviProfile = None,
     path_map: PathMap = None,
+    limits: Settings = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(envvar="MILEPOST_TLS_CERT", metavar="FILE", parser=path, help="Speak TLS, with this chain (PEM)."),
@@ -121,6 +124,7 @@ def serve(
     )
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
     choose(app, dialect, aparavi, path_map)
+    limit(app, limits)
     sockets = listen(host, port)
     command = _worker_command(
         files,
@@ -132,6 +136,7 @@ def serve(
             "--grace": grace,
             "--log-level": log_level,
         },
+        limits or (),
     )
     with contextlib.ExitStack() as stack:
         for one in sockets:
@@ -149,13 +154,13 @@ def serve(
         )
 
 
-def _worker_command(files: Sequence[Path], options: Mapping[str, object]) -> list[str]:
+def _worker_command(files: Sequence[Path], options: Mapping[str, object], limits: Sequence[str]) -> list[str]:
     """How the worker is started; the descriptor of its lifeline is still to be added."""
     command = [sys.executable, "-m", "milepost", "worker", *(str(file.resolve()) for file in files)]
     for name, value in options.items():
         if value is not None:
             command += [name, str(value)]
-    return [*command, "--lifeline"]
+    return [*command, *(f"--limit={setting}" for setting in limits), "--lifeline"]
 
 
 def _addresses(sockets: Sequence[socket.socket], exposed: "Exposure") -> list[str]:

@@ -36,9 +36,11 @@ from starlette.responses import Response
 from milepost.access.principal import Principal
 from milepost.errors import ServiceError
 from milepost.http.forwarded import PUBLIC
+from milepost.http.throttle import Share
 from milepost.http.waiting import interrupted
 from milepost.service import Service
 from milepost.task import Task
+from milepost.times import SECOND
 
 JSON: Final = "application/json"
 RESULTS: Final = "/results/"
@@ -72,6 +74,8 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """What the operation's `body` decodes to; None where it names none."""
     stopping: asyncio.Event
     """Set once the server is about to stop: what takes long should come to an end."""
+    share: Share
+    """How much of the server the caller may take."""
 
     def url(self, path: str) -> str:
         """Where a path of this application is for the client: beneath its public URL, or whatever it is mounted on."""
@@ -98,12 +102,14 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         return self.address(RESULTS + link)
 
     async def wait(self, task_id: str, *, timeout: int, version: int | None = None, until_end: bool = False) -> Task:
-        """`Service.wait`, cut short with the present record when the server stops.
+        """`Service.wait`, for as long as the server's limits let it, cut short with the present record when it stops.
 
-        Raises ClientDisconnect when the client leaves meanwhile.
+        Raises TooMany, and ClientDisconnect when the client leaves meanwhile.
         """
-        waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
-        task = await interrupted(waiting, self.request, self.stopping)
+        timeout = min(timeout, self.service.limits.wait * SECOND)
+        with self.share.place():
+            waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
+            task = await interrupted(waiting, self.request, self.stopping)
         return task or await self.service.get(self.principal, task_id)
 
 

@@ -82,6 +82,7 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
 
 
 TO_VERSION_8 = """
+    DROP INDEX task_unfinished;
     DROP INDEX log_eventful; ALTER TABLE log DROP COLUMN eventful;
     DROP INDEX tenant_known_as; ALTER TABLE tenant DROP COLUMN known_as;
 """
