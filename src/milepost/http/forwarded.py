@@ -7,6 +7,7 @@ else says in such headers changes nothing. A public URL that is configured goes 
 
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
@@ -54,12 +55,15 @@ class Forwarding:
     def __init__(self, proxies: Sequence[str] = (), public_url: str | None = None) -> None:
         self._networks = [_network(text) for text in proxies]
         self._public = None if public_url is None else parse_public_url(public_url)
+        self._trusts = lru_cache(maxsize=1024)(self._is_trusted)
 
     def __call__(self, scope: MutableMapping[str, Any]) -> Malformed | None:
         """Write into a request's scope who asks, and where; or what is wrong with what its proxy says of that.
 
         In `scope`: client, scheme, root_path, the Host header, `PUBLIC`, `VOUCHED`.
         """
+        if not (self._networks or self._public):
+            return None
         client = scope.get("client")
         try:
             said = self._said(scope) if client is not None and self._trusts(client[0]) else None
@@ -102,7 +106,7 @@ class Forwarding:
                 return hops
         return len(chain)
 
-    def _trusts(self, host: str) -> bool:
+    def _is_trusted(self, host: str) -> bool:
         try:
             address = ip_address(host)
         except ValueError:
