@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from milepost import intake
+from milepost.access.limits import Limits
 from milepost.errors import Conflict, TooLarge, Unavailable
 from milepost.files.folder import FolderFiles
 from milepost.intake import MAX_FILE_NAME, UNNAMED, Upload
@@ -90,11 +91,10 @@ async def test_files_are_kept_with_what_is_said_of_them(files: FolderFiles, tmp_
     assert stored(tmp_path) == []
 
 
-async def test_of_too_much_nothing_is_kept(files: FolderFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MAX_BYTES", 10)
-    monkeypatch.setattr(intake, "MAX_FILES", 3)
+async def test_of_too_much_nothing_is_kept(files: FolderFiles, tmp_path: Path) -> None:
+    limits = Limits(delivery=10, delivery_files=3)
     (tmp_path / "here").write_bytes(b"1234567")
-    await intake.keep(files, [Upload(pieces(b"123")), Upload(tmp_path / "here"), Upload(pieces())])
+    await intake.keep(files, [Upload(pieces(b"123")), Upload(tmp_path / "here"), Upload(pieces())], limits)
     before = stored(tmp_path)
     for uploads in (
         [Upload(pieces(b"1234")), Upload(pieces(b"123456", b"7"))],
@@ -102,7 +102,7 @@ async def test_of_too_much_nothing_is_kept(files: FolderFiles, tmp_path: Path, m
         [Upload(pieces())] * 4,
     ):
         with pytest.raises(TooLarge):
-            await intake.keep(files, uploads)
+            await intake.keep(files, uploads, limits)
     assert stored(tmp_path) == before
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from milepost import times
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import LOCAL
 from milepost.children import start_child
 from milepost.engine.background import BackgroundLoop, run_together
@@ -37,6 +38,7 @@ from milepost.wish import checked, wish
 if TYPE_CHECKING:
     from milepost.http.app import HttpApp
     from milepost.http.dialect import Authenticator, Dialect
+    from milepost.http.forwarded import Forwarding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,8 +59,8 @@ class Milepost:
 
     `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
-    callers may name paths, by default the current one. `dialects` are those that it is served in. Raises ValueError for
-    what is no path, or no store.
+    callers may name paths, by default the current one. `dialects` are those that it is served in. `limits` say how much
+    callers may take and tasks may say. Raises ValueError for what is no path, or no store.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Milepost:
         files: Path | str | None = None,
         files_root: Path | str | None = None,
         dialects: "Sequence[Dialect] | None" = None,
+        limits: Limits = DEFAULT_LIMITS,
         clock: Clock = times.now,
     ) -> None:
         self.path = _default_path() if store is None else _path(store)
         self.types: dict[str, TaskType] = {}
         self.dialects = dialects
+        self.limits = limits
         beside = self.path.with_name(f"{self.path.name}.files")
         self._files_folder = beside if files is None else _folder("files", files)
         root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
@@ -150,7 +154,7 @@ class Milepost:
             raise RuntimeError("This Milepost is open already.")
         from milepost.store.sqlite.store import SqliteStore  # a process that runs one task opens no store
 
-        store = SqliteStore(self.path)
+        store = SqliteStore(self.path, max_log_bytes=self.limits.log, max_log_lines=self.limits.log_lines)
         await store.open()
         files = FolderFiles(self._files_folder)
         try:
@@ -158,7 +162,7 @@ class Milepost:
             for web in self._webs:
                 web.begin()
             self._loop = asyncio.get_running_loop()
-            self._service = service = Service(store, files, clock=self._clock)
+            self._service = service = Service(store, files, clock=self._clock, limits=self.limits)
             yield service
             await service.close()
         finally:
@@ -209,13 +213,17 @@ class Milepost:
         return self._service
 
     def asgi(
-        self, dialects: "Sequence[Dialect] | None" = None, *, authenticator: "Authenticator | None" = None
+        self,
+        dialects: "Sequence[Dialect] | None" = None,
+        *,
+        authenticator: "Authenticator | None" = None,
+        forwarding: "Forwarding | None" = None,
     ) -> "HttpApp":
         """The HTTP API as an ASGI application, to serve or to mount.
 
         In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says
         who calls; without one the keys of the store do, and until the first of them is made everybody on this machine
-        may do everything, and nobody else may.
+        may do everything, and nobody else may. `forwarding` says which proxies to believe, and the public URL.
         """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native
@@ -224,6 +232,8 @@ class Milepost:
             lambda: self.service,
             dialects or self.dialects or [Native()],
             authenticator=authenticator,
+            forwarding=forwarding,
+            limits=self.limits,
             lifespan=self._lifespan_of_web,
         )
         self._webs.append(web)
@@ -266,6 +276,8 @@ class Milepost:
             slots=slots,
             grace=grace,
             loops=loops,
+            largest_value=self.limits.result,
+            largest_file=self.limits.result_file,
             clock=self._clock,
         )
 

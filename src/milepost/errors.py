@@ -64,6 +64,17 @@ class TooLarge(ServiceError):
     title = "The request is too large"
 
 
+class TooMany(ServiceError):
+    """The caller asks too often, or for too much at once; after `retry_after` seconds it may try again."""
+
+    code = "too-many-requests"
+    title = "Too much at once"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
 class Unauthenticated(ServiceError):
     """Nobody that is known asks."""
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import Principal
 from milepost.children import owner_of
 from milepost.errors import Conflict, ParentLost, ParentStopping, ServiceError, TooLarge, Unavailable
@@ -28,10 +29,6 @@ from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import DeliveredFile, State, Task
 from milepost.update import Update
 
-MAX_FILES: Final = 100
-"""Files that one delivery may bring."""
-MAX_BYTES: Final = 1 << 30
-"""Bytes that they may have together."""
 MAX_FILE_NAME: Final = 255
 """Bytes of a file's name in UTF-8: what folders take."""
 MAX_MEDIA_TYPE: Final = 255
@@ -109,7 +106,7 @@ async def deliver(
         whose = {"id": "", "tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
         # Refused before they are read.
         draft(start, info, service.retention, now=service.clock(), roles=standing.roles, **whose)
-    kept = await keep(service.files, files)
+    kept = await keep(service.files, files, service.limits)
     key = None
     if idempotency_key is not None:
         expires_at = service.clock() + service.retention.idempotency_key
@@ -148,14 +145,17 @@ def fingerprint(input: Mapping[str, Any], files: Iterable[DeliveredFile]) -> byt
     return sha256(msgspec.json.encode([input, brought], order="deterministic")).digest()
 
 
-async def keep(files: FileStore, uploads: Iterable[Upload]) -> tuple[DeliveredFile, ...]:
+async def keep(
+    files: FileStore, uploads: Iterable[Upload], limits: Limits = DEFAULT_LIMITS
+) -> tuple[DeliveredFile, ...]:
     """Put files into the store, or none of them. Raises TooLarge, Unavailable, and OSError for a path."""
     kept: list[DeliveredFile] = []
     try:
         for upload in uploads:
-            if len(kept) == MAX_FILES:
-                raise TooLarge(f"A delivery may bring up to {MAX_FILES} files.")
-            kept.append(await _kept(files, upload, MAX_BYTES - sum(file.size for file in kept)))
+            if len(kept) == limits.delivery_files:
+                raise TooLarge(f"A delivery may bring up to {limits.delivery_files} files.")
+            room = limits.delivery - sum(file.size for file in kept)
+            kept.append(await _kept(files, upload, room, limits.delivery))
     except BaseException:
         await discard(files, kept)
         raise
@@ -167,18 +167,18 @@ async def discard(files: FileStore, kept: Iterable[DeliveredFile]) -> None:
     await files.delete([file.key for file in kept])
 
 
-async def _kept(files: FileStore, upload: Upload, room: int) -> DeliveredFile:
+async def _kept(files: FileStore, upload: Upload, room: int, most: int) -> DeliveredFile:
     source = upload.source
     if isinstance(source, Path):
         status = await asyncio.to_thread(source.stat)
         if not S_ISREG(status.st_mode):  # a pipe may never end, and a device has no end
             raise OSError(EINVAL, "Not a regular file", str(source))
         if status.st_size > room:
-            raise _too_large()
+            raise _too_large(most)
         stored = await files.put(source)
     else:
         try:
-            stored = await files.put(_bounded(source, room))
+            stored = await files.put(_bounded(source, room, most))
         except OSError as error:
             raise Unavailable(
                 f"The file could not be stored ({error.strerror or error}); nothing was changed."
@@ -188,16 +188,16 @@ async def _kept(files: FileStore, upload: Upload, room: int) -> DeliveredFile:
     return DeliveredFile(stored.key, name, media_type[:MAX_MEDIA_TYPE], stored.size, stored.sha256)
 
 
-async def _bounded(pieces: AsyncIterable[bytes], room: int) -> AsyncIterator[bytes]:
+async def _bounded(pieces: AsyncIterable[bytes], room: int, most: int) -> AsyncIterator[bytes]:
     async for piece in pieces:
         room -= len(piece)
         if room < 0:
-            raise _too_large()
+            raise _too_large(most)
         yield piece
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The files of a delivery may have up to {MAX_BYTES} bytes together.")
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The files of a delivery may have up to {most} bytes together.")
 
 
 def file_name(said: str | None) -> str:

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from milepost import lifecycle, times
 from milepost.access.keyring import Keyring
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
 from milepost.access.tokens import Tokens
@@ -84,13 +85,15 @@ class Service:
         timer: Clock = elapsed,
         new_id: Callable[[], str] = lambda: str(uuid_utils.uuid7()),
         retention: Retention = DEFAULT_RETENTION,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.store = store
         self.files = files
         # Nobody is to see what had expired come back because a clock was set.
         self.clock = never_back(clock)
         self.retention = retention
-        self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention)
+        self.limits = limits
+        self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention, limits=limits)
         self.keys = Keyring(store, self.clock, timer)
         self.key_management = KeyManagement(self.keys)
         self._known_links: Links | None = None
@@ -121,8 +124,8 @@ class Service:
     ) -> Created:
         """Make a task; it is durable when this returns. With a key that was used before: the task of then.
 
-        `parent` and `known_by` are as in `Wish`. Raises Invalid, Forbidden, UniqueKeyConflict, KeyConflict, Gone; of
-        children also ParentLost, ParentStopping.
+        `parent` and `known_by` are as in `Wish`. Raises Invalid, Forbidden, TooMany, UniqueKeyConflict, KeyConflict,
+        Gone; of children also ParentLost, ParentStopping.
         """
         (outcome,) = await self.start_many(principal, [Wish(start, idempotency_key, parent, known_by)], origin=origin)
         if isinstance(outcome, ServiceError):
@@ -187,6 +190,7 @@ class Service:
 
     async def find(self, principal: Principal, filter: Filter, *, after: str | None = None, limit: int = 50) -> Page:
         """List the records that the caller may see, newest first. Raises Invalid for a cursor that is none."""
+        limit = min(limit, self.limits.page)
         try:
             return await self.store.find(filter, principal.scope(), after=after, limit=limit, now=self.clock())
         except BadCursor as error:

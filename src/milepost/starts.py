@@ -6,8 +6,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from milepost import lifecycle
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import Principal, Role
-from milepost.errors import Fault, Forbidden, Invalid, ServiceError
+from milepost.access.quota import Quota
+from milepost.errors import Fault, Forbidden, Invalid, ServiceError, TooMany
 from milepost.fleeting import Fleeting
 from milepost.start import Retention, Start, draft
 from milepost.store.protocol import Created, Creation, IdempotencyKey, StartKey, TaskStore, TypeInfo
@@ -36,7 +38,14 @@ class Starts:
     """Makes tasks of what callers wish, as far as they may; see `Service` for the arguments."""
 
     def __init__(
-        self, store: TaskStore, *, clock: Clock, timer: Clock, new_id: Callable[[], str], retention: Retention
+        self,
+        store: TaskStore,
+        *,
+        clock: Clock,
+        timer: Clock,
+        new_id: Callable[[], str],
+        retention: Retention,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -44,6 +53,7 @@ class Starts:
         self.new_id = new_id
         self._retention = retention
         self._fleeting = Fleeting(store, clock)
+        self._quota = Quota(store, limits.unfinished, timer)
         self._types: dict[str, TypeInfo] = {}
         self._types_read_at = 0
 
@@ -61,6 +71,7 @@ class Starts:
         for wish in wishes:
             try:
                 made = await self._creation(principal, wish, origin, now)
+                made = await self._admitted(made, now) if isinstance(made, Creation) else made
             except ServiceError as error:
                 outcomes.append(error)
             else:
@@ -113,6 +124,18 @@ class Starts:
             None if wish.parent is None else wish.parent.epoch,
             start.files,
         )
+
+    async def _admitted(self, creation: Creation, now: int) -> Creation | Created:
+        """The same, or the task of an earlier request where the tenant has too many. Raises TooMany."""
+        task, key = creation.draft, creation.key
+        try:
+            await self._quota.admit(task.tenant)
+        except TooMany:
+            known = None if key is None else await self._store.recall(task.tenant, task.owner, task.type, key, now=now)
+            if known is None:
+                raise
+            return done([known])
+        return creation
 
     async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
         """Whether a task of this tenant may name that one its parent. Raises Invalid."""

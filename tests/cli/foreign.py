@@ -15,6 +15,7 @@ class Canned(NamedTuple):
     status: int
     body: bytes = b""
     media_type: str = "text/html"
+    retry_after: str | None = None
 
 
 class Foreign(ThreadingHTTPServer):
@@ -51,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.server.once is None or self.server.once.wait(60)
         self.send_response(answer.status)
         self.send_header("content-type", answer.media_type)
+        if answer.retry_after is not None:
+            self.send_header("retry-after", answer.retry_after)
         self.send_header("content-length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)

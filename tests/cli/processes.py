@@ -98,7 +98,9 @@ def wait_for_line(stream: IO[str] | None, text: str) -> str:
 class Server:
     """A `milepost serve` of its own, with store and files root in `folder`."""
 
-    def __init__(self, folder: Path, *options: object, port: int = 0, files: Sequence[Path] = (JOBS,)) -> None:
+    def __init__(
+        self, folder: Path, *options: object, port: int = 0, files: Sequence[Path] = (JOBS,), ca: Path | None = None
+    ) -> None:
         self.folder = folder
         self.store = folder / "tasks.db"
         self.log = folder / "serve.log"
@@ -106,13 +108,14 @@ class Server:
         with self.log.open("a") as log:
             self.process = spawn("serve", *files, *where, *options, stderr=log)
         try:
-            self.url = wait_for_line(self.process.stdout, "  api").split()[1]
+            addresses = wait_for_line(self.process.stdout, "  api").split()
+            self.url = addresses[1]
             self.banner = wait_for_line(self.process.stdout, "  try")
         except AssertionError as error:
             self.process.wait()
             raise AssertionError(f"{error}\n{self.log.read_text()}") from error
-        self.remote = Remote(self.url)
-        self.port = int(self.url.rpartition(":")[2])
+        self.remote = Remote(self.url, ca=ca)
+        self.port = int(addresses[-1].rpartition(":")[2])
 
     def start(self, type: str, options: Mapping[str, Any] | None = None, **input: Any) -> str:
         """Start a task; its id."""

@@ -8,7 +8,7 @@ import pytest
 
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.main import run
-from milepost.cli.remote import PAUSES, Remote, task_path
+from milepost.cli.remote import LONGEST_PAUSE, PAUSES, Remote, task_path
 from tests.cli.foreign import Canned, serving
 from tests.cli.processes import Server
 from tests.cli.proxy import Proxy
@@ -74,6 +74,14 @@ def test_who_is_busy_is_asked_again() -> None:
         assert len(server.requests) == len(PAUSES) + 1
 
 
+def test_who_asks_to_be_left_alone_is_for_so_long() -> None:
+    pauses: list[float] = []
+    answers = [Canned(429, retry_after=said) for said in ("5", "3600", "soon")]
+    with serving(*answers, FINE) as server, Remote(server.url, sleep=pauses.append) as remote:
+        assert remote.get("/v1/x", dict[str, bool]) == {"fine": True}
+    assert pauses == [5.0, LONGEST_PAUSE, PAUSES[2]]
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [
@@ -84,6 +92,7 @@ def test_who_is_busy_is_asked_again() -> None:
         (409, Exit.FAILED),
         (410, Exit.NOT_FOUND),
         (412, Exit.FAILED),
+        (429, Exit.UNREACHABLE),
         (422, Exit.USAGE),
         (500, Exit.UNREACHABLE),
     ],
@@ -91,7 +100,7 @@ def test_who_is_busy_is_asked_again() -> None:
 def test_the_status_decides_the_exit_code(status: int, code: Exit) -> None:
     problem = Canned(status, b'{"title": "Wrong", "detail": "It is\\n\\u001b[2Jwrong."}', "application/problem+json")
     with serving(problem) as server:
-        error = refused(Remote(server.url))
+        error = refused(Remote(server.url, sleep=lambda _: None))
     assert (error.code, str(error)) == (code, r"It is \x1b[2Jwrong.")
 
 

@@ -41,10 +41,20 @@ def test_what_is_no_address_is_not_said_to_be_an_open_one(host: str) -> None:
     assert caught.value.code is Exit.USAGE
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])
-def test_addresses_that_others_can_reach_are_refused(host: str) -> None:
-    with pytest.raises(CommandError, match="can be reached by others") as caught:
-        sockets.listen(host, 0)
+@pytest.mark.parametrize(
+    ("host", "beyond"),
+    [
+        *(("localhost", False), ("127.0.0.1", False), ("127.9.9.9", False), ("::1", False)),
+        *(("0.0.0.0", True), ("::", True), ("192.0.2.5", True), ("fe80::1", True)),
+    ],
+)
+def test_which_addresses_others_can_reach(host: str, beyond: bool) -> None:
+    assert sockets.is_beyond(host) is beyond
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(CommandError, match=r"--host: this machine has no address 192\.0\.2\.5\.") as caught:
+        sockets.listen("192.0.2.5", 0)
     assert caught.value.code is Exit.USAGE
 
 
@@ -61,7 +71,7 @@ def test_a_port_that_is_taken(taken_by: str) -> None:
 
 
 def test_a_port_that_one_may_not_use() -> None:
-    error = sockets._told(OSError(errno.EACCES, "Permission denied"), 80)
+    error = sockets._told(OSError(errno.EACCES, "Permission denied"), "localhost", 80)
     assert (str(error), error.code) == ("--port: 80 can't be used (Permission denied).", Exit.USAGE)
 
 

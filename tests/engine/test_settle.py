@@ -121,3 +121,19 @@ async def test_whoever_stopped_stands_where_the_record_says(files: FolderFiles, 
 async def test_a_death_is_a_loss(files: FolderFiles) -> None:
     step = await settled(files, Died("exit code 4"))
     assert (step.task.state, step.task.losses, step.entries[0].message) == (State.QUEUED, 1, "exit code 4")
+
+
+async def test_what_is_returned_is_as_large_as_it_may_be(files: FolderFiles, tmp_path: Path) -> None:
+    settlement = Settlement(files, clock=lambda: NOW, jitter=lambda: 0.5, largest_value=5, largest_file=5)
+    assert await settlement.stored(ValueReturned(b"12345")) == ValueReturned(b"12345")
+    raised = await settlement.stored(ValueReturned(b"123456"))
+    told = Failure("result_too_large", "The task returned 6 bytes of JSON, more than 5: return a File.")
+    assert raised == Raised(told, retry=False)
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    returned = FileReturned(bytes(path), "a.txt", None)
+    assert isinstance(await settlement.stored(returned), FileResult)
+    path.write_bytes(b"123456")
+    told = Failure("result_too_large", "The file a.txt has 6 bytes, more than 5.")
+    assert await settlement.stored(returned) == Raised(told, retry=False)
+    assert [file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()] == [b"12345"]

@@ -12,11 +12,13 @@ import pytest
 import uvicorn
 
 from milepost import lifecycle, times
+from milepost.access.limits import Limits
 from milepost.access.principal import LOCAL
 from milepost.files.folder import FolderFiles
 from milepost.http.app import HttpApp
 from milepost.http.dialect import Dialect
 from milepost.http.dialects.native import Native
+from milepost.http.throttle import Throttle
 from milepost.service import Service
 from milepost.start import Start
 from milepost.store.protocol import LeasedEdit, TypeInfo
@@ -37,6 +39,7 @@ EXPORT = TypeInfo(
     timeout=30 * times.MINUTE,
 )
 WORKER = "worker-1"
+SHARE = Throttle(Limits()).share(LOCAL, None)
 
 
 class Clock:

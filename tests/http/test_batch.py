@@ -17,6 +17,8 @@ from milepost.start import Start
 from milepost.store.protocol import Filter
 from milepost.store.refusals import StoreBusy
 
+from .conftest import SHARE
+
 HEADERS = [(b"content-type", NDJSON.encode())]
 
 
@@ -43,7 +45,7 @@ async def call(service: Service, *pieces: bytes, silent: bool = False) -> Call[N
     source: AsyncIterator[Any] = messages()
     request = Request({"type": "http", "headers": HEADERS}, source.__anext__)
     lines = await LineReader(Export, (NDJSON,)).read(request)
-    return Call(request, service, LOCAL, {}, NoQuery(), lines, stopping)
+    return Call(request, service, LOCAL, {}, NoQuery(), lines, stopping, SHARE)
 
 
 async def outcomes(call: Call[NoQuery, Lines[Export]]) -> list[Outcome]:

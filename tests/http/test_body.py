@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from milepost.access.limits import DEFAULT_LIMITS
 from milepost.errors import Invalid, Malformed, TooLarge
-from milepost.http.body import BODY_LIMIT, MAX_DEPTH, BodyReader
+from milepost.http.body import BodyReader
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.fields import Time
 
@@ -75,16 +76,16 @@ async def test_a_body_that_is_coded_is_not_taken(coding: str) -> None:
 
 async def test_a_body_that_says_it_is_too_large_is_not_even_read() -> None:
     with pytest.raises(TooLarge):
-        await READER.read(request(content_type="application/json", content_length=str(BODY_LIMIT + 1)))
+        await READER.read(request(content_type="application/json", content_length=str(DEFAULT_LIMITS.body + 1)))
 
 
 async def test_a_body_that_turns_out_too_large_is_read_no_further() -> None:
     with pytest.raises(TooLarge):
-        await READER.read(request(b"[" * BODY_LIMIT, b"[", b"never read", content_type="application/json"))
+        await READER.read(request(b"[" * DEFAULT_LIMITS.body, b"[", b"never read", content_type="application/json"))
 
 
 async def test_a_body_may_have_just_as_much_as_it_may_have() -> None:
-    text = "x" * (BODY_LIMIT - len('{"text":""}'))
+    text = "x" * (DEFAULT_LIMITS.body - len('{"text":""}'))
     read = await READER.read(request(msgspec.json.encode({"text": text}), content_type="application/json"))
     assert read.text == text
 
@@ -103,7 +104,7 @@ async def test_a_body_may_have_just_as_much_as_it_may_have() -> None:
         b"\xef\xbb\xbf{}",
         b'{"text": "\x00"}',
         b'{"free": ' + b"[" * 100_000,
-        b'{"free": ' + b'{"a":' * MAX_DEPTH + b"1" + b"}" * MAX_DEPTH + b"}",
+        b'{"free": ' + b'{"a":' * DEFAULT_LIMITS.depth + b"1" + b"}" * DEFAULT_LIMITS.depth + b"}",
     ],
 )
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
@@ -133,9 +134,11 @@ def test_it_is_said_why_it_is_malformed_and_where(body: bytes, why: str, pointer
 @pytest.mark.parametrize("opening", [b"[", b'{"\\"[":'])
 def test_depth_counts_brackets_but_not_those_in_text(opening: bytes) -> None:
     closing = b"]" if opening == b"[" else b"}"
-    deep = MAX_DEPTH - 1
+    deep = DEFAULT_LIMITS.depth - 1
     assert READER.decode(b'{"free":' + opening * deep + (b"0" if closing == b"}" else b"") + closing * deep + b"}")
-    assert READER.decode(b'{"free":[' + b"[]," * MAX_DEPTH + b'0], "text": "' + b"[{" * MAX_DEPTH + b'"}')
+    assert READER.decode(
+        b'{"free":[' + b"[]," * DEFAULT_LIMITS.depth + b'0], "text": "' + b"[{" * DEFAULT_LIMITS.depth + b'"}'
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from milepost.http.dialect import Call, NoQuery
 from milepost.http.etag import etag, expected_version, is_unchanged
 from milepost.service import Service
 
-from .conftest import Tasks
+from .conftest import SHARE, Tasks
 
 
 def request(**headers: str) -> Request:
@@ -44,7 +44,7 @@ def test_without_a_condition_nothing_is_known() -> None:
 
 
 async def expected(service: Service, condition: str, task_id: str) -> int | None:
-    asked = Call(request(if_match=condition), service, LOCAL, {}, NoQuery(), None, asyncio.Event())
+    asked = Call(request(if_match=condition), service, LOCAL, {}, NoQuery(), None, asyncio.Event(), SHARE)
     return await expected_version(asked, "native", task_id)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 
+from milepost.access.limits import Limits
 from milepost.errors import Invalid, Malformed, ServiceError, TooLarge
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.lines import NDJSON, TURN, Line, LineReader, Lines
@@ -17,7 +18,7 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n: int
 
 
-READER = LineReader(Shape, (NDJSON,), limit=20)
+READER = LineReader(Shape, (NDJSON,), Limits(body=20))
 NEVER = asyncio.Event()
 
 

@@ -13,17 +13,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message as AsgiMessage
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import ServiceError
-from milepost.http import payload as payloads
 from milepost.http.dialect import Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
-from milepost.http.payload import FORM_LIMIT, MEDIA_TYPES, payload
+from milepost.http.payload import BETWEEN, MAX_FIELD, MAX_FIELDS, MEDIA_TYPES, payload
 from milepost.http.problems import status_of
-from milepost.intake import MAX_BYTES, MAX_FILES
 from milepost.service import Service
 from tests.http.conftest import http_app, in_memory
 
 FORM = {"content-type": "multipart/form-data; boundary=cut"}
+MOST = DEFAULT_LIMITS.delivery
+MOST_OF_FORM = MOST + BETWEEN
 OPEN_FILES = Path("/proc/self/fd")
 
 
@@ -39,7 +40,7 @@ class Taking(Native):
         return PlainTextResponse(f"{type(error).__name__}: {error}", status_of(error))
 
     async def take(self, call: Call[NoQuery, None]) -> Response:
-        async with payload(call.request) as uploads:
+        async with payload(call.request, call.service.limits) as uploads:
             return JSONResponse([[upload.name, upload.media_type, await size(upload.source)] for upload in uploads])
 
 
@@ -131,29 +132,29 @@ async def test_a_form_as_a_client_makes_it(client: httpx2.AsyncClient) -> None:
             (400, "Malformed: The form can't be read. Missing boundary in multipart."),
         ),
         (
-            part(b"x", None) * (payloads.MAX_FIELDS + 1) + b"--cut--\r\n",
+            part(b"x", None) * (MAX_FIELDS + 1) + b"--cut--\r\n",
             FORM,
             (400, "Malformed: The form can't be read. Too many fields. Maximum number of fields is 20."),
         ),
         (
-            part(bytes(payloads.MAX_FIELD + 1), None) + b"--cut--\r\n",
+            part(bytes(MAX_FIELD + 1), None) + b"--cut--\r\n",
             FORM,
             (400, "Malformed: The form can't be read. Part exceeded maximum size of 64KB."),
         ),
         (
-            part(b"x") * (MAX_FILES + 1) + b"--cut--\r\n",
+            part(b"x") * (DEFAULT_LIMITS.delivery_files + 1) + b"--cut--\r\n",
             FORM,
             (400, "Malformed: The form can't be read. Too many files. Maximum number of files is 100."),
         ),
         (
             b"x",
-            {"content-length": str(MAX_BYTES + 1), "content-type": "text/plain"},
-            (413, f"TooLarge: The body may have up to {MAX_BYTES} bytes."),
+            {"content-length": str(MOST + 1), "content-type": "text/plain"},
+            (413, f"TooLarge: The body may have up to {MOST} bytes."),
         ),
         (
             b"x",
-            FORM | {"content-length": str(FORM_LIMIT + 1)},
-            (413, f"TooLarge: The form may have up to {FORM_LIMIT} bytes."),
+            FORM | {"content-length": str(MOST_OF_FORM + 1)},
+            (413, f"TooLarge: The form may have up to {MOST_OF_FORM} bytes."),
         ),
         (
             b"x",
@@ -168,16 +169,15 @@ async def test_what_is_no_payload_is_refused(
     assert await send(client, body, headers) == refusal
 
 
-async def test_a_form_that_says_no_length_is_bounded_too(
-    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(payloads, "FORM_LIMIT", 1000)
+async def test_a_form_that_says_no_length_is_bounded_too(client: httpx2.AsyncClient, service: Service) -> None:
+    service.limits = Limits(delivery=1000)
+    most = 1000 + BETWEEN
 
     async def pieces() -> AsyncIterator[bytes]:
-        yield part(bytes(900))
-        yield part(bytes(900)) + b"--cut--\r\n"
+        yield part(bytes(most // 2))
+        yield part(bytes(most // 2)) + b"--cut--\r\n"
 
-    assert await send(client, pieces()) == (413, "TooLarge: The form may have up to 1000 bytes.")
+    assert await send(client, pieces()) == (413, f"TooLarge: The form may have up to {most} bytes.")
 
 
 async def test_no_room_for_a_form_is_said(client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:

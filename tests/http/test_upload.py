@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from milepost.access.limits import DEFAULT_LIMITS
 from milepost.errors import Invalid, ServiceError
 from milepost.http.dialect import Call, NoQuery, Operation
 from milepost.http.dialects.native import Native
 from milepost.http.upload import LONGEST_DISPOSITION, UploadReader, disposed_name
-from milepost.intake import MAX_BYTES, Upload
+from milepost.intake import Upload
 from milepost.service import Service
 from tests.http.conftest import http_app, in_memory
 
@@ -129,7 +130,7 @@ async def test_what_could_be_a_form_or_is_no_plain_file_is_refused(
     assert response.json()["type"] == "/problems/unsupported-media-type"
 
 
-@pytest.mark.parametrize("length", [str(MAX_BYTES + 1), "9" * 5000, "x", "-1"])
+@pytest.mark.parametrize("length", [str(DEFAULT_LIMITS.delivery + 1), "9" * 5000, "x", "-1"])
 async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(length: str) -> None:
     async def receive() -> Any:
         raise AssertionError("This was read.")

@@ -339,6 +339,16 @@ class Reading:
 
     # Counts and types.
 
+    async def test_the_unfinished_are_counted_by_tenant(self, scene: Scene) -> None:
+        root = await scene.start()
+        await scene.start(owner="ann", depends_on=(root.id,))
+        await scene.start(run_at=START + HOUR)
+        await scene.succeeded(tenant="other")
+        await scene.run(tenant="other")
+        tenants = ["acme", "nobody", "other", "acme"]
+        assert await scene.store.unfinished(tenants, most=100) == [3, 0, 1, 3]
+        assert await scene.store.unfinished(tenants, most=2) == [2, 0, 1, 2]
+
     async def test_tallies_count_what_the_caller_sees(self, scene: Scene) -> None:
         await scene.start()
         await scene.start(type="backup")

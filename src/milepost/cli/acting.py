@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import typer
 
 from milepost.cli import wording
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Ids, Key, Url, examples
+from milepost.cli.options import DEFAULT_URL, Ca, Ids, Key, Url, examples
 from milepost.cli.records import Record, TypeRecord
 from milepost.cli.remote import Remote, task_path
 from milepost.cli.terminal import note, say
@@ -43,31 +44,33 @@ Types = Annotated[
 ]
 
 
-def cancel(ids: Ids, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def cancel(ids: Ids, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None) -> None:
     """Stop tasks for good: a running one at its next checkpoint, any other at once."""
-    _act("cancel", ids, url, key)
+    _act("cancel", ids, url, key, ca)
 
 
-def pause(ids: SomeIds = None, types: Types = None, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def pause(ids: SomeIds = None, types: Types = None, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None) -> None:
     """Hold tasks: a running one at its next checkpoint; one that waits does not start.
 
     With --type, no task of that type starts any more, whoever starts it; those that run go on.
     """
-    _act_on_either("pause", ids, types, url, key)
+    _act_on_either("pause", ids, types, url, key, ca)
 
 
-def resume(ids: SomeIds = None, types: Types = None, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def resume(ids: SomeIds = None, types: Types = None, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None) -> None:
     """Let paused tasks go on where they stopped. With --type, let tasks of that type start again."""
-    _act_on_either("resume", ids, types, url, key)
+    _act_on_either("resume", ids, types, url, key, ca)
 
 
-def _act_on_either(verb: str, ids: list[str] | None, types: list[str] | None, url: str, key: str | None) -> None:
+def _act_on_either(
+    verb: str, ids: list[str] | None, types: list[str] | None, url: str, key: str | None, ca: Path | None
+) -> None:
     if bool(ids) is bool(types):
         raise CommandError(f"Name the tasks to {verb} by their ids, or types by --type.", Exit.USAGE)
     if ids:
-        _act(verb, ids, url, key)
+        _act(verb, ids, url, key, ca)
         return
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
 
         def act(name: str) -> None:
             found = remote.post(f"/v1/types/{quote(name, safe='')}/{verb}", TypeRecord)
@@ -83,13 +86,21 @@ def retry(
     ),
     url: Url = DEFAULT_URL,
     key: Key = None,
+    ca: Ca = None,
 ) -> None:
     """Let failed or cancelled tasks begin again with what they saved, and what failed because of them too."""
-    _act("retry", ids, url, key, {"revive": "false"} if alone else None)
+    _act("retry", ids, url, key, ca, {"revive": "false"} if alone else None)
 
 
-def _act(verb: str, ids: list[str], url: str, key: str | None, query: Mapping[str, str] | None = None) -> None:
-    with Remote(url, key) as remote:
+def _act(
+    verb: str,
+    ids: list[str],
+    url: str,
+    key: str | None,
+    ca: Path | None,
+    query: Mapping[str, str] | None = None,
+) -> None:
+    with Remote(url, key, ca) as remote:
 
         def act(task_id: str) -> None:
             record = remote.post(task_path(task_id, verb), Record, query=query)
@@ -104,11 +115,12 @@ def rm(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Don't ask.")] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    ca: Ca = None,
 ) -> None:
     """Delete finished tasks, with their logs and results."""
     if not yes:
         _confirm(len(ids), cascade=cascade)
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
 
         def delete(task_id: str) -> None:
             query = {"cascade": "true" if cascade else None}

@@ -9,7 +9,7 @@ import typer
 
 from milepost.cli.arguments import read_input, start_key
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Json, Key, Url, examples
+from milepost.cli.options import DEFAULT_URL, Ca, Id, Json, Key, Url, examples
 from milepost.cli.records import Record
 from milepost.cli.remote import Remote, schema_of, task_path
 from milepost.cli.terminal import say, say_json
@@ -41,6 +41,7 @@ def deliver(
     json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    ca: Ca = None,
 ) -> None:
     """Deliver to a standing task, and print the ids of the tasks that this starts."""
     if files and (words or given is not None):
@@ -49,7 +50,7 @@ def deliver(
         raise CommandError("--idempotency-key: stands for one delivery, not for several files.", Exit.USAGE)
     for file in files or ():
         _check(file)
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         path = task_path(task, "deliveries")
         if not files:
             schema = schema_of(remote, remote.get(task_path(task), Record).type) if words else {}

@@ -5,21 +5,32 @@ from typing import Annotated, Literal
 
 import typer
 
-Url = Annotated[str, typer.Option("--url", envvar="MILEPOST_URL", metavar="URL", help="Where the server is.")]
-Key = Annotated[
-    str | None,
-    typer.Option("--key", envvar="MILEPOST_KEY", metavar="KEY", help="The key to show it.", show_envvar=True),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="The task.")]
-Ids = Annotated[list[str], typer.Argument(metavar="ID", help="The tasks.")]
-
 
 def path(text: str) -> Path:
     """The path that an option names. Raises BadParameter for an empty one, which Path takes for the current folder."""
     if not text:
         raise typer.BadParameter("an empty path; write . for the current folder.")
     return Path(text)
+
+
+Url = Annotated[str, typer.Option("--url", envvar="MILEPOST_URL", metavar="URL", help="Where the server is.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", envvar="MILEPOST_KEY", metavar="KEY", help="The key to show it.", show_envvar=True),
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        envvar="MILEPOST_CA",
+        metavar="FILE",
+        parser=path,
+        help="The authorities whose certificates to believe; by default SSL_CERT_FILE's, else the system's.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The task.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID", help="The tasks.")]
 
 
 def target(text: str) -> Path:

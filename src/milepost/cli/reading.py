@@ -9,7 +9,7 @@ import typer
 from milepost.cli import wording
 from milepost.cli.events import follow
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Json, Key, Url, examples
+from milepost.cli.options import DEFAULT_URL, Ca, Id, Json, Key, Url, examples
 from milepost.cli.records import LogEntry, Record, TypeList
 from milepost.cli.remote import Remote, task_path
 from milepost.cli.tables import TASK_HEADS, TYPE_HEADS, say_fields, say_table, task_row, type_row
@@ -25,9 +25,9 @@ GET_EXAMPLES = examples(
 )
 
 
-def get(task_id: Id, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def get(task_id: Id, json: Json = False, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None) -> None:
     """Show a task as it stands."""
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         raw = remote.get(task_path(task_id), msgspec.Raw)
     if json:
         say_json(raw)
@@ -99,6 +99,7 @@ def list_tasks(
     json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    ca: Ca = None,
 ) -> None:
     """List tasks, newest first."""
     query = {
@@ -109,7 +110,7 @@ def list_tasks(
         "list": list_id,
         "parent": parent,
     }
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         found, following = _find(remote, query, None if everything else limit)
     if json:
         say_json({"tasks": found, "next": following})
@@ -157,13 +158,14 @@ def logs(
     json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    ca: Ca = None,
 ) -> None:
     """Show what a task has logged."""
     if level not in LEVELS:
         raise CommandError(f"--level: choose one of {', '.join(LEVELS)}.", Exit.USAGE)
     wanted = LEVELS[LEVELS.index(level) :]
     try:
-        with Remote(url, key) as remote:
+        with Remote(url, key, ca) as remote:
             for data in _entries(remote, task_id, after, keep_on=keep_on):
                 entry = msgspec.json.decode(data, type=LogEntry)
                 if entry.level in wanted:
@@ -197,9 +199,9 @@ TYPES_EXAMPLES = examples(
 )
 
 
-def types(json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def types(json: Json = False, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None) -> None:
     """List the task types that can be started, and what they take."""
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         raw = remote.get("/v1/types", msgspec.Raw)
     if json:
         say_json(raw)

@@ -1,7 +1,6 @@
 """How does the command line talk to a server, and what do its refusals mean for the exit code?"""
 
 import contextlib
-import ipaddress
 import mimetypes
 import re
 import threading
@@ -20,11 +19,17 @@ from milepost.cli.exits import CommandError, Exit
 from milepost.cli.faults import told
 from milepost.cli.records import Problem, TypeList
 from milepost.cli.terminal import note
+from milepost.client.address import check_way, is_loopback
+from milepost.client.retries import retry_after
+from milepost.client.trust import is_distrusted, trusted
 
 T = TypeVar("T")
 
 PAUSES: Final = (0.1, 0.3, 0.8)
 """Seconds between tries of a request that is safe to repeat; then the server counts as unreachable."""
+
+LONGEST_PAUSE: Final = 10.0
+"""Seconds that a server may ask to be left alone for (Retry-After) before a request is sent again."""
 
 READ_TIMEOUT: Final = 45.0
 """Seconds of silence after which a connection counts as broken. Streams say that they live more often than that."""
@@ -42,6 +47,7 @@ _CODES: Final[Mapping[int, Exit]] = {
     HTTPStatus.GONE: Exit.NOT_FOUND,
     HTTPStatus.CONFLICT: Exit.FAILED,
     HTTPStatus.PRECONDITION_FAILED: Exit.FAILED,
+    HTTPStatus.TOO_MANY_REQUESTS: Exit.UNREACHABLE,
 }
 
 _NO_KEY: Final = "Set MILEPOST_KEY to one; `milepost key add` makes it, where the server's store is."
@@ -80,14 +86,16 @@ class Away(httpx2.TransportError):
 class Remote:
     """The native API of the server at `url`, as whoever holds `key`; connected while entered.
 
-    When an answer takes longer than `slow` seconds `on_slow` is told, from another thread, what is waited for. Raises
-    CommandError for whatever goes wrong.
+    `ca`: a file with the authorities whose certificates to believe, in place of the system's. The key goes over plain
+    HTTP to this machine only, and redirects are not followed. When an answer takes longer than `slow` seconds `on_slow`
+    is told, from another thread, what is waited for. Raises CommandError for whatever goes wrong.
     """
 
     def __init__(
         self,
         url: str,
         key: str | None = None,
+        ca: Path | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
         slow: float = SLOW,
@@ -103,16 +111,26 @@ class Remote:
         if key:
             headers["authorization"] = f"Bearer {key}"
         self._hint = _WRONG_KEY if key else _NO_KEY
-        host = self._host()
+        base = self._base()
+        try:
+            if key:
+                check_way(base)
+        except ValueError as error:
+            raise CommandError(f"--url: {error}", Exit.USAGE) from error
+        try:
+            verify = trusted(ca) if base.scheme == "https" else True
+        except ValueError as error:
+            raise CommandError(f"--ca: {error}", Exit.USAGE) from error
         self._client = httpx2.Client(
             base_url=self.url,
             headers=headers,
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=5),
-            trust_env=not _is_loopback(host),  # a proxy would look for its own loopback
+            verify=verify,
+            trust_env=not is_loopback(base.host),  # a proxy would look for its own loopback
         )
 
-    def _host(self) -> str:
-        """The host that the URL names. Raises CommandError where it is none that requests can go to."""
+    def _base(self) -> httpx2.URL:
+        """The URL. Raises CommandError where it is none that requests can go to."""
         try:
             url = httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
@@ -120,7 +138,7 @@ class Remote:
         if url.scheme not in ("http", "https") or not url.host:
             hint = f" Is it http://{self.url}?" if _ADDRESS.fullmatch(self.url) else ""
             raise CommandError(f"--url: {self.url!r} is not a URL like http://127.0.0.1:8006.{hint}", Exit.USAGE)
-        return url.host
+        return url
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +200,7 @@ class Remote:
         query = {name: value for name, value in (query or {}).items() if value is not None}
         pauses = iter(PAUSES)
         while True:
+            asked = 0.0
             try:
                 with self._waiting():
                     response = self._client.request(method, path, params=query, content=content, headers=headers)
@@ -193,7 +212,8 @@ class Remote:
                 pause = next(pauses, None) if safe and response.status_code in _FOR_A_WHILE else None
                 if pause is None:
                     return self._checked(response)
-            self._sleep(pause)
+                asked = retry_after(response.headers, time.time()) or 0.0
+            self._sleep(max(pause, min(asked, LONGEST_PAUSE)))
 
     def post_file(self, path: str, shape: type[T], file: Path, headers: Mapping[str, str]) -> T:
         """Send a file as it is, under its name, once, and decode the answer."""
@@ -242,6 +262,12 @@ class Remote:
         """What to tell when the server does not answer."""
         if isinstance(error, Away):
             return error.told
+        if is_distrusted(error):
+            return CommandError(
+                f"The certificate that {self.url} shows is not one to believe ({error}). If its authority is your own, "
+                "name that by --ca or SSL_CERT_FILE.",
+                Exit.UNREACHABLE,
+            )
         why = _ERRNO.sub("", str(error)) or type(error).__name__
         return CommandError(
             f"No Milepost server answers at {self.url} ({why}). Start one with `milepost serve FILE`, "
@@ -271,10 +297,3 @@ class Remote:
             raise CommandError(
                 f"{self.url} did not answer as Milepost does ({error}). Is MILEPOST_URL right?", Exit.UNREACHABLE
             ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Key, Url, examples, target
+from milepost.cli.options import DEFAULT_URL, Ca, Id, Key, Url, examples, target
 from milepost.cli.remote import PAUSES, Remote, task_path
 from milepost.cli.terminal import is_terminal, note, printable, say_broken, writing
 
@@ -45,12 +45,12 @@ Output = Annotated[
 ]
 
 
-def result(task_id: Id, output: Output = None, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def result(task_id: Id, output: Output = None, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None) -> None:
     """Fetch the result of a task.
 
     A file appears under its name only when it is complete. A connection that breaks is taken up where it broke.
     """
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         download = Download(remote, task_id)
         if output is not None and str(output) != "-":
             note(f"Saved {save(download, output)}")

@@ -5,13 +5,14 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from milepost import __version__
 from milepost.app import Milepost
 from milepost.cli.dialects import AparaviProfile, CloudCoinCaller, Names, PathMap, choose
+from milepost.cli.limits import Settings, limit
 from milepost.cli.oidc import GRANTS_CLAIM, NAME_CLAIM, Audience, GrantsClaim, Issuer, NameClaim, tokens
 from milepost.cli.options import (
     DEFAULT_URL,
@@ -23,6 +24,7 @@ from milepost.cli.options import (
     LogLevel,
     Store,
     examples,
+    path,
 )
 from milepost.cli.sockets import LOCALHOST, listen, urls
 from milepost.cli.sources import load
@@ -30,12 +32,28 @@ from milepost.cli.tables import parameters, say_fields
 from milepost.cli.terminal import say
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE
 
+if TYPE_CHECKING:
+    from milepost.cli.exposure import Exposure
+
 EXAMPLES = examples(
     "milepost serve tasks.py",
     "milepost serve shop.py reports.py --store shop.db --files-root /srv/shop",
     "milepost serve tasks.py --port 0 --no-worker",
     "milepost serve tasks.py --dialect native --dialect quant",
+    "milepost serve tasks.py --limit body=64KiB --limit requests=20 --limit burst=100",
+    "milepost serve tasks.py --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem",
+    "milepost serve tasks.py --trusted-proxy 127.0.0.1 --public-url https://example.com/tasks",
 )
+
+Proxies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        envvar="MILEPOST_TRUSTED_PROXY",
+        metavar="CIDR",
+        help="Believe who and what the proxies at these addresses say that they ask for. May be repeated.",
+    ),
+]
 
 
 def serve(
@@ -43,7 +61,7 @@ def serve(
     store: Store = None,
     host: Annotated[
         str,
-        typer.Option(envvar="MILEPOST_HOST", metavar="HOST", help="localhost (IPv4 and IPv6), or a loopback address."),
+        typer.Option(envvar="MILEPOST_HOST", metavar="HOST", help="localhost (IPv4 and IPv6), or an address."),
     ] = LOCALHOST,
     port: Annotated[
         int, typer.Option(envvar="MILEPOST_PORT", metavar="PORT", min=0, max=65535, help="0 takes any free one.")
@@ -59,6 +77,30 @@ def serve(
     aparavi: AparaviProfile = None,
     path_map: PathMap = None,
     cloudcoin: CloudCoinCaller = None,
+    limits: Settings = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(envvar="MILEPOST_TLS_CERT", metavar="FILE", parser=path, help="Speak TLS, with this chain (PEM)."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MILEPOST_TLS_KEY", metavar="FILE", parser=path, help="Its private key; by default beside the chain."
+        ),
+    ] = None,
+    trusted_proxy: Proxies = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(envvar="MILEPOST_PUBLIC_URL", metavar="URL", help="Where clients find this server."),
+    ] = None,
+    insecure_http: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-http",
+            envvar="MILEPOST_INSECURE_HTTP",
+            help="Let others reach it over plain HTTP, keys and all.",
+        ),
+    ] = False,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", envvar="MILEPOST_NO_AUTH", help="Ask nobody for a key, though there are some.")
     ] = False,
@@ -74,12 +116,22 @@ def serve(
     have --grace seconds to end or reach a checkpoint; the others carry on at the next start. A second Ctrl-C ends
     everything at once.
     """
-    from milepost.cli import logging, server  # a client's commands start in half the time without these
+    from milepost.cli import exposure, logging, server  # a client's commands start in half the time without these
 
     logging.configure(log_level)
+    exposed = exposure.exposure(
+        host,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        trusted_proxies=trusted_proxy or (),
+        public_url=public_url,
+        insecure_http=insecure_http,
+        no_auth=no_auth,
+    )
     holders = tokens(oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, no_auth=no_auth)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
     choose(app, dialect, aparavi, path_map, cloudcoin)
+    limit(app, limits)
     sockets = listen(host, port)
     command = _worker_command(
         files,
@@ -91,6 +143,7 @@ def serve(
             "--grace": grace,
             "--log-level": log_level,
         },
+        limits or (),
     )
     with contextlib.ExitStack() as stack:
         for one in sockets:
@@ -101,25 +154,33 @@ def serve(
             None if no_worker else command,
             grace=grace,
             access_log=log_level == "debug",
-            no_auth=no_auth,
+            exposed=exposed,
             tokens=holders,
             on_ready=lambda is_open: _say_ready(
-                app, sockets, no_worker=no_worker, access=_access(is_open=is_open, no_auth=no_auth, issuer=oidc_issuer)
+                app,
+                _addresses(sockets, exposed),
+                no_worker=no_worker,
+                access=_access(exposed, is_open=is_open, issuer=oidc_issuer),
             ),
         )
 
 
-def _worker_command(files: Sequence[Path], options: Mapping[str, object]) -> list[str]:
+def _worker_command(files: Sequence[Path], options: Mapping[str, object], limits: Sequence[str]) -> list[str]:
     """How the worker is started; the descriptor of its lifeline is still to be added."""
     command = [sys.executable, "-m", "milepost", "worker", *(str(file.resolve()) for file in files)]
     for name, value in options.items():
         if value is not None:
             command += [name, str(value)]
-    return [*command, "--lifeline"]
+    return [*command, *(f"--limit={setting}" for setting in limits), "--lifeline"]
 
 
-def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bool, access: str) -> None:
-    addresses = urls(sockets)
+def _addresses(sockets: Sequence[socket.socket], exposed: "Exposure") -> list[str]:
+    """Where it is found, first of all by everybody."""
+    own = urls(sockets, scheme="http" if exposed.certificate is None else "https")
+    return own if exposed.public_url is None else [exposed.public_url, *own]
+
+
+def _say_ready(app: Milepost, addresses: Sequence[str], *, no_worker: bool, access: str) -> None:
     say(f"Milepost {__version__} is ready. Ctrl-C stops it.")
     say_fields(
         {
@@ -135,12 +196,13 @@ def _say_ready(app: Milepost, sockets: Sequence[socket.socket], *, no_worker: bo
     )
 
 
-def _access(*, is_open: bool, no_auth: bool, issuer: str | None) -> str:
+def _access(exposed: "Exposure", *, is_open: bool, issuer: str | None) -> str:
     if not is_open:
         also = "" if issuer is None else f", or a token of {issuer}"
         return f"by key; `milepost key` makes, lists and revokes them{also}"
-    why = "by --no-auth" if no_auth else "no key was made yet"
-    return f"open, {why}: everybody on this machine may do everything"
+    why = "no key was made yet" if exposed.open_mode is None else "by --no-auth"
+    proxies = ", and whom the proxies let in," if exposed.open_mode and exposed.open_mode.trusts_proxies else ""
+    return f"open, {why}: everybody on this machine{proxies} may do everything"
 
 
 def _example(app: Milepost, address: str) -> str:

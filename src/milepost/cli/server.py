@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -18,12 +19,12 @@ import uvloop
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
 from milepost.cli.exits import Exit
+from milepost.cli.exposure import Exposure
 from milepost.cli.heads import BoundedHeads
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
 from milepost.http.admission import Admission, Tokens
 from milepost.http.app import HttpApp
-from milepost.http.open_mode import OpenMode
 from milepost.service import Service
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,7 @@ def run(
     *,
     grace: float,
     access_log: bool,
-    no_auth: bool,
+    exposed: Exposure,
     tokens: Tokens | None = None,
     on_ready: Callable[[bool], None],
 ) -> None:
@@ -44,14 +45,14 @@ def run(
 
     `worker` is the command of the worker that is kept running meanwhile; without one this process looks after the store
     itself, and runs no tasks. `grace`: seconds that tasks and requests have to come to their end. Requests are answered
-    until the worker has ended, so that clients see what becomes of its tasks. `no_auth`: nobody is asked for a key;
+    until the worker has ended, so that clients see what becomes of its tasks. `exposed`: from where it is reached;
     `tokens`: who knows callers that show no key of the store.
     `on_ready` is called once requests are taken, with whether everybody on this machine may call. Raises CommandError
-    when the store can't be opened.
+    when the store can't be opened, or must not be served there.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
-            _run(app, sockets, worker, grace, access_log=access_log, no_auth=no_auth, tokens=tokens, on_ready=on_ready)
+            _run(app, sockets, worker, grace, access_log=access_log, exposed=exposed, tokens=tokens, on_ready=on_ready)
         )
 
 
@@ -62,15 +63,19 @@ async def _run(
     grace: float,
     *,
     access_log: bool,
-    no_auth: bool,
+    exposed: Exposure,
     tokens: Tokens | None = None,
     on_ready: Callable[[bool], None],
 ) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(app))
-        web = app.asgi(authenticator=OpenMode() if no_auth else Admission(lambda: app.service, tokens=tokens))
+        admission = exposed.open_mode or Admission(lambda: app.service, tokens=tokens)
+        web = app.asgi(authenticator=admission, forwarding=exposed.forwarding)
+        exposed.check_store(is_open=await web.is_open())
         is_open = await web.log_access()
-        server = _Server(config(web, grace, access_log=access_log), lambda: on_ready(is_open))
+        tls = exposed.certificate
+        served = config(web, grace, access_log=access_log, tls=None if tls is None else tls.context)
+        server = _Server(served, lambda: on_ready(is_open))
         # The worker looks after the store too, but one that hangs does not.
         await stack.enter_async_context(app.maintenance())
         supervisor = None
@@ -84,7 +89,9 @@ async def _run(
                 together.create_task(ending.follow(supervisor))
 
 
-def config(web: Callable[..., Any], grace: float, *, access_log: bool) -> uvicorn.Config:
+def config(
+    web: Callable[..., Any], grace: float, *, access_log: bool, tls: ssl.SSLContext | None = None
+) -> uvicorn.Config:
     """How uvicorn serves an application here; `grace` is in seconds."""
     return uvicorn.Config(
         web,
@@ -96,6 +103,7 @@ def config(web: Callable[..., Any], grace: float, *, access_log: bool) -> uvicor
         access_log=access_log,
         proxy_headers=False,
         server_header=False,
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
         timeout_graceful_shutdown=round(grace),  # or what is left of it by then
     )
 

@@ -17,9 +17,9 @@ _NO_IPV6: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPOR
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets bound to a loopback address, or to both (`localhost`), on one port; 0 takes any free one.
+    """Sockets bound to an address, or to both loopback ones (`localhost`), on one port; 0 takes any free one.
 
-    Raises CommandError for addresses that others can reach, and for a port that is taken.
+    Raises CommandError for what is no address of this machine, and for a port that is taken.
     """
     addresses = _addresses(host)
     for _ in range(_TRIES):
@@ -27,32 +27,32 @@ def listen(host: str, port: int) -> list[socket.socket]:
             return _bind(addresses, port)
         except OSError as error:
             if port != 0 or error.errno != errno.EADDRINUSE:
-                raise _told(error, port) from error
+                raise _told(error, host, port) from error
     raise CommandError("--port: no port is free.", Exit.FAILED)
 
 
-def urls(sockets: Sequence[socket.socket]) -> list[str]:
+def urls(sockets: Sequence[socket.socket], *, scheme: str = "http") -> list[str]:
     """Where these sockets can be reached."""
     return [
-        f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}"
+        f"{scheme}://[{name[0]}]:{name[1]}" if ":" in name[0] else f"{scheme}://{name[0]}:{name[1]}"
         for name in (one.getsockname() for one in sockets)
     ]
+
+
+def is_beyond(host: str) -> bool:
+    """Whether others than this machine can reach what listens there. Raises CommandError for what is no address."""
+    return not all(ipaddress.ip_address(address).is_loopback for address in _addresses(host))
 
 
 def _addresses(host: str) -> tuple[str, ...]:
     if host == LOCALHOST:
         return _BOTH
     try:
-        if ipaddress.ip_address(host).is_loopback:
-            return (host,)
+        ipaddress.ip_address(host)
     except ValueError as error:
-        told = f"--host: {host!r} is not an address; use localhost, 127.0.0.1 or ::1."
+        told = f"--host: {host!r} is not an address; use localhost, or one like 127.0.0.1, 0.0.0.0 or ::1."
         raise CommandError(told, Exit.USAGE) from error
-    raise CommandError(
-        f"--host: {host} can be reached by others, and without keys everybody who reaches the server may do "
-        "everything. Use localhost, 127.0.0.1 or ::1, with a proxy that checks who comes in before it.",
-        Exit.USAGE,
-    )
+    return (host,)
 
 
 def _bind(addresses: tuple[str, ...], port: int) -> list[socket.socket]:
@@ -89,7 +89,9 @@ def _bound(address: str, port: int) -> socket.socket:
     return one
 
 
-def _told(error: OSError, port: int) -> CommandError:
+def _told(error: OSError, host: str, port: int) -> CommandError:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return CommandError(f"--host: this machine has no address {host}.", Exit.USAGE)
     if error.errno == errno.EADDRINUSE:
         return CommandError(
             f"--port: {port} is in use; does another Milepost run? Choose another port, or 0 for any free one.",

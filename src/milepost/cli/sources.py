@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import milepost
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import on_one_line
@@ -24,7 +25,8 @@ def load(
 ) -> Milepost:
     """One application with the task types of all these files.
 
-    Its store is the one that is named here, else the one that the files themselves name; its dialects are theirs.
+    Its store is the one that is named here, else the one that the files themselves name; its dialects and limits are
+    theirs.
     Raises CommandError, naming the file and, where there is one, the line.
     """
     found: list[tuple[Path, Milepost]] = []
@@ -39,7 +41,8 @@ def load(
         raise _wrong(f"--files: {files_folder} is not a folder.")
     try:
         where = _store_of(found) if store is None else store
-        app = Milepost(where, files=files_folder, files_root=files_root, dialects=_dialects_of(found))
+        spoken, limits = _dialects_of(found), _limits_of(found)
+        app = Milepost(where, files=files_folder, files_root=files_root, dialects=spoken, limits=limits)
     except ValueError as error:
         raise _wrong(f"--store: {error}") from error
     for _, instance in found:
@@ -136,6 +139,14 @@ def _dialects_of(found: Iterable[tuple[Path, Milepost]]) -> "Sequence[Dialect] |
             f"The files {' and '.join(map(str, files))} each name the dialects to serve; let one of them do it."
         )
     return next(iter(files.values()), None)
+
+
+def _limits_of(found: Iterable[tuple[Path, Milepost]]) -> Limits:
+    """The limits that one of these instances sets."""
+    files = {instance.limits: file for file, instance in found if instance.limits != DEFAULT_LIMITS}
+    if len(files) > 1:
+        raise _wrong(f"The files {' and '.join(map(str, files.values()))} set different limits; let one of them do it.")
+    return next(iter(files), DEFAULT_LIMITS)
 
 
 def _wrong(message: str) -> CommandError:

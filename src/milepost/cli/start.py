@@ -12,7 +12,7 @@ from milepost.cli.arguments import read_input, start_key
 from milepost.cli.display import Silent, display
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.many import start_lines
-from milepost.cli.options import DEFAULT_URL, Json, Key, Url, examples
+from milepost.cli.options import DEFAULT_URL, Ca, Json, Key, Url, examples
 from milepost.cli.records import Record
 from milepost.cli.remote import Remote, schema_of, task_path
 from milepost.cli.result import Output
@@ -90,6 +90,7 @@ def start(
     json: Json = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    ca: Ca = None,
 ) -> None:
     """Start a task, and print its id.
 
@@ -104,7 +105,7 @@ def start(
         raise CommandError("--input-lines: goes neither with --input nor with --wait or --watch.", Exit.USAGE)
     once = start_key(idempotency_key)
     trigger = _trigger({"every": every, "cron": cron, "repeat": repeat}, timezone)
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         values = read_input(words or (), given, schema_of(remote, type_name) if words else {})
         said = {
             "type": type_name,

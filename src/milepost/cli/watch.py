@@ -7,7 +7,7 @@ from milepost.cli import wording
 from milepost.cli.display import Display, display
 from milepost.cli.events import follow
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.options import DEFAULT_URL, Id, Json, Key, Url, examples
+from milepost.cli.options import DEFAULT_URL, Ca, Id, Json, Key, Url, examples
 from milepost.cli.records import Record
 from milepost.cli.remote import Remote, task_path
 from milepost.cli.result import Download, Output, save
@@ -21,12 +21,14 @@ EXAMPLES = examples(
 )
 
 
-def watch(task_id: Id, output: Output = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
+def watch(
+    task_id: Id, output: Output = None, json: Json = False, url: Url = DEFAULT_URL, key: Key = None, ca: Ca = None
+) -> None:
     """Follow a task to its end: how far it is, and what it logs from now on.
 
     Ctrl-C stops watching, not the task. The exit code is 1 when the task failed or was cancelled.
     """
-    with Remote(url, key) as remote:
+    with Remote(url, key, ca) as remote:
         record = remote.get(task_path(task_id), Record)
         end(remote, to_end(remote, task_id, display(json=json), since_version=record.version - 1), output)
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from milepost.cli.limits import Settings, limit
 from milepost.cli.options import Concurrency, Files, FilesFolder, FilesRoot, Grace, LogLevel, Store, examples
 from milepost.cli.sources import load
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE
@@ -21,6 +22,7 @@ def worker(
     grace: Grace = DEFAULT_GRACE,
     files_root: FilesRoot = None,
     files_folder: FilesFolder = None,
+    limits: Settings = None,
     log_level: LogLevel = "info",
     lifeline: Annotated[int | None, typer.Option(hidden=True, help="A socket whose other end a server holds.")] = None,
 ) -> None:
@@ -33,5 +35,6 @@ def worker(
 
     logging.configure(log_level)
     app = load(files, store=store, files_folder=files_folder, files_root=files_root)
+    limit(app, limits)
     storing.check_there(app.path, "A server makes it: start `milepost serve` first, or name the one that it uses.")
     work.run(app, concurrency=concurrency, grace=grace, lifeline=lifeline)

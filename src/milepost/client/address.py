@@ -25,12 +25,18 @@ def parse_base(url: str, *, secret: bool) -> httpx2.URL:
         raise ValueError(f"The base URL has to be one like {DEFAULT}, not {url!r}.")
     if base.query or base.fragment:
         raise ValueError("The base URL ends with its path; it has no query and no fragment.")
-    if secret and base.scheme == "http" and not is_loopback(base.host):
+    if secret:
+        check_way(base)
+    return base
+
+
+def check_way(url: httpx2.URL) -> None:
+    """Raises ValueError where a key that is sent to this URL would cross a network in the clear."""
+    if url.scheme == "http" and not is_loopback(url.host):
         raise ValueError(
-            f"The key is not sent to {base.host} over plain http, where others could read it. Use https, "
+            f"The key is not sent to {url.host} over plain http, where others could read it. Use https, "
             "or a server on this machine."
         )
-    return base
 
 
 def is_loopback(host: str) -> bool:

@@ -133,9 +133,14 @@ def of_value(value: Any) -> Outcome:
         message = f"The task returned {kind} that can't be written as JSON: {keepable(error)}"
         return Raised(Failure("result_not_serialisable", message), retry=False)
     if len(body) > LARGEST_VALUE:
-        message = f"The task returned {len(body)} bytes of JSON, more than {LARGEST_VALUE}: return a File."
-        return Raised(Failure("result_too_large", message), retry=False)
+        return value_too_large(len(body), LARGEST_VALUE)
     return ValueReturned(body)
+
+
+def value_too_large(size: int, most: int) -> Raised:
+    """The outcome of a function that returned more bytes of JSON than it may."""
+    message = f"The task returned {size} bytes of JSON, more than {most}: return a File."
+    return Raised(Failure("result_too_large", message), retry=False)
 
 
 def _of_file(file: File) -> Outcome:

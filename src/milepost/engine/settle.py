@@ -1,21 +1,36 @@
 """What does the end of a try make of the task's record?"""
 
+import asyncio
 import logging
 import mimetypes
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from milepost import lifecycle
-from milepost.engine.outcome import Died, FileReturned, Outcome, Raised, Stopped, StopReason, ValueReturned
+from milepost.engine.outcome import (
+    LARGEST_VALUE,
+    Died,
+    FileReturned,
+    Outcome,
+    Raised,
+    Stopped,
+    StopReason,
+    ValueReturned,
+    value_too_large,
+)
 from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import Report, Step
 from milepost.task import Failure, FileResult, JsonResult, Task
 from milepost.times import Clock
+
+LARGEST_FILE: Final = 1 << 40
+"""Bytes of a file that a task may return."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,16 +39,34 @@ Ending = Callable[[Task], Step]
 
 
 class Settlement:
-    """Turns outcomes into what is to become of the record; files go into the file store on the way."""
+    """Turns outcomes into what is to become of the record; files go into the file store on the way.
 
-    def __init__(self, files: FileStore, *, clock: Clock, jitter: Callable[[], float]) -> None:
+    `largest_value` and `largest_file`: bytes of JSON, and of a file, that a task may return.
+    """
+
+    def __init__(
+        self,
+        files: FileStore,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+        largest_value: int = LARGEST_VALUE,
+        largest_file: int = LARGEST_FILE,
+    ) -> None:
         self._files = files
+        self._largest_value = largest_value
+        self._largest_file = largest_file
         self._clock = clock
         self._jitter = jitter
 
     async def stored(self, outcome: Outcome) -> Outcome | FileResult:
         """The outcome once its file, if it has one, is in the file store. May take as long as copying takes."""
-        return await self._put(outcome) if isinstance(outcome, FileReturned) else outcome
+        match outcome:
+            case FileReturned():
+                return await self._put(outcome)
+            case ValueReturned(body=body) if len(body) > self._largest_value:
+                return value_too_large(len(body), self._largest_value)
+        return outcome
 
     def ending(self, task_type: TaskType, outcome: Outcome | FileResult, report: Report) -> Ending:
         """The change that a stored outcome makes, with what was told last."""
@@ -54,8 +87,13 @@ class Settlement:
         raise TypeError(f"{outcome!r} is to be stored first.")
 
     async def _put(self, file: FileReturned) -> FileResult | Raised:
+        path = Path(os.fsdecode(file.path))
         try:
-            stored = await self._files.put(Path(os.fsdecode(file.path)))
+            size = (await asyncio.to_thread(path.stat)).st_size
+            if size > self._largest_file:
+                why = f"The file {file.name} has {size} bytes, more than {self._largest_file}."
+                return Raised(Failure("result_too_large", why), retry=False)
+            stored = await self._files.put(path)
         except OSError as error:
             gone = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
             why = f"The file {file.name} could not be stored: {error.strerror or error}."

@@ -22,13 +22,13 @@ from milepost.engine.edits import Edits
 from milepost.engine.fetch import fetch
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
-from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
+from milepost.engine.outcome import LARGEST_VALUE, Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.relatives import StartChild, StoredRelatives
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
 from milepost.engine.runners.thread import ThreadRunner
-from milepost.engine.settle import Settlement
+from milepost.engine.settle import LARGEST_FILE, Settlement
 from milepost.engine.shortage import is_shortage
 from milepost.engine.slots import Slots
 from milepost.engine.task_type import TaskType
@@ -73,6 +73,8 @@ class Worker:
         force_after: float = FORCE_AFTER,
         lease: int = LEASE,
         loops: Iterable[BackgroundLoop] = (),
+        largest_value: int = LARGEST_VALUE,
+        largest_file: int = LARGEST_FILE,
         clock: Clock = times.now,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -86,7 +88,9 @@ class Worker:
         self._lease = lease
         self._loops = (*loops, folders.SweepFolders(store, files, clock, place))
         self._clock = clock
-        self._settlement = Settlement(files, clock=clock, jitter=jitter)
+        self._settlement = Settlement(
+            files, clock=clock, jitter=jitter, largest_value=largest_value, largest_file=largest_file
+        )
         self._runners: dict[str, Runner] = {
             "loop": LoopRunner(leave_after=force_after),
             "thread": ThreadRunner(),

@@ -2,23 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from milepost.errors import NotOpen, ServiceError
+from milepost.access.limits import DEFAULT_LIMITS, Limits
+from milepost.access.principal import ANONYMOUS
+from milepost.errors import NotOpen, ServiceError, TooMany
 from milepost.http.admission import Admission
 from milepost.http.dialect import Authenticator, Call, Dialect
-from milepost.http.dispatch import Table, Unrouted
+from milepost.http.dispatch import Route, Table, Unrouted
 from milepost.http.errors import Internal
+from milepost.http.exchange import Exchange
+from milepost.http.forwarded import Forwarding
 from milepost.http.headers import check_single
 from milepost.http.open_mode import OpenMode
 from milepost.http.redaction import hide_secrets
 from milepost.http.site import Site
+from milepost.http.stream import Stream
+from milepost.http.throttle import Throttle
 from milepost.service import Service
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.told import DISK_FULL, unavailable
@@ -31,9 +37,10 @@ class HttpApp:
 
     `service` is asked for at each request, so that the application can exist before the store is open; it may raise
     NotOpen. `authenticator` says who calls, which `scope["user"]` tells from then on; by default keys are asked for
-    once there is one. `lifespan` surrounds the requests where a server serves just this: what it is mounted on has a
-    lifespan of its own. Raises ValueError when two dialects answer the same method on the same path. Keeps secrets in
-    URLs out of uvicorn's access log.
+    once there is one. `forwarding` says which proxies to believe, and the public URL. `limits` bound what is read of
+    requests, and what their callers take together; those of the service bound the rest. `lifespan` surrounds the
+    requests where a server serves just this: what it is mounted on has a lifespan of its own. Raises ValueError when
+    two dialects answer the same method on the same path. Keeps secrets in URLs out of uvicorn's access log.
     """
 
     def __init__(
@@ -42,12 +49,16 @@ class HttpApp:
         dialects: Sequence[Dialect],
         *,
         authenticator: Authenticator | None = None,
+        forwarding: Forwarding | None = None,
+        limits: Limits = DEFAULT_LIMITS,
         lifespan: Callable[[object], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         self._service = service
         self._authenticator = authenticator or Admission(service)
+        self._forwarding = forwarding or Forwarding()
         self._site = site = Site(dialects, open_mode=self.is_open)
-        self._table = Table([*dialects, site], otherwise=site)
+        self._table = Table([*dialects, site], otherwise=site, limits=limits)
+        self._throttle = Throttle(limits)
         self._lifespan = Router(lifespan=lifespan).lifespan
         hide_secrets()
         self.begin()
@@ -90,32 +101,33 @@ class HttpApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        try:
-            response = await self._response(request)
-            if request.method == "HEAD":
-                start = {"status": response.status_code, "headers": response.raw_headers}
-                await send({"type": "http.response.start", **start})
-                await send({"type": "http.response.body"})
-            else:
-                await response(scope, receive, send)
-        except ClientDisconnect:
-            return
+        with ExitStack() as held:
+            try:
+                response = await self._response(request, held)
+                if request.method == "HEAD":
+                    start = {"status": response.status_code, "headers": response.raw_headers}
+                    await send({"type": "http.response.start", **start})
+                    await send({"type": "http.response.body"})
+                else:
+                    await response(scope, receive, send)
+            except ClientDisconnect:
+                return
 
-    async def _response(self, request: Request) -> Response:
-        """The answer to a request, refusals and errors included, in the words of whose path it is."""
+    async def _response(self, request: Request, held: ExitStack) -> Response:
+        """The answer to a request, refusals and errors included, in the words of whose path it is.
+
+        `held` is let go of once it has left.
+        """
+        unclear = self._forwarding(request.scope)
         try:
             route, path = self._table.find(request.method, request.scope)
         except Unrouted as unrouted:
             return unrouted.dialect.problem(unrouted.error, request)
         dialect, operation = route.dialect, route.operation
         try:
-            check_single(request)
-            principal = await self._authenticator(request, operation, dialect.credentials(request))
-            request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks
-            query = route.query.read(request.scope["query_string"])
-            body = await route.read_body(request)
-            call = Call(request, self._service(), principal, path, query, body, self.stopping)
-            return await operation.handler(call)
+            if unclear is not None:
+                raise unclear
+            return await self._carried_out(request, route, path, held)
         except ClientDisconnect:
             raise
         except NotOpen as error:
@@ -130,3 +142,24 @@ class HttpApp:
         except Exception:
             logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)
+
+    async def _carried_out(self, request: Request, route: Route, path: Mapping[str, str], held: ExitStack) -> Response:
+        """What an operation answers to who may ask it. Raises ServiceError."""
+        check_single(request)
+        operation = route.operation
+        credentials = route.dialect.credentials(request)
+        principal = await self._authenticator(request, operation, credentials)
+        request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks
+        # What is public is nobody's in particular: whoever has used up a share is still told that the server lives.
+        share = self._throttle.share(ANONYMOUS if operation.public else principal, credentials)
+        query = route.query.read(request.scope["query_string"])
+        body = await route.read_body(request)
+        call = Call(request, self._service(), principal, path, query, body, self.stopping, share)
+        response = await operation.handler(call)
+        if isinstance(response, Stream | Exchange):
+            try:
+                held.enter_context(share.place())
+            except TooMany:
+                await response.aclose()
+                raise
+        return response

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import Fault, Invalid, Malformed, TooLarge
 from milepost.http import fields
 from milepost.http.dialect import Call, Handler
@@ -16,12 +17,6 @@ from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
 from milepost.http.headers import header, joined
 from milepost.http.misfits import misfit, repeated_member
-
-BODY_LIMIT: Final = 1 << 20
-"""Bytes that a JSON body may have."""
-
-MAX_DEPTH: Final = 100
-"""How deep arrays and objects may be nested: well below what readers of JSON, stores among them, bear."""
 
 _DIGITS: Final = 18
 """Of a Content-Length; with more it is too large for anything."""
@@ -32,27 +27,29 @@ _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class BodyReader:
-    """Reads JSON bodies of one type, sent as one of some media types, of up to `limit` bytes.
+    """Reads JSON bodies of one type, sent as one of some media types, as large and as deep as `limits` has it.
 
     `what` they are called where they are refused.
     """
 
-    def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT, what: str = "body") -> None:
+    def __init__(
+        self, shape: Any, media_types: Sequence[str], limits: Limits = DEFAULT_LIMITS, *, what: str = "body"
+    ) -> None:
         self._decoder = msgspec.json.Decoder(shape, dec_hook=fields.decode)
         self._media_types = tuple(media_types)
-        self._limit = limit
+        self._limits = limits
         self._what = what
 
     async def read(self, request: Request) -> Any:
         """The body. Raises UnsupportedMediaType, TooLarge, Malformed, and Invalid with a pointer to what is wrong."""
         check_media_type(request, self._media_types)
         check_coding(request, self._what, self._media_types)
-        return self.decode(await read_bytes(request, self._limit))
+        return self.decode(await read_bytes(request, self._limits.body))
 
     def decode(self, body: bytes) -> Any:
         """The value that these bytes stand for. Raises Malformed, Invalid."""
-        if _is_too_deep(body):
-            raise Malformed(f"The {self._what} is nested more than {MAX_DEPTH} deep.")
+        if _is_too_deep(body, self._limits.depth):
+            raise Malformed(f"The {self._what} is nested more than {self._limits.depth} deep.")
         try:
             value = self._decoder.decode(body)
         except msgspec.ValidationError as error:
@@ -165,13 +162,13 @@ def without_body(handler: Handler) -> Handler:
     return checked
 
 
-def _is_too_deep(body: bytes) -> bool:
-    """Whether it is nested deeper than `MAX_DEPTH`: asked before decoding, which recurses."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+def _is_too_deep(body: bytes, most: int) -> bool:
+    """Whether it is nested more than `most` deep: asked before decoding, which recurses."""
+    if body.count(b"[") + body.count(b"{") <= most:
         return False
     depth = 0
     for bracket in _TEXT.sub(b"", body).translate(None, _ALL_BUT_BRACKETS):
         depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
+        if depth > most:
             return True
     return False

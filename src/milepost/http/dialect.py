@@ -35,9 +35,12 @@ from starlette.responses import Response
 
 from milepost.access.principal import Principal
 from milepost.errors import ServiceError
+from milepost.http.forwarded import PUBLIC
+from milepost.http.throttle import Share
 from milepost.http.waiting import interrupted
 from milepost.service import Service
 from milepost.task import Task
+from milepost.times import SECOND
 
 JSON: Final = "application/json"
 RESULTS: Final = "/results/"
@@ -71,16 +74,23 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """What the operation's `body` decodes to; None where it names none."""
     stopping: asyncio.Event
     """Set once the server is about to stop: what takes long should come to an end."""
+    share: Share
+    """How much of the server the caller may take."""
 
     def url(self, path: str) -> str:
-        """Where a path of this application is for the client: beneath whatever it is mounted on."""
-        prefix = self.request.scope.get("root_path", "")
+        """Where a path of this application is for the client: beneath its public URL, or whatever it is mounted on."""
+        scope = self.request.scope
+        if PUBLIC in scope:
+            return f"{scope[PUBLIC].path}{path}"
+        prefix = scope.get("root_path", "")
         return quote(prefix) + path if prefix else path
 
     def address(self, path: str) -> str:
-        """The whole URL of a path of this application, by the host that the client named."""
+        """The whole URL of a path of this application, by its public URL, else by the host that the client named."""
+        public = self.request.scope.get(PUBLIC)
         asked = self.request.url
-        return f"{asked.scheme}://{asked.netloc}{self.url(path)}"
+        origin = f"{asked.scheme}://{asked.netloc}" if public is None else public.origin
+        return f"{origin}{self.url(path)}"
 
     def within(self, tenant: str) -> Self:
         """The call of the same caller with its rights in this tenant only: for paths that name one."""
@@ -96,12 +106,14 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         return self.address(RESULTS + link)
 
     async def wait(self, task_id: str, *, timeout: int, version: int | None = None, until_end: bool = False) -> Task:
-        """`Service.wait`, cut short with the present record when the server stops.
+        """`Service.wait`, for as long as the server's limits let it, cut short with the present record when it stops.
 
-        Raises ClientDisconnect when the client leaves meanwhile.
+        Raises TooMany, and ClientDisconnect when the client leaves meanwhile.
         """
-        waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
-        task = await interrupted(waiting, self.request, self.stopping)
+        timeout = min(timeout, self.service.limits.wait * SECOND)
+        with self.share.place():
+            waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
+            task = await interrupted(waiting, self.request, self.stopping)
         return task or await self.service.get(self.principal, task_id)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.types import Scope
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import NotFound
 from milepost.http.body import BodyReader, is_without_body
 from milepost.http.dialect import Dialect, Operation
@@ -24,12 +25,12 @@ from milepost.http.upload import UploadReader
 class Route:
     """An operation, with what reads its requests."""
 
-    def __init__(self, dialect: Dialect, operation: Operation) -> None:
+    def __init__(self, dialect: Dialect, operation: Operation, limits: Limits = DEFAULT_LIMITS) -> None:
         self.dialect = dialect
         self.operation = operation
         self.query = QueryReader(operation.query)
         reader = UploadReader if operation.takes_files else LineReader if operation.lines else BodyReader
-        self._body = None if operation.body is None else reader(operation.body, operation.media_types)
+        self._body = None if operation.body is None else reader(operation.body, operation.media_types, limits)
         self.parameters = [
             (segment[1:-1], index) for index, segment in enumerate(split(operation.path)) if _is_parameter(segment)
         ]
@@ -67,16 +68,16 @@ class Unrouted(Exception):
 class Table:
     """The operations of some dialects.
 
-    `otherwise` words the refusal of paths that no dialect can claim. Raises ValueError, naming both dialects, when two
-    answer the same method on the same path.
+    `otherwise` words the refusal of paths that no dialect can claim. `limits` bound what is read of bodies. Raises
+    ValueError, naming both dialects, when two answer the same method on the same path.
     """
 
-    def __init__(self, dialects: Sequence[Dialect], otherwise: Dialect) -> None:
+    def __init__(self, dialects: Sequence[Dialect], otherwise: Dialect, limits: Limits = DEFAULT_LIMITS) -> None:
         self._root = _Node()
         self._otherwise = otherwise
         for dialect in dialects:
             for operation in dialect.operations():
-                self._add(Route(dialect, operation))
+                self._add(Route(dialect, operation, limits))
 
     def _add(self, route: Route) -> None:
         operation = route.operation

@@ -45,6 +45,10 @@ class Exchange(Response):
             {"content-type": media_type, "x-content-type-options": "nosniff", "cache-control": "no-store"}
         )
 
+    async def aclose(self) -> None:
+        """Let go of what would have been sent."""
+        await self._pieces.aclose()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI's
         backlog = Backlog()
         sending = asyncio.ensure_future(self._send(backlog, send))

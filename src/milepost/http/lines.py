@@ -6,8 +6,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import ServiceError
-from milepost.http.body import BODY_LIMIT, BodyReader, check_coding, check_media_type, too_large
+from milepost.http.body import BodyReader, check_coding, check_media_type, too_large
 from milepost.http.waiting import unless_stopped
 
 NDJSON: Final = "application/x-ndjson"
@@ -25,12 +26,12 @@ class Line(NamedTuple, Generic[B]):
 
 
 class LineReader:
-    """Reads bodies of lines of one type, each of up to `limit` bytes, sent as one of some media types."""
+    """Reads bodies of lines of one type, each as large as a body may be, sent as one of some media types."""
 
-    def __init__(self, shape: Any, media_types: Sequence[str], *, limit: int = BODY_LIMIT) -> None:
-        self._reader = BodyReader(shape, media_types, what="line")
+    def __init__(self, shape: Any, media_types: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
+        self._reader = BodyReader(shape, media_types, limits, what="line")
         self._media_types = tuple(media_types)
-        self._limit = limit
+        self._limit = limits.body
 
     async def read(self, request: Request) -> "Lines[Any]":
         """The lines, of which none has been read yet. Raises UnsupportedMediaType."""

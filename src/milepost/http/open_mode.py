@@ -1,16 +1,16 @@
 """Who may call without a key, while none was ever made or where an operation asks for none; and how is every web page
 kept out?
 
-Open mode trusts whoever reaches the loopback interface. A browser does so too, on behalf of any page that it shows, so
+Open mode trusts programs of this machine, and no other. A browser is one too, on behalf of any page that it shows, so
 each request must prove that no foreign page is behind it: by the host that it names (which DNS rebinding can't forge),
 by what browsers say of its origin, and by a content type that a page can't send without asking first. No CORS header
 is ever sent, so that asking first is refused.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, MutableMapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -19,6 +19,7 @@ from milepost.errors import Forbidden
 from milepost.http.body import media_type
 from milepost.http.dialect import Operation
 from milepost.http.errors import Misdirected, UnsupportedMediaType
+from milepost.http.forwarded import VOUCHED
 
 ANY_HOST: Final = "*"
 
@@ -30,18 +31,21 @@ _FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-
 
 
 class OpenMode:
-    """Admits everybody as `local`, or whom an operation takes them for, but no web page of anybody else's.
+    """Admits everybody on this machine as `local`, or whom an operation takes them for, but no web page of others.
 
     `allowed_hosts`: names, without port, that the Host header may carry beside those of the loopback interface; `*` for
-    any, where a proxy before it checks.
+    any, where a proxy before it checks. `trusts_proxies`: whoever a trusted proxy lets in is admitted from anywhere.
     """
 
-    def __init__(self, allowed_hosts: Collection[str] = ()) -> None:
+    def __init__(self, allowed_hosts: Collection[str] = (), *, trusts_proxies: bool = False) -> None:
+        self.trusts_proxies = trusts_proxies
         self._any_host = ANY_HOST in allowed_hosts
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:  # noqa: ARG002
         """Everybody is the same, whatever they show. Raises Misdirected, Forbidden, UnsupportedMediaType."""
+        if not (_is_here(request.scope) or (self.trusts_proxies and request.scope.get(VOUCHED))):
+            raise Forbidden("Without keys, this server answers only programs of its own machine.")
         headers = dict(request.scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not (self._any_host or is_loopback(host) or _name(host) in self._allowed):
@@ -66,6 +70,15 @@ class OpenMode:
         followed_a_link = navigates and not operation.changes_something
         if not followed_a_link:
             raise Forbidden("Without a key, this server answers no web page but its own.")
+
+
+def _is_here(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a request comes from this machine. What is no address can be but that, unless a proxy says it."""
+    client = scope.get("client")
+    try:
+        return client is None or ip_address(client[0]).is_loopback
+    except ValueError:
+        return not scope.get(VOUCHED)
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str) -> None:

@@ -16,19 +16,20 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import Fault, Invalid, Malformed, Unavailable
 from milepost.http.body import check_coding, check_length, is_without_body, media_type, too_large
 from milepost.http.headers import header
 from milepost.http.upload import OCTET_STREAM, disposed_name
-from milepost.intake import MAX_BYTES, MAX_FILES, Upload
+from milepost.intake import Upload
 
 FORM: Final = "multipart/form-data"
 TEXT: Final = "text/plain"
 MEDIA_TYPES: Final = (OCTET_STREAM, TEXT, FORM, "application/x-www-form-urlencoded")
 """For an operation's `media_types`; all others are read as a file too. The last is what curl says where nothing is."""
 
-FORM_LIMIT: Final = MAX_BYTES + (1 << 20)
-"""Bytes that a form may have: so many more for what is between its files."""
+BETWEEN: Final = 1 << 20
+"""Bytes that a form may have between its files."""
 MAX_FIELDS: Final = 20
 """Fields of a form that are no files; they are passed over."""
 MAX_FIELD: Final = 64 << 10
@@ -41,7 +42,7 @@ _NAMES: Final = {TEXT: "text.txt", "application/json": "data.json", "text/csv": 
 
 
 @asynccontextmanager
-async def payload(request: Request) -> AsyncIterator[Sequence[Upload]]:
+async def payload(request: Request, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Sequence[Upload]]:
     """The files that a request brings, inside only. The body itself is still to come; a form has come in whole.
 
     Raises Invalid (there is nothing), Malformed, TooLarge, UnsupportedMediaType, Unavailable (no room for it).
@@ -51,13 +52,15 @@ async def payload(request: Request) -> AsyncIterator[Sequence[Upload]]:
     kind = media_type(request)
     check_coding(request, "body")
     if kind != FORM:
-        check_length(request, "body", MAX_BYTES)
+        check_length(request, "body", limits.delivery)
         name = disposed_name(header(request, b"content-disposition")) or _NAMES.get(kind)
         yield (Upload(request.stream(), name, header(request, b"content-type")),)
         return
-    check_length(request, "form", FORM_LIMIT)
-    async with aclosing(_bounded(request.stream())) as pieces:
-        form = _Form(request.headers, pieces, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD)
+    most = limits.delivery + BETWEEN
+    check_length(request, "form", most)
+    async with aclosing(_bounded(request.stream(), most)) as pieces:
+        bounds = {"max_files": limits.delivery_files, "max_fields": MAX_FIELDS, "max_part_size": MAX_FIELD}
+        form = _Form(request.headers, pieces, **bounds)
         try:
             yield [Upload(_pieces(file), file.filename, file.content_type) for file in await form.files()]
         finally:
@@ -93,13 +96,13 @@ class _Form(MultiPartParser):
             file.close()
 
 
-async def _bounded(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    room = FORM_LIMIT
+async def _bounded(pieces: AsyncGenerator[bytes, None], most: int) -> AsyncGenerator[bytes, None]:
+    room = most
     async with aclosing(pieces):
         async for piece in pieces:
             room -= len(piece)
             if room < 0:
-                raise too_large("form", FORM_LIMIT)
+                raise too_large("form", most)
             yield piece
 
 

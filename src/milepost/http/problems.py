@@ -38,6 +38,7 @@ STATUSES: Final[dict[type[ServiceError], int]] = {
     http_errors.Misdirected: 421,
     errors.Invalid: 422,
     errors.KeyConflict: 422,
+    errors.TooMany: 429,
     http_errors.Internal: 500,
     errors.NotOpen: 503,
     errors.Unavailable: 503,
@@ -79,6 +80,8 @@ def headers_of(error: ServiceError) -> dict[str, str]:
             return {"accept": ", ".join(accepted)}
         case RangeNotSatisfiable():
             return {"content-range": f"bytes */{error.size}"}
+        case errors.TooMany():
+            return {"retry-after": str(error.retry_after)}
         case errors.Unauthenticated():
             return {"www-authenticate": "Bearer"}
     return {"retry-after": _RETRY_AFTER[type(error)]} if type(error) in _RETRY_AFTER else {}

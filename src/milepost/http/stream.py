@@ -32,6 +32,10 @@ class Stream(Response):
         self._until = until
         self.init_headers(headers)
 
+    async def aclose(self) -> None:
+        """Let go of what would have been sent."""
+        await self._pieces.aclose()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI's
         async with aclosing(self._pieces):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

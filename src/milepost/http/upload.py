@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import Fault, Invalid
 from milepost.http.body import BodyReader, check_coding, check_length, media_type
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.headers import header
-from milepost.intake import MAX_BYTES, Upload
+from milepost.intake import Upload
 
 OCTET_STREAM: Final = "application/octet-stream"
 LONGEST_DISPOSITION: Final = 2048
@@ -26,8 +27,9 @@ grows with the square of its length."""
 class UploadReader:
     """Reads what is delivered: a file, as an `Upload`, or a JSON body of one type."""
 
-    def __init__(self, shape: Any, media_types: Sequence[str]) -> None:
-        self._body = BodyReader(shape, media_types)
+    def __init__(self, shape: Any, media_types: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
+        self._body = BodyReader(shape, media_types, limits)
+        self._most = limits.delivery
         self._media_types = tuple(media_types)
 
     async def read(self, request: Request) -> Any:
@@ -41,7 +43,7 @@ class UploadReader:
             wanted = f"{' or '.join(self._media_types)}, or with a Content-Disposition that names the file"
             raise UnsupportedMediaType(f"The body must be sent as {wanted}.", (*self._media_types, OCTET_STREAM))
         check_coding(request, "file")
-        check_length(request, "file", MAX_BYTES)
+        check_length(request, "file", self._most)
         return Upload(request.stream(), disposed_name(disposition), header(request, b"content-type"))
 
 

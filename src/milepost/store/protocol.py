@@ -404,6 +404,10 @@ class TaskStore(KeyStore, Protocol):
         """Count tasks by type and state."""
         ...
 
+    async def unfinished(self, tenants: Sequence[str], *, most: int) -> list[int]:
+        """How many tasks of each tenant have not ended; `most` where there are more."""
+        ...
+
     async def known_files(self, keys: Sequence[str]) -> set[str]:
         """Which of these file keys some record points to."""
         ...

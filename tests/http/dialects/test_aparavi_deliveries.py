@@ -10,9 +10,9 @@ import pytest
 
 from milepost import lifecycle
 from milepost.access.keyring import PROFILES
+from milepost.access.limits import DEFAULT_LIMITS
 from milepost.access.principal import LOCAL
 from milepost.http.dialects import aparavi_outcome
-from milepost.intake import MAX_BYTES
 from milepost.service import Filter
 from milepost.task import Counts, Failure, FileResult, State, Task
 from milepost.times import DAY
@@ -297,7 +297,7 @@ async def test_p6_p7_what_is_out_of_sight_takes_nothing(
         ({}, 422, ["body"]),
         ({"files": [("note", (None, b"no file"))]}, 422, ["body", "files"]),
         ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=x"}}, 400, None),
-        ({"content": b"x", "headers": TEXT | {"content-length": str(MAX_BYTES + 1)}}, 413, None),
+        ({"content": b"x", "headers": TEXT | {"content-length": str(DEFAULT_LIMITS.delivery + 1)}}, 413, None),
         ({"content": b"x", "headers": TEXT | {"content-encoding": "gzip"}}, 415, None),
         (
             {"content": b"x", "headers": TEXT | {"content-disposition": "x" * 3000}},

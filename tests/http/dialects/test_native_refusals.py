@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from milepost.access.limits import DEFAULT_LIMITS
 from milepost.access.principal import LOCAL
-from milepost.http.body import BODY_LIMIT
 from milepost.http.dialects.native_requests import StartBody, UpdateBody
 from milepost.http.query import MAX_PARAMETERS
 from milepost.service import Service
@@ -160,7 +160,7 @@ async def test_free_json_is_kept_as_it_is(client: httpx2.AsyncClient) -> None:
         ({"content-type": "application/x-www-form-urlencoded"}, 415),
         ({**JSON, "content-encoding": "gzip"}, 415),
         ({"content-type": "application/json; charset=latin-1"}, 415),
-        ({**JSON, "content-length": str(BODY_LIMIT + 1)}, 413),
+        ({**JSON, "content-length": str(DEFAULT_LIMITS.body + 1)}, 413),
         ({**JSON, "content-length": "9" * 5000}, 413),
     ],
 )

@@ -82,6 +82,7 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
 
 
 TO_VERSION_9 = """
+    DROP INDEX task_unfinished;
     ALTER TABLE api_key DROP COLUMN expires_at;
     ALTER TABLE api_key DROP COLUMN last_used_at;
     ALTER TABLE api_key DROP COLUMN replaced_by;

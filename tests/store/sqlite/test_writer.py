@@ -14,6 +14,7 @@ from milepost.store.protocol import EVERYTHING, Creation
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.gate import Gate
+from milepost.store.sqlite.log import LogCap
 from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.writer import MAX_CALLS, Writer
@@ -277,7 +278,7 @@ def test_a_loop_that_ended_gets_no_answer_and_harms_nobody(path: Path) -> None:
     answered = threading.Event()
 
     def make() -> Writer:
-        options = {"busy_timeout": 1000, "max_log_bytes": 100, "skipped": Skipped()}
+        options = {"busy_timeout": 1000, "log_cap": LogCap(100, 10), "skipped": Skipped()}
         return Writer(path, **options, on_commit=lambda changed: None, ring=answered.set)  # type: ignore[arg-type]
 
     async def leave() -> Writer:

@@ -26,20 +26,21 @@ _STATUSES: Final[Mapping[State, Status]] = {
     State.CANCELLED: "Cancelled",
 }
 _SECTIONS: Final = {
-    400: "15.5.1",
-    401: "15.5.2",
-    403: "15.5.4",
-    404: "15.5.5",
-    405: "15.5.6",
-    409: "15.5.10",
-    413: "15.5.14",
-    415: "15.5.16",
-    416: "15.5.17",
-    421: "15.5.20",
-    500: "15.6.1",
-    503: "15.6.4",
+    400: "rfc9110#section-15.5.1",
+    401: "rfc9110#section-15.5.2",
+    403: "rfc9110#section-15.5.4",
+    404: "rfc9110#section-15.5.5",
+    405: "rfc9110#section-15.5.6",
+    409: "rfc9110#section-15.5.10",
+    413: "rfc9110#section-15.5.14",
+    415: "rfc9110#section-15.5.16",
+    416: "rfc9110#section-15.5.17",
+    421: "rfc9110#section-15.5.20",
+    429: "rfc6585#section-4",
+    500: "rfc9110#section-15.6.1",
+    503: "rfc9110#section-15.6.4",
 }
-"""Of RFC 9110, by which the product's framework names kinds of problems."""
+"""Of which RFC, by which the product's framework names kinds of problems."""
 
 
 class TaskLinks(msgspec.Struct):
@@ -132,7 +133,7 @@ def _problem(
     status: int, title: str, *, detail: str | UnsetType = UNSET, errors: dict[str, list[str]] | UnsetType = UNSET
 ) -> ProblemDetails:
     section = _SECTIONS.get(status)
-    kind = "about:blank" if section is None else f"https://tools.ietf.org/html/rfc9110#section-{section}"
+    kind = "about:blank" if section is None else f"https://tools.ietf.org/html/{section}"
     return ProblemDetails(type=kind, title=title, status=status, detail=detail, errors=errors)
 
 

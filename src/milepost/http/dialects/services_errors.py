@@ -32,6 +32,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "internal-error": (13, "internal_error"),
     "not-open": (14, "not_open"),
     "unavailable": (15, "unavailable"),
+    "too-many-requests": (17, "too_many_requests"),
 }
 """The number and name of each refusal, by its code in `milepost.errors`. Stable: new ones get new numbers."""
 

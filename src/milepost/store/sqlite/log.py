@@ -9,9 +9,17 @@ from msgspec.structs import replace
 from milepost.task import Entry, Task
 
 MAX_LOG_BYTES: Final = 5 * 1024 * 1024
+MAX_LOG_LINES: Final = 100_000
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[Entry]).decode
+
+
+class LogCap(NamedTuple):
+    """What a task's log may have."""
+
+    bytes: int
+    lines: int
 
 
 class Told(NamedTuple):
@@ -22,14 +30,14 @@ class Told(NamedTuple):
     """First and last sequence number, version, entries as JSON, and whether a state or an outcome is among these."""
 
 
-def tell(task: Task, entries: Sequence[Entry], cap: int) -> Told:
-    """Number what a change tells; `task` is the record after the change, `cap` in bytes.
+def tell(task: Task, entries: Sequence[Entry], cap: LogCap) -> Told:
+    """Number what a change tells; `task` is the record after the change.
 
     Past the cap one entry says that the log is full, further entries of kind `log` are dropped and counted; states and
     outcomes are always written, outcomes with that count.
     """
     text = _encode(entries)
-    if task.log_dropped or task.log_bytes + len(text) > cap:
+    if task.log_dropped or task.log_bytes + len(text) > cap.bytes or task.log_seq + len(entries) > cap.lines:
         entries, dropped = _fitting(task, entries, cap)
         text = _encode(entries)
         task = replace(task, log_dropped=task.log_dropped + dropped)
@@ -45,26 +53,29 @@ def is_eventful(entry: Entry) -> bool:
     return entry.kind != "log"
 
 
-def _fitting(task: Task, entries: Sequence[Entry], cap: int) -> tuple[list[Entry], int]:
+def _fitting(task: Task, entries: Sequence[Entry], cap: LogCap) -> tuple[list[Entry], int]:
     """The entries that still go into a log that is full, or becomes so; and how many do not."""
     kept: list[Entry] = []
-    room, dropped, full = cap - task.log_bytes, 0, task.log_dropped > 0
+    room, lines, dropped, full = cap.bytes - task.log_bytes, cap.lines - task.log_seq, 0, task.log_dropped > 0
     for entry in entries:
         room -= len(_encode(entry))
+        lines -= 1
         if entry.kind == "outcome":
             entry = replace(entry, fields={**(entry.fields or {}), "log_dropped": task.log_dropped + dropped})
-        if entry.kind != "log" or (room >= 0 and not full):
+        if entry.kind != "log" or (room >= 0 and lines >= 0 and not full):
             kept.append(entry)
             continue
         if not full:
-            kept.append(replace(entry, level="warning", message=_full(cap), fields=None))
+            kept.append(replace(entry, level="warning", message=_full(cap, short=lines < 0), fields=None))
         full = True
         dropped += 1
     return kept, dropped
 
 
-def _full(cap: int) -> str:
-    return f"The log is full ({cap} bytes): further lines are dropped."
+def _full(cap: LogCap, *, short: bool) -> str:
+    """`short`: of lines, and not of bytes."""
+    size = f"{cap.lines} lines" if short else f"{cap.bytes} bytes"
+    return f"The log is full ({size}): further lines are dropped."
 
 
 def entries_of(rows: Iterable[tuple[Any, ...]], *, after: int, limit: int) -> list[Entry]:

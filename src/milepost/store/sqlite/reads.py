@@ -198,6 +198,10 @@ class Reads:
         counted = self._rows("tally", {"now": now, **visibility(scope)})
         return [Tally(task_type, State(state), tasks) for task_type, state, tasks in counted]
 
+    def unfinished(self, tenants: Sequence[str], most: int) -> list[int]:
+        """See TaskStore.unfinished."""
+        return [self._rows("unfinished", {"tenant": tenant, "most": most})[0][0] for tenant in tenants]
+
     def known_files(self, keys: Sequence[str]) -> set[str]:
         """See TaskStore.known_files."""
         return {key for (key,) in self._rows("known_files", {"keys": msgspec.json.encode(keys).decode()})}

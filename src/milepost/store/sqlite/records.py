@@ -48,7 +48,7 @@ def insert_all(transaction: Transaction, begun: Sequence[tuple[Step, bytes]]) ->
     records: list[tuple[Any, ...]] = []
     entries: list[tuple[Any, ...]] = []
     for row, (step, _) in enumerate(begun, last + 1):
-        task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
+        task, told = log.tell(step.task, step.entries, transaction.log_cap)
         made.append(Stored(row, rows.inlined(task)))
         records.append((row, *rows.values(task)))
         if told is not None:
@@ -74,7 +74,7 @@ def write(transaction: Transaction, stored: Stored, step: Step) -> Task:
     """Write a change of the record as it is stored, and give it as readers will get it. Raises UniqueKeyTaken."""
     row, before = stored
     _check_unique_key(transaction, before, step.task)
-    task, told = log.tell(step.task, step.entries, transaction.max_log_bytes)
+    task, told = log.tell(step.task, step.entries, transaction.log_cap)
     statement, values = rows.update(before, task)
     transaction.set(statement, (*values, row, before.version, before.epoch))
     _write_apart(transaction, row, told, step)

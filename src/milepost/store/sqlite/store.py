@@ -32,7 +32,7 @@ from milepost.store.sqlite import api_keys, changes, leases, retention, schedule
 from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
-from milepost.store.sqlite.log import MAX_LOG_BYTES
+from milepost.store.sqlite.log import MAX_LOG_BYTES, MAX_LOG_LINES, LogCap
 from milepost.store.sqlite.migrate import migrate, migrations
 from milepost.store.sqlite.reads import Reads
 from milepost.store.sqlite.skipped import Skipped
@@ -71,8 +71,8 @@ class _Parts(NamedTuple):
 class SqliteStore:
     """A TaskStore in one SQLite file. It belongs to the event loop that it is opened in.
 
-    `max_log_bytes` is the cap of a task's log; `busy_timeout` (milliseconds) how long a write waits for its turn before
-    it is answered with StoreBusy; `timer` a clock for durations, in µs.
+    `max_log_bytes` and `max_log_lines` are the cap of a task's log; `busy_timeout` (milliseconds) how long a write
+    waits for its turn before it is answered with StoreBusy; `timer` a clock for durations, in µs.
     """
 
     def __init__(
@@ -80,12 +80,13 @@ class SqliteStore:
         path: Path,
         *,
         max_log_bytes: int = MAX_LOG_BYTES,
+        max_log_lines: int = MAX_LOG_LINES,
         busy_timeout: int = BUSY_TIMEOUT,
         timer: Clock = elapsed,
     ) -> None:
         # By whatever links it was named: locks and bells have to be the same for all.
         self._path = path.resolve()
-        self._max_log_bytes = max_log_bytes
+        self._log_cap = LogCap(max_log_bytes, max_log_lines)
         self._busy_timeout = busy_timeout
         self._turns = Turns()
         self._skipped = Skipped(timer)
@@ -116,7 +117,7 @@ class SqliteStore:
             writer = Writer(
                 self._path,
                 busy_timeout=self._busy_timeout,
-                max_log_bytes=self._max_log_bytes,
+                log_cap=self._log_cap,
                 skipped=self._skipped,
                 on_commit=watch.committed,
                 ring=bell.ring,
@@ -341,6 +342,10 @@ class SqliteStore:
     async def tally(self, scope: Scope, *, now: int) -> list[Tally]:
         """See TaskStore."""
         return await self._read(Reads.tally, scope, now)
+
+    async def unfinished(self, tenants: Sequence[str], *, most: int) -> list[int]:
+        """See TaskStore."""
+        return await self._read(Reads.unfinished, tenants, most)
 
     async def known_files(self, keys: Sequence[str]) -> set[str]:
         """See TaskStore."""

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import apsw
 
 from milepost.store.sqlite import rows
+from milepost.store.sqlite.log import LogCap
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.statements import SQL
@@ -28,16 +29,16 @@ class Damaged(Exception):
 class Transaction:
     """Runs statements by name, and remembers which records they changed.
 
-    `max_log_bytes` is the cap of a task's log.
+    `log_cap` is the cap of a task's log.
     """
 
-    def __init__(self, connection: apsw.Connection, *, max_log_bytes: int, skipped: Skipped) -> None:
+    def __init__(self, connection: apsw.Connection, *, log_cap: LogCap, skipped: Skipped) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._row_count = connection.changes
         self._execute_all = connection.executemany
         self.changed: Changed = {}
-        self.max_log_bytes = max_log_bytes
+        self.log_cap = log_cap
         self.skipped = skipped
         self.readable = skipped.readable
 

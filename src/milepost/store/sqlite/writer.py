@@ -20,6 +20,7 @@ import apsw
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.store.sqlite.connection import WriteAheadLog, connect
 from milepost.store.sqlite.gate import Gate
+from milepost.store.sqlite.log import LogCap
 from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.statements import SQL
 from milepost.store.sqlite.transaction import Changed, Transaction
@@ -61,7 +62,7 @@ class Writer:
         path: Path,
         *,
         busy_timeout: int,
-        max_log_bytes: int,
+        log_cap: LogCap,
         skipped: Skipped,
         on_commit: Callable[[Changed], None],
         ring: Callable[[], None],
@@ -72,7 +73,7 @@ class Writer:
         self._gate = Gate(path)
         self._wal = WriteAheadLog(self._connection)
         self._patience = busy_timeout / 1000
-        self._max_log_bytes = max_log_bytes
+        self._log_cap = log_cap
         self._skipped = skipped
         self._on_commit = on_commit
         self._ring = ring
@@ -164,7 +165,7 @@ class Writer:
 
     def _commit(self, calls: list[Call]) -> bool:
         before = self._connection.total_changes()
-        transaction = Transaction(self._connection, max_log_bytes=self._max_log_bytes, skipped=self._skipped)
+        transaction = Transaction(self._connection, log_cap=self._log_cap, skipped=self._skipped)
         outcomes, committed = self._carry_out(transaction, calls)
         wrote = committed and self._connection.total_changes() != before
         self._answer_later(calls, outcomes, transaction.changed if wrote else None)

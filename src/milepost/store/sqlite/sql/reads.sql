@@ -109,6 +109,10 @@ SELECT {columns} FROM task AS t WHERE t.row IN (
 -- How many tasks a caller can see, by type and state.
 SELECT t.type, t.state, count(*) FROM task AS t WHERE {visible} AND {kept} GROUP BY t.type, t.state
 
+-- name: unfinished
+-- How many tasks of a tenant have not ended, up to a number.
+SELECT count(*) FROM (SELECT 1 FROM task WHERE tenant = :tenant AND finished_at IS NULL LIMIT :most)
+
 -- name: versions
 -- How far some records are.
 SELECT id, version FROM task WHERE id IN (SELECT value FROM json_each(?))

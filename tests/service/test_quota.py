@@ -1,0 +1,136 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from milepost.access.limits import Limits
+from milepost.access.principal import LOCAL
+from milepost.access.quota import FRESH, MANY, PAUSE
+from milepost.errors import KeyConflict, TooMany
+from milepost.files.folder import FolderFiles
+from milepost.service import Created, Service, Wish
+from milepost.start import Start
+from milepost.store.protocol import TypeInfo
+from milepost.store.sqlite.store import SqliteStore
+from milepost.task import State
+from milepost.times import SECOND
+from milepost.update import Update
+
+EXPORT = TypeInfo("export", "loop", {"type": "object"})
+
+
+class Timer:
+    """µs that pass when a test says so."""
+
+    now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Counting(SqliteStore):
+    """A store that says how often it was asked to count."""
+
+    counts = 0
+
+    async def unfinished(self, tenants: object, *, most: int) -> list[int]:
+        self.counts += 1
+        return await super().unfinished(tenants, most=most)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def timer() -> Timer:
+    return Timer()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Counting]:
+    store = Counting(tmp_path / "x.db")
+    await store.open()
+    await store.publish_types([EXPORT])
+    yield store
+    await store.close()
+
+
+def service_of(store: Counting, timer: Timer, most: int) -> Service:
+    return Service(store, FolderFiles(Path("unused")), timer=timer, limits=Limits(unfinished=most))
+
+
+async def start(service: Service, tenant: str = "acme", key: str | None = None, **fields: object) -> str:
+    wanted = Start(type="export", tenant=tenant, **fields)  # type: ignore[arg-type]
+    return (await service.start(LOCAL, wanted, origin="native", idempotency_key=key)).task.id
+
+
+async def refused(service: Service, tenant: str = "acme", key: str | None = None) -> TooMany:
+    with pytest.raises(TooMany) as caught:
+        await start(service, tenant, key)
+    return caught.value
+
+
+async def test_a_tenant_has_so_many_unfinished_tasks(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 3)
+    first = await start(service)
+    last = await start(service, run_at=service.clock() + 3600 * SECOND)
+    await start(service, depends_on=(first,))
+    error = await refused(service)
+    assert (error.detail, error.retry_after) == ("The tenant 'acme' has 3 unfinished tasks, as many as it may.", PAUSE)
+    await start(service, "beta")
+    await service.cancel(LOCAL, last)
+    await refused(service)
+    timer.now += SECOND
+    await start(service)
+    await refused(service)
+
+
+async def test_of_many_those_are_made_that_there_is_room_for(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 3)
+    outcomes = await service.start_many(LOCAL, [Wish(Start(type="export", tenant="acme"))] * 5, origin="native")
+    assert [isinstance(outcome, Created) for outcome in outcomes] == [True] * 3 + [False] * 2
+    assert isinstance(outcomes[-1], TooMany)
+
+
+async def test_what_was_started_before_under_a_key_is_found_again(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 2)
+    first = await start(service, key="once")
+    await start(service)
+    assert await start(service, key="once") == first
+    await refused(service, key="other")
+    with pytest.raises(KeyConflict):
+        await start(service, key="once", title="another")
+
+
+async def test_external_tasks_count_too(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 1)
+    task_id = await start(service, runner="external", state=State.RUNNING)
+    await refused(service)
+    await service.update(LOCAL, task_id, Update(state=State.SUCCEEDED))
+    timer.now += SECOND
+    await start(service)
+
+
+async def test_what_others_start_is_noticed_after_a_while(store: Counting, timer: Timer) -> None:
+    one, other = service_of(store, timer, 4), service_of(store, timer, 4)
+    await start(one)
+    for _ in range(3):
+        await start(other)
+    await start(one)
+    timer.now += FRESH
+    await refused(one)
+    await refused(other)
+
+
+async def test_what_is_far_from_its_limit_is_not_counted(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 1000)
+    for _ in range(50):
+        await start(service)
+    assert store.counts == 1
+    for number in range(MANY):
+        await service.starts._quota.admit(f"tenant {number}")
+    assert len(service.starts._quota._known) <= MANY
+
+
+async def test_nothing_is_counted_for_what_is_only_checked(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 1)
+    for _ in range(3):
+        await service.check(LOCAL, Start(type="export", tenant="acme"), origin="native")
+    await start(service)
