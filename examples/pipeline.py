@@ -4,10 +4,10 @@
     milepost start pipeline --input @examples/data/pipeline.json --watch
 
 One component says where the files come from: with the provider `file` from a folder beneath the files root, which its
-`config.path` names, links to folders not followed; with `webhook` from whoever delivers some to a standing pipeline.
-The others are steps, and each sees every byte of every file; a pipeline that names no step takes them all. Of delivered
-files the text itself is told too, to answer with. A file that can't be read is counted as failed and named in the log,
-and the others go on.
+`config.path` names (all of it, if it names none), links to folders not followed; with `webhook` from whoever delivers
+some to a standing pipeline. Of several such components `source` says which it is. The others are steps, and each sees
+every byte of every file; a pipeline that names no step takes them all. Of delivered files the text itself is told too,
+to answer with. A file that can't be read is counted as failed and named in the log, and the others go on.
 """
 
 import codecs
@@ -104,12 +104,13 @@ def plan(components: Sequence[Component], source: str | None) -> tuple[Component
         for edge in component.input:
             if edge.get("from") not in named:
                 raise wrong(name, f"takes its input from {edge.get('from')!r}, which is no component.")
-    origins = [name for name, component in named.items() if component.provider in ("file", "webhook")]
-    if len(origins) != 1 or source not in (None, *origins):
+    origins = {name: named.pop(name) for name in list(named) if named[name].provider in ("file", "webhook")}
+    if source not in origins and (source or len(origins) != 1):
         raise wrong(source or "source", "has to be the one component with the provider 'file' or 'webhook'.")
-    origin = named.pop(origins[0])
-    if origin.provider == "file" and not isinstance(origin.config.get("path"), str):
-        raise wrong(origins[0], "needs a config.path.")
+    name = source or next(iter(origins))
+    origin = origins[name]
+    if not isinstance(origin.config.get("path", "."), str):
+        raise wrong(name, "has a config.path that is no text.")
     all_steps = ("text", "hash", "count")
     steps = dict.fromkeys(component.provider for component in named.values()) or all_steps
     shows_text = origin.provider == "webhook"
@@ -129,7 +130,7 @@ class Found(NamedTuple):
 
 def listed(ctx: BlockingContext, origin: Component) -> Mapping[str, Found]:
     """The files of a folder and its subfolders, by their names relative to it. Raises TaskError."""
-    path: str = origin.config["path"]
+    path: str = origin.config.get("path", ".")
     folder = ctx.resolve(path)
     if not folder.is_dir():
         raise TaskError(f"There is no folder {path!r}.", code="no_folder", retry=False)

@@ -113,7 +113,7 @@ def untimely(move: Move) -> bool:
     match move.change:
         case "enqueue":
             return task.run_at is not None and task.run_at > now
-        case "claim":
+        case "claim" | "run_now":
             return task.runner == "external"
         case "drive":
             return task.runner != "external" or move.arguments["state"] not in LEGAL["drive"][task.state]

@@ -20,7 +20,8 @@ def test_a_client_drives_its_task_from_queued_to_completed_and_back() -> None:
     with pytest.raises(IllegalChange, match=r"^A task that is succeeded can't become running\.$"):
         lifecycle.drive(task, now=T + SECOND, state=State.RUNNING)
     task = lifecycle.drive(task, now=T + SECOND, state=State.QUEUED, report=Report(0.1)).task
-    assert (task.result, task.finished_at, task.attempt, task.progress) == (None, None, 0, 0.1)
+    assert (task.result, task.finished_at, task.attempt, task.progress) == (None, None, 1, 0.1)
+    assert task.retry_count == 1, "its client counts on"
 
 
 @pytest.mark.parametrize("state", [State.PAUSED, State.BLOCKED])

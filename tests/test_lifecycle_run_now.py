@@ -109,3 +109,9 @@ def test_a_next_run_that_was_called_off_is_a_retry() -> None:
     ended = lifecycle.cancel(done, now=T).task
     assert lifecycle.run_now(ended, now=T + HOUR).task.run == 2
     assert lifecycle.run_now(ended, now=T + HOUR).checkpoint is not UNSET
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.SUCCEEDED])
+def test_what_its_client_carries_out_is_nobody_s_to_run(state: State) -> None:
+    with pytest.raises(IllegalChange, match="Its client carries this task out"):
+        lifecycle.run_now(replace(queued(runner="external"), state=state), now=T + 1)

@@ -296,6 +296,8 @@ def run_now(task: Task, *, now: int, unmet: tuple[str, ...] = ()) -> Step:
 
     The times at which a repeating task is due stay as they are. One that is queued or runs is left alone.
     """
+    if task.runner == "external":
+        raise IllegalChange("run_now", task, "Its client carries this task out; nobody here can run it.")
     if task.state in (State.QUEUED, State.RUNNING):
         return Step(task)
     if task.state is State.SCHEDULED:
@@ -338,6 +340,8 @@ def drive(
         raise IllegalChange("drive", task, f"A task that is {task.state} can't become {state}.")
     fields |= _waiting(task, now, fields) if state is State.BLOCKED else _FREE
     if state in TERMINAL:
+        if retry_count is None and task.attempt:
+            retry_count = task.retry_count
         fields |= _counted(state, retry_count, continues=False)
         return end("drive", report.onto(task), now, state, report, result=result, failure=failure, **fields)
     if state is State.RUNNING:
@@ -347,7 +351,7 @@ def drive(
     elif task.state is State.RUNNING:
         fields["continues"] = state in (State.PAUSED, State.BLOCKED)
     elif task.state in TERMINAL:
-        task = _afresh(task, now)
+        task = replace(_afresh(task, now), attempt=task.attempt)  # its client counts on
     fields |= _counted(state, retry_count, continues=fields.get("continues", task.continues))
     return _leave("drive", report.onto(task), now, state, report, **fields)
 

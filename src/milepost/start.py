@@ -10,6 +10,7 @@ import msgspec
 from jsonschema_rs import ValidationErrorKind
 
 from milepost import trigger as triggers
+from milepost.access.principal import EVERY_TENANT
 from milepost.errors import Fault, Invalid, pointer
 from milepost.store.protocol import TypeInfo
 from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
@@ -36,6 +37,7 @@ MAX_DETAIL: Final = 300
 
 TOO_LARGE: Final = f"At most {MAX_METADATA} bytes of JSON."
 NOT_BLOCKED: Final = "It says what blocks a task, which this one is not to be."
+NO_REASON: Final = "It says why a task is blocked, which this one is not to be."
 NUL: Final = "The character NUL can't be kept."
 """Not every store takes it in a text. Within free JSON it is written as an escape, and may be there."""
 
@@ -234,6 +236,11 @@ def is_too_large(metadata: dict[str, Any] | None) -> bool:
     return bool(metadata) and len(msgspec.json.encode(metadata)) > MAX_METADATA
 
 
+def _waits(start: Start) -> bool:
+    """Whether it is to be blocked at first, or may be."""
+    return start.held or start.state is State.BLOCKED or bool(start.depends_on)
+
+
 _Rule: TypeAlias = tuple[Callable[[Any, Start, int], bool], str]
 """What is wrong with a value that was given, within a start that is made now (µs); and what is said of that."""
 
@@ -246,13 +253,16 @@ _NEGATIVE: Final[_Rule] = (lambda number, *_: number < 0, "Must not be negative.
 
 _TOO_LASTING: Final[_Rule] = (lambda span, *_: span > LONGEST_DURATION, f"At most {format_duration(LONGEST_DURATION)}.")
 _NO_TIME: Final[_Rule] = (lambda time, *_: not EARLIEST <= time <= LATEST, "Of the years 1 to 9999.")
+_NO_TENANT: Final = f"Printable characters, and not {EVERY_TENANT!r}, which stands for all of them."
 _FOR_CLIENTS: Final = "For tasks with runner external only: where any other stands, the engine says."
 
 _RULES: Final[Mapping[str, Sequence[_Rule]]] = {
     **dict.fromkeys(("title", "description"), (_TOO_LONG, _WITH_NUL)),
     "unique_key": (_TOO_LONG, _WITH_NUL, _EMPTY),
-    **dict.fromkeys(("list_id", "assignee", "creator", "blocked_reason", "debug"), (_TOO_LONG, _WITH_NUL)),
-    **dict.fromkeys(("tenant", "owner"), (_NO_NAME, _WITH_NUL)),
+    **dict.fromkeys(("list_id", "assignee", "creator", "debug"), (_TOO_LONG, _WITH_NUL)),
+    "blocked_reason": (_TOO_LONG, _WITH_NUL, (lambda _, start, __: not _waits(start), NO_REASON)),
+    "tenant": (_NO_NAME, (lambda name, *_: name == EVERY_TENANT or not name.isprintable(), _NO_TENANT)),
+    "owner": (_NO_NAME, _WITH_NUL),
     "parent": [(lambda said, *_: parse_id(said) is None, "Not a task id.")],
     "priority": [(lambda number, *_: abs(number) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way.")],
     "run_at": (_NO_TIME,),

@@ -8,7 +8,16 @@ from msgspec import UNSET, UnsetType
 from milepost import lifecycle
 from milepost.errors import Fault, Invalid
 from milepost.lifecycle import LEGAL, IllegalChange, Report, Step
-from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_TEXT, NOT_BLOCKED, NUL, TOO_LARGE, is_too_large
+from milepost.start import (
+    MAX_ATTEMPTS,
+    MAX_DEPENDENCIES,
+    MAX_TEXT,
+    NO_REASON,
+    NOT_BLOCKED,
+    NUL,
+    TOO_LARGE,
+    is_too_large,
+)
 from milepost.task import Counts, Failure, JsonResult, State, Task, parse_id
 
 LABELS: Final = ("title", "description", "list_id", "assignee", "metadata")
@@ -133,8 +142,21 @@ def _telling(task: Task, given: dict[str, Any]) -> dict[str, Any]:
             raise IllegalChange("drive", task, f"The {name} of a task that has ended stays until it begins again.")
         idle.add(name)
     if task.state.terminal and given.get("state") is task.state:
-        idle.add("state")
+        idle |= {"state", *(name for name in _ENDS if name in given and _is_so(task, name, given[name]))}
     return {name: value for name, value in given.items() if name not in idle}
+
+
+_ENDS: Final = ("result", "failure", "progress", "message", "counts", "retry_count", "max_attempts")
+"""What is said along with an end, and may be said again: an answer can get lost."""
+
+
+def _is_so(task: Task, name: str, value: Any) -> bool:
+    """Whether a record that has ended says just that already."""
+    if name == "result":
+        kept = task.result.value if isinstance(task.result, JsonResult) else None
+        return kept is not None and msgspec.json.decode(kept) == msgspec.json.decode(value)
+    # What succeeded is all done, however far its client said that it was.
+    return getattr(task, name) == value or (name == "progress" and task.state is State.SUCCEEDED)
 
 
 def merged(target: Any, patch: Any) -> Any:
@@ -196,8 +218,10 @@ def _regulated(labelled: Task, given: dict[str, Any], unmet: tuple[str, ...], no
 
 
 def _check_blockers(task: Task, state: State, given: dict[str, Any]) -> None:
-    if "blocked_by" in given and state is not State.BLOCKED:
-        raise IllegalChange("drive", task, NOT_BLOCKED)
+    if state is not State.BLOCKED:
+        for name, why in (("blocked_by", NOT_BLOCKED), ("blocked_reason", NO_REASON)):
+            if given.get(name) is not None:
+                raise IllegalChange("drive", task, why)
 
 
 def _is_held(task: Task, state: State, given: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.access.keyring import MAX_NAME, MAX_NAMES, Keyring, key_id
+from milepost.access.keyring import MAX_NAME, MAX_NAMES, OPEN_FOR, Keyring, key_id
 from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Invalid, NotFound
 from milepost.store.sqlite.store import SqliteStore
@@ -207,10 +207,14 @@ async def test_keys_of_some_tenants_are_all_that_there_is_to_who_manages_these(k
     assert (await keys.revoke(mine.id, tenants=["acme"])).revoked_at == NOW
 
 
-async def test_keys_are_in_use_from_the_first_on_for_ever(keys: Keyring, store: SqliteStore) -> None:
+async def test_keys_are_in_use_from_the_first_on_for_ever(keys: Keyring, store: SqliteStore, time: Time) -> None:
     assert not await keys.in_use()
     other = Keyring(store, lambda: NOW)
     key, secret = await other.add("ada", ["acme:user"])
+    assert await other.in_use()
+    time.elapsed += OPEN_FOR - 1
+    assert not await keys.in_use(), "it was not asked"
+    time.elapsed += 1
     assert await keys.in_use()
     assert await keys.principal(secret) is not None
     await other.revoke(key.id)

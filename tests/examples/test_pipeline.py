@@ -96,7 +96,7 @@ async def test_what_cannot_be_read_is_counted_and_named(tmp_path: Path) -> None:
     [
         ([{"provider": "file", "config": {"path": "elsewhere"}}], "no_folder", "no folder 'elsewhere'"),
         ([{"provider": "file", "config": {"path": "../.."}}], "path_refused", "'../..'"),
-        ([{"provider": "file", "id": "f", "config": {}}], "invalid_pipeline", "component f needs a config.path"),
+        ([{"provider": "file", "id": "f", "config": {"path": 1}}], "invalid_pipeline", "component f has a config.path"),
     ],
 )
 async def test_what_it_refuses_fails_at_once(tmp_path: Path, input: list[Any], code: str, message: str) -> None:
@@ -105,6 +105,14 @@ async def test_what_it_refuses_fails_at_once(tmp_path: Path, input: list[Any], c
     assert task.failure is not None
     assert task.failure.code == code
     assert message in task.failure.message
+
+
+async def test_a_folder_that_nobody_names_is_all_that_there_is(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("a b")
+    task, found, _ = await run(tmp_path, tmp_path / "files", {"components": [{"provider": "file"}]})
+    assert task.state is State.SUCCEEDED
+    assert [file["name"] for file in found["files"]] == ["a.txt"]
 
 
 async def test_a_component_without_a_provider_that_there_is_is_refused_at_the_start(tmp_path: Path) -> None:
@@ -211,6 +219,7 @@ def test_steps_are_those_that_the_pipeline_names() -> None:
     file, webhook = component(id="f"), component("webhook", config={})
     assert pipeline.plan([file], None) == (file, ["size", "text", "hash", "count"])
     assert pipeline.plan([component("hash"), file, component("hash", id="h")], "f") == (file, ["size", "hash"])
+    assert pipeline.plan([file, webhook], "f") == (file, ["size", "text", "hash", "count"])
     assert pipeline.plan([webhook], None) == (webhook, ["size", "shown_text", "hash", "count"])
     assert pipeline.plan([webhook, component("count")], None) == (webhook, ["size", "count"])
 
@@ -225,12 +234,12 @@ def test_steps_are_those_that_the_pipeline_names() -> None:
             "The component h takes its input from 'x'",
         ),
         ([component(), component("hash", id="h", input=[{}])], None, "The component h takes its input from None"),
-        ([component(id="a"), component(id="b")], "a", "The component a has to be the one component"),
+        ([component(id="a"), component("hash", id="b")], "b", "The component b has to be the one component"),
         ([component(id="a")], "b", "The component b has to be the one component"),
         ([component("hash")], None, "The component source has to be the one component"),
         ([], None, "The component source has to be the one component"),
         ([component(id="a"), component("hash", id="a")], None, "Two components have the same id"),
-        ([component(id="a", config={"path": 1})], None, "The component a needs a config.path"),
+        ([component(id="a", config={"path": 1})], None, "The component a has a config.path"),
     ],
 )
 def test_a_wrong_pipeline_names_the_component(components: list[Any], source: str | None, message: str) -> None:

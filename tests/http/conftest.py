@@ -133,8 +133,24 @@ def clock() -> Clock:
     return Clock()
 
 
+class Timer:
+    """The time that has passed, and as much more as a test says (µs)."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return times.elapsed() + self.ahead
+
+
 @pytest.fixture
-async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Watched]:
+def timer() -> Timer:
+    """By which the service knows how old is what it has in mind."""
+    return Timer()
+
+
+@pytest.fixture
+async def service(tmp_path: Path, clock: Clock, timer: Timer) -> AsyncIterator[Watched]:
     """A service on a fresh SQLite file, with one type and one worker that is alive."""
     store = SqliteStore(tmp_path / "milepost.db")
     await store.open()
@@ -142,7 +158,7 @@ async def service(tmp_path: Path, clock: Clock) -> AsyncIterator[Watched]:
     try:
         await store.publish_types([EXPORT])
         await store.enlist(WorkerInfo(WORKER, "host", 1, 10, ("export",)))
-        yield Watched(store, files, clock=clock)
+        yield Watched(store, files, clock=clock, timer=timer)
     finally:
         await files.close()
         await store.close()

@@ -8,6 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from milepost.access.keyring import OPEN_FOR
 from milepost.access.principal import LOCAL, Principal
 from milepost.errors import NotFound, ServiceError
 from milepost.http.app import HttpApp
@@ -18,7 +19,7 @@ from milepost.http.open_mode import OpenMode
 from milepost.service import Service
 from milepost.store.sqlite.store import SqliteStore
 
-from .conftest import Tasks, http_app, in_memory
+from .conftest import Tasks, Timer, http_app, in_memory
 
 PUBLIC = (
     "/",
@@ -170,11 +171,12 @@ async def elsewhere(tmp_path: Path, service: Service) -> AsyncIterator[Service]:
     await store.close()
 
 
-async def test_what_another_process_does_to_keys_counts_at_the_next_request(
-    client: httpx2.AsyncClient, elsewhere: Service
+async def test_what_another_process_does_to_keys_counts_at_once(
+    client: httpx2.AsyncClient, elsewhere: Service, timer: Timer
 ) -> None:
     assert (await client.get("/v1/tasks")).status_code == 200
     secret = await made(elsewhere)
+    timer.ahead += OPEN_FOR
     assert (await client.get("/v1/tasks")).status_code == 401
     assert (await client.get("/v1/tasks", headers=shows(secret))).status_code == 200
     await elsewhere.keys.revoke(secret.split("_")[1])
@@ -215,13 +217,17 @@ async def test_who_decides_differently_is_not_open(service: Service) -> None:
 
 
 @pytest.mark.parametrize("has_keys", [False, True])
-async def test_a_process_lives_though_its_store_can_not_be_asked(has_keys: bool, service: Service) -> None:
+async def test_a_process_lives_though_its_store_can_not_be_asked(
+    has_keys: bool, service: Service, timer: Timer
+) -> None:
     secret = await made(service) if has_keys else "x"
     async with in_memory(http_app(service)) as client:
         await client.get("/healthz")
         await service.store.close()
+        timer.ahead += OPEN_FOR
         for headers in ({}, shows(secret)):
             assert (await client.get("/healthz", headers=headers)).status_code == 200
+            timer.ahead += OPEN_FOR
             ready = await client.get("/readyz", headers=headers)
             assert (ready.status_code, ready.json()["open_mode"]) == (503, False)
         assert (await client.get("/v1/tasks", headers=shows(secret))).status_code == 500

@@ -10,6 +10,7 @@ from milepost.http.redaction import ACCESS_LOG, Redaction, hide_secrets
 from tests.http.conftest import served
 
 REDACTION = Redaction(["token"], ["/results/"])
+KEY = "mp_0123456789abcdef_" + 32 * "f0"
 SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
 
 
@@ -24,6 +25,11 @@ SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
         ("/task", "/task"),
         (f"/results/{SECRET}", "/results/hidden"),
         (f"http://x/y/results/{SECRET}/z?token={SECRET}", "http://x/y/results/hidden?token=hidden"),
+        (f"/RESULTS/{SECRET}", "/RESULTS/hidden"),
+        (f"/task?Token={SECRET}&x=1;token={SECRET}", "/task?Token=hidden&x=1;token=hidden"),
+        (f"/task?token[]={SECRET}&+token={SECRET}", "/task?token[]=hidden&+token=hidden"),
+        (f"/v1/tasks?key={KEY}&a=1", "/v1/tasks?key=hidden&a=1"),
+        (f"/{KEY}/tasks", "/hidden/tasks"),
         ("/results/", "/results/"),
         ("/results", "/results"),
         ("127.0.0.1:50000", "127.0.0.1:50000"),

@@ -24,10 +24,11 @@ class Tokens(Protocol):
 
 
 class Admission:
-    """Asks for keys once one was ever made. Whatever is done to keys counts from the next request on.
+    """Asks for keys once one was ever made.
 
-    `service` is asked for at each request; it may raise NotOpen. `open_mode` admits callers until then. With `tokens`
-    keys or tokens are asked for from the beginning.
+    Whatever is done to keys counts from the next request on, a first one within 10 ms. `service` is asked for at each
+    request; it may raise NotOpen. `open_mode` admits callers until then. With `tokens` keys or tokens are asked for
+    from the beginning.
     """
 
     def __init__(

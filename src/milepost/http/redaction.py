@@ -1,6 +1,7 @@
 """How do secrets that travel in a URL stay out of a server's access log?"""
 
 import logging
+import re
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote_plus
@@ -10,6 +11,8 @@ from milepost.http.dialect import RESULTS
 ACCESS_LOG: Final = "uvicorn.access"
 HIDDEN: Final = "hidden"
 """What stands in a log for a secret."""
+_KEY: Final = re.compile(r"mp_[0-9a-f]{16}_[0-9a-f]{64}", re.IGNORECASE)
+"""A whole key, wherever somebody has put it."""
 
 
 class Redaction(logging.Filter):
@@ -30,13 +33,16 @@ class Redaction(logging.Filter):
         """A URL, or path with query, without the secrets in it."""
         path, mark, query = url.partition("?")
         for beginning in self._paths:
-            before, found, secret = path.partition(beginning)
-            path = f"{before}{found}{HIDDEN}" if secret else path
-        return path + mark + "&".join(self._part(part) for part in query.split("&"))
+            place = path.lower().find(beginning)
+            end = place + len(beginning)
+            path = path[:end] + HIDDEN if place >= 0 and end < len(path) else path
+        parts = (part for part in re.split("([&;])", query))
+        return _KEY.sub(HIDDEN, path + mark + "".join(self._part(part) for part in parts))
 
     def _part(self, part: str) -> str:
         name, sign, _ = part.partition("=")
-        return f"{name}={HIDDEN}" if sign and unquote_plus(name) in self._parameters else part
+        meant = unquote_plus(name).strip().removesuffix("[]").lower()
+        return f"{name}={HIDDEN}" if sign and meant in self._parameters else part
 
 
 _SECRETS: Final = Redaction(["token"], [RESULTS])

@@ -112,7 +112,9 @@ async def test_every_state_has_a_status_and_a_message(client: httpx2.AsyncClient
     assert task.state is state
     assert (read["status"], read["message"]) == STATUSES[state]
     assert read["data"] is None
-    assert ("retry-after" in (await client.get(f"/api/v1/tasks/{task.id}")).headers) is not task.state.terminal
+    answer = await client.get(f"/api/v1/tasks/{task.id}")
+    assert answer.json()["status"] == "success", "the call has succeeded, whatever became of the task"
+    assert ("retry-after" in answer.headers) is not task.state.terminal
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -276,6 +278,10 @@ async def test_settings_follow_the_page_where_it_speaks_against_itself(service: 
         read = (await client.get(f"/api/v1/tasks/{running.id}")).json()["payload"]
         assert read["id"] == running.id.replace("-", "")
         assert "data" not in read
+        completed = await tasks.claim()
+        await tasks.succeed(completed.task, raw("OK"))
+        read = (await client.get(f"/api/v1/tasks/{running.id}")).json()["payload"]
+        assert (read["status"], read["data"]) == ("completed", "OK")
         assert (await client.get(f"/api/v1/task/{done.id}")).json()["payload"]["status"] == "error"
         lost = (await client.get("/api/v1/task/unknown")).json()
         assert lost["payload"].keys() == {"id", "status", "progress", "message"}

@@ -11,7 +11,7 @@ from milepost.access.principal import LOCAL
 from milepost.http.dialects.metavault import Metavault
 from milepost.service import Service
 from milepost.store.protocol import TypeInfo
-from milepost.times import HOUR
+from milepost.times import DAY, HOUR, MINUTE
 from tests.http.conftest import EXPORT, http_app, in_memory
 
 DEPLOY = TypeInfo("deploy", "loop", {"type": "object", "properties": {"force": {"type": "boolean"}}})
@@ -75,6 +75,33 @@ async def test_further_calls_are_mapped_to_types(
         assert (task.type, task.tenant) == ("deploy", tenant)
         assert await input_of(service, task.id) == expected | body
         assert (await client.get(answer.headers["location"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("3", 3), ("0.5", 0.5), ("true", True), ("x", None), ("%22x%22", None), ("[1]", None)]
+)
+async def test_a_number_in_a_path_is_one(service: Service, said: str, kept: Any) -> None:
+    kinds: list[dict[str, Any]] = [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]
+    schema = {"type": "object", "properties": {"version": {"anyOf": kinds}, "name": {"type": "string"}}}
+    await service.store.publish_types([TypeInfo("tag", "loop", schema)])
+    dialect = Metavault(calls={"POST /api/versions/{version}/names/{name}/tag": "tag"})
+    async with in_memory(http_app(service, dialect)) as client:
+        answer = await client.post(f"/api/versions/{said}/names/7/tag")
+        if kept is None:
+            assert (answer.status_code, answer.json()["errors"].keys()) == (400, {"version"})
+        else:
+            assert await input_of(service, answer.json()["taskId"]) == {"version": kept, "name": "7"}
+
+
+async def test_a_record_is_kept_as_long_as_its_result(service: Service) -> None:
+    kept: dict[str, tuple[int | None, int]] = {"plain": (None, 30 * DAY), "brief": (MINUTE, HOUR), "long": (DAY, DAY)}
+    types = [TypeInfo(name, "loop", {}, keep_record=said) for name, (said, _) in kept.items()]
+    await service.store.publish_types(types)
+    async with in_memory(http_app(service, Metavault())) as client:
+        for name, (_, keep_record) in kept.items():
+            begun = await client.post(f"/api/projects/p/{name}")
+            task = await service.get(LOCAL, begun.json()["taskId"])
+            assert (task.keep_result, task.keep_record) == (HOUR, keep_record)
 
 
 async def test_what_the_path_says_the_body_does_not(client: httpx2.AsyncClient) -> None:

@@ -30,6 +30,8 @@ async def test_a_deployment(tmp_path: Path) -> None:
         first = await client.post("/api/projects/shop/deploy", json={"model": "vault-1.json", "environment": "e.db"})
         read = await ended(app, client, first)
         assert (read["status"], read["type"], read["userName"]) == ("Success", "deploy", "Local")
+        polled = await client.get(first.headers["location"], headers={"if-none-match": "*"})
+        assert polled.status_code == 304, "polling costs no more than that nothing has changed"
         result = await client.get(read["_links"]["result"])
         assert result.headers["content-type"] == "application/json"
         assert (result.json()["from_version"], result.json()["to_version"]) == (None, 1)

@@ -75,3 +75,14 @@ async def test_without_a_key_there_is_the_root_alone(client: httpx2.AsyncClient,
     for headers in ({}, {"authorization": "wrong"}, {"authorization": ann}):
         root = await client.get("/api", headers=headers)
         assert (root.status_code, root.json()["disableAuthentication"]) == (200, False)
+
+
+async def test_who_goes_by_another_name_is_read_anew(client: httpx2.AsyncClient, service: Service) -> None:
+    bob = {"authorization": await key(service, "bob", "vault:user", display_name="Bob")}
+    location = (await client.post("/api/projects/vault/export", headers=bob)).headers["location"]
+    before = await client.get(location, headers=bob)
+    seen = {"if-none-match": before.headers["etag"]}
+    assert (await client.get(location, headers=bob | seen)).status_code == 304
+    bob = {"authorization": await key(service, "bob", "vault:user", display_name="Bob Marley")}
+    again = await client.get(location, headers=bob | seen)
+    assert (again.status_code, again.json()["userName"]) == (200, "Bob Marley")

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import jsonschema_rs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from milepost.service import Service
 from milepost.store.protocol import TypeInfo
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR, from_rfc3339
+from milepost.update import Update
 from tests.http.conftest import Clock, Tasks, http_app, in_memory
 
 from .states import in_state
@@ -150,6 +152,15 @@ async def test_a_value_is_json(client: httpx2.AsyncClient, tasks: Tasks, prefix:
     assert answer.json() == result
 
 
+async def test_each_type_gives_its_own_results(client: httpx2.AsyncClient, service: Service, tasks: Tasks) -> None:
+    for kind, result in (("info", {"entities": 3}), ("columns", ["a", "b"])):
+        task = await tasks.start(kind, runner="external", state=State.RUNNING)
+        done = Update(state=State.SUCCEEDED, result=msgspec.Raw(msgspec.json.encode(result)))
+        await service.update(LOCAL, task.id, done)
+        assert (await client.get(path_of(task))).json()["type"] == kind
+        assert (await client.get(f"{path_of(task)}/result")).json() == result
+
+
 async def test_a_file_comes_as_it_is_with_its_own_media_type(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     task = await tasks.with_file(b"\x89PNG\0", "map.png", "image/png")
     path = f"{path_of(task)}/result"
@@ -167,7 +178,7 @@ async def test_a_file_comes_as_it_is_with_its_own_media_type(client: httpx2.Asyn
 async def test_who_has_this_version_is_told_so(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     task = await tasks.start()
     tag = (await client.get(path_of(task))).headers["etag"]
-    assert tag == f'"{task.version}-metavault"'
+    assert tag.startswith(f'"{task.version}-metavault-user=')
     again = await client.get(path_of(task), headers={"if-none-match": tag})
     assert (again.status_code, again.content) == (304, b"")
     await tasks.service.cancel(LOCAL, task.id)

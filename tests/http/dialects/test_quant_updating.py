@@ -153,6 +153,30 @@ async def test_a_retry_count_is_the_same_once_it_starts(agent: Agent) -> None:
     assert (told["retryCount"], told["maxRetries"]) == (5, 5)
 
 
+@pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
+async def test_a_retry_count_outlives_the_end(agent: Agent, end: str) -> None:
+    task_id = await agent.create()
+    assert (await agent.update(task_id, retryCount=2))["retryCount"] == 2
+    assert (await agent.update(task_id, status=end))["retryCount"] == 2
+    assert (await agent.update(task_id, status="pending"))["retryCount"] == 3, "one more came before the next"
+    assert (await agent.update(task_id, status="in_progress"))["retryCount"] == 3
+    assert (await agent.update(await agent.create(), status=end))["retryCount"] == 0
+
+
+async def test_only_a_blocked_task_says_why(agent: Agent) -> None:
+    task_id = await agent.create()
+    for said in ({"blockedReason": "because"}, {"status": "in_progress", "blockedReason": "because"}):
+        answer = await agent.put(task_id, said)
+        assert (answer.status_code, answer.json()["error"]) == (409, "CONFLICT")
+        assert "why a task is blocked" in answer.json()["message"]
+    assert (await agent.put(task_id, {"blockedReason": None})).status_code == 200
+    refused = await agent.post({"title": "T", "blockedReason": "because"})
+    assert (refused.status_code, refused.json()["message"]) == (
+        400,
+        "blockedReason: It says why a task is blocked, which this one is not to be.",
+    )
+
+
 async def test_retries_may_be_limited_anew(agent: Agent) -> None:
     assert (await agent.update(await agent.create(), maxRetries=0))["maxRetries"] == 0
 
@@ -176,7 +200,15 @@ async def test_what_it_depends_on_may_change(agent: Agent) -> None:
 async def test_saying_the_end_twice_changes_nothing(agent: Agent) -> None:
     task_id = await agent.create()
     done = await agent.update(task_id, status="completed", result={"a": 1})
-    assert await agent.update(task_id, status="completed") == done
+    said: dict[str, Any] = {"status": "completed", "result": {"a": 1}, "progress": 0.5}
+    for again in ({"status": "completed"}, said, {"title": done["title"]} | said):
+        told = await agent.update(task_id, **again)
+        assert told | {"updatedAt": 0} == done | {"updatedAt": 0}
+    failed = await agent.create()
+    done = await agent.update(failed, status="failed", error="E", progressMessage="m")
+    assert await agent.update(failed, status="failed", error="E", progressMessage="m") == done
+    for other in ({"result": {"a": 2}}, {"error": "E"}):
+        assert (await agent.put(task_id, {"status": "completed"} | other)).status_code == 409
 
 
 async def test_p3_an_ended_task_takes_labels_only(agent: Agent) -> None:

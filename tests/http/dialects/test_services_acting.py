@@ -110,6 +110,17 @@ async def test_a_task_that_is_paused_or_blocked_is_not_executed(
         assert description(response).startswith(why)
 
 
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED])
+async def test_what_its_client_carries_out_is_not_executed(
+    state: State, client: httpx2.AsyncClient, service: Service, tasks: Tasks
+) -> None:
+    task = await tasks.start("agent-task", runner="external", state=state)
+    response = await client.post("/tasks/1/execute")
+    assert response.status_code == 409
+    assert description(response) == "Its client carries this task out; nobody here can run it."
+    assert await service.get(LOCAL, task.id) == task
+
+
 async def test_an_execution_that_takes_too_long_answers_with_the_present_state(service: Service, tasks: Tasks) -> None:
     async with in_memory(http_app(service, Services(execute_wait=0.01))) as client:
         await tasks.start()

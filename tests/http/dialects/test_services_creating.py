@@ -16,7 +16,7 @@ from milepost.http.dialects.native import Native
 from milepost.http.dialects.services import Services
 from milepost.http.dialects.services_parse import wish
 from milepost.http.dialects.services_shapes import CreateBody
-from milepost.service import Filter, Service
+from milepost.service import Created, Filter, Service
 from milepost.task import Failure, State, Task
 from milepost.times import from_rfc3339, to_rfc3339
 from milepost.trigger import Trigger
@@ -269,3 +269,20 @@ def test_a_trigger_is_kept_or_refused_by_name(once: Any, repeat: Any, more: Any)
     assert repeat is None or start.trigger == Trigger(repeat=repeat)
     if start.run_at is not None:
         assert to_rfc3339(start.run_at)
+
+
+async def test_the_answer_is_the_task_as_it_was_made(
+    client: httpx2.AsyncClient, service: Service, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = service.start
+
+    async def start_and_run(*args: Any, **options: Any) -> Created:
+        made = await start(*args, **options)
+        await tasks.succeed((await tasks.claim()).task)
+        return made
+
+    monkeypatch.setattr(service, "start", start_and_run)
+    made = await created(client)
+    assert (made["state"]["code"], made["version"], made["logs"]) == ("READY", 1, [])
+    assert made["state"]["last_run_date"] is None
+    assert (await client.get(f"/tasks/{made['id']}?chain={made['chain']}")).json()["state"]["code"] == "DONE"

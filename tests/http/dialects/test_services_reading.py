@@ -98,6 +98,7 @@ async def test_a_task_reads_as_the_samples_do(
     # `version` is an internal number: here it counts all changes of the record.
     seen = await get(client, 12345)
     assert seen == IN_PROGRESS | {"version": 4}
+    assert (await client.get("/tasks/12345")).headers["content-type"] == "application/json"
     assert list(seen) == list(IN_PROGRESS), "in the order of the page"
     clock.set("2026-05-26T12:08:30Z")
     await tasks.succeed(task, FileResult("key", "Wallet_Export-12345.csv", "text/csv", 1, "0" * 64))
@@ -425,3 +426,19 @@ async def test_a_task_that_goes_meanwhile_is_not_found(tasks: Tasks, service: Se
             await tasks.succeeded()
             response = await client.get(path)
             assert (response.status_code, response.json()) == answer
+
+
+async def test_a_try_that_waits_is_no_trigger(client: httpx2.AsyncClient, tasks: Tasks) -> None:
+    task = await tasks.running(max_attempts=2)
+    await tasks.apply(task, lifecycle.fail, failure=Failure("broken", "It broke."), retry_in=HOUR)
+    assert (await get(client, 1))["trigger"] == {}
+    later = await tasks.start(run_at=tasks.service.clock() + HOUR)
+    assert (await get(client, later.number))["trigger"].keys() == {"once"}
+    await tasks.service.run_now(LOCAL, later.id)
+    assert (await get(client, later.number))["trigger"] == {}
+
+
+async def test_a_task_that_began_in_the_middle_has_come_there(client: httpx2.AsyncClient, tasks: Tasks) -> None:
+    await tasks.start("agent-task", runner="external", state=State.RUNNING)
+    seen = await get(client, 1)
+    assert (seen["state"]["code"], [entry["msg"] for entry in seen["logs"]]) == ("INPROGRESS", ["READY -> INPROGRESS"])

@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -31,6 +32,25 @@ def test_a_new_file_gets_the_newest_schema(path: Path) -> None:
     assert ask(path, "PRAGMA user_version") == len(migrations())
     assert ask(path, "PRAGMA application_id") == APPLICATION_ID
     assert ask(path, "PRAGMA journal_mode") == "wal"
+
+
+def test_nobody_else_may_read_a_new_store(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        bring_up(path)
+        with closing(apsw.Connection(str(path))) as connection:
+            connection.execute("CREATE TABLE extra (x)")
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert {modes[path.name], modes[f"{path.name}-wal"], modes[f"{path.name}-shm"]} == {0o600}
+
+
+def test_a_store_stays_as_open_as_its_owner_has_it(path: Path) -> None:
+    path.touch(mode=0o660)
+    path.chmod(0o660)
+    bring_up(path)
+    assert path.stat().st_mode & 0o777 == 0o660
 
 
 def test_an_empty_file_is_a_new_one(path: Path) -> None:

@@ -76,7 +76,7 @@ def test_columns_are_the_fields_of_a_record_in_their_order() -> None:
 
 def test_updates_leave_out_only_what_never_changes() -> None:
     assigned = re.findall(r"(\w+) = \?", SQL["update_task"].split("WHERE")[0])
-    immutable = ["id", "tenant", "owner", "type", "created_at", "number", "parent", "origin", "roles"]
+    immutable = ["id", "tenant", "owner", "roles", "type", "created_at", "number", "parent", "origin"]
     assert assigned == [field for field in FIELDS if field not in immutable]
 
 

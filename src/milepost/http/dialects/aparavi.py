@@ -185,7 +185,9 @@ class Aparavi:
         except NotFound:
             return self._unknown(call)
         data = EndedData(task.state is State.CANCELLED or task.cancel_requested, call.query.token)
-        return json_answer(_encode(EndedBody("OK", data, "Task deleted successfully")), headers=_NO_STORE)
+        return json_answer(
+            _encode(EndedBody(status="OK", data=data, message="Task deleted successfully")), headers=_NO_STORE
+        )
 
     async def deliver(self, call: Call[TaskQuery, None]) -> Response:
         """Deliver to a standing pipeline."""
@@ -197,7 +199,7 @@ class Aparavi:
             task = await call.wait(created.task.id, timeout=self._patience, until_end=True)
             told = await outcome(call, task, self._profile(call.principal))
         except NotFound as error:
-            raise TaskNotFound from error
+            raise TaskNotFound from error  # by its status: Python's package takes a 200 for what was delivered
         return json_answer(_encode(told), 200 if task.state.terminal else 202, _NO_STORE)
 
     async def version(self, call: Call[AnyQuery, None]) -> Response:  # noqa: ARG002 every handler's

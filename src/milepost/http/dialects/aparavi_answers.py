@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from milepost.access.keyring import Profile
 from milepost.http.dialects.aparavi_words import STATUSES, errors, failure_text, status_word
@@ -86,11 +86,11 @@ class StatusData(msgspec.Struct, frozen=True, kw_only=True, rename=_CAMEL):
     metrics: Metrics
 
 
-class StatusBody(msgspec.Struct, frozen=True):
-    """A task."""
+class StatusBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A task; one that is unknown is told by `Error` and what an `ErrorBody` has, to the profile `python`."""
 
-    status: Ok
-    data: StatusData
+    status: Literal["OK", "Error"]
+    data: StatusData | UnsetType = UNSET
     message: str
 
 
@@ -112,15 +112,15 @@ class StartedBody(msgspec.Struct, frozen=True):
 class EndedData(msgspec.Struct, frozen=True):
     """What became of a task that was ended."""
 
-    cancelled: Annotated[bool, Meta(description="Whether it ends because of that, now or before long.")]
+    cancelled: Annotated[bool, Meta(description="Whether it is cancelled, now or before long.")]
     token: str
 
 
-class EndedBody(msgspec.Struct, frozen=True):
-    """A task was ended."""
+class EndedBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A task was ended; one that is unknown is told as where it is read."""
 
-    status: Ok
-    data: EndedData
+    status: Literal["OK", "Error"]
+    data: EndedData | UnsetType = UNSET
     message: str
 
 
@@ -150,7 +150,7 @@ class OutcomeBody(msgspec.Struct, frozen=True):
 
     status: Literal["OK", "Error"]
     data: OutcomeData
-    metrics: Metrics
+    metrics: Metrics | UnsetType = UNSET
 
 
 class CheckedBody(msgspec.Struct, frozen=True):
@@ -202,7 +202,7 @@ def status_body(task: Task, entries: Sequence[Entry], profile: Profile) -> Statu
         trace=[_line(entry) for entry in entries],
         metrics=metrics,
     )
-    return StatusBody("OK", data, "Task status retrieved successfully")
+    return StatusBody(status="OK", data=data, message="Task status retrieved successfully")
 
 
 def percent(task: Task) -> int:

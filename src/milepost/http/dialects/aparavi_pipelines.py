@@ -14,6 +14,8 @@ STANDING: Final = "webhook"
 SOURCES: Final = ("file", STANDING)
 """The providers that a pipeline can start at where it names no source."""
 
+_PROVIDERS: Final = " or ".join(repr(provider) for provider in SOURCES)
+
 
 class Pipeline(msgspec.Struct, frozen=True):
     """A pipeline as a task type takes it."""
@@ -120,15 +122,19 @@ def _faults(components: Mapping[str, Mapping[str, Any]], source: str | None, pla
     """What does not fit together."""
     for number, (name, component) in enumerate(components.items()):
         for edge_number, edge in enumerate(component.get("input", [])):
-            if edge.get("from") not in components:
-                why = f"{name} takes its input from {edge.get('from')!r:.80}, which is no component."
-                yield Fault(why, f"{place}/components/{number}/input/{edge_number}/from")
+            giver = edge.get("from")
+            if giver not in components or giver == name:
+                why = "which is no component" if giver not in components else "from itself"
+                said = f"{name} takes its input from {giver!r:.80}, {why}."
+                yield Fault(said, f"{place}/components/{number}/input/{edge_number}/from")
     if source:
         if source not in components:
             yield Fault("This is no component.", f"{place}/source")
+        elif source not in _sources(components):
+            yield Fault(f"A source has the provider {_PROVIDERS}.", f"{place}/source")
     elif len(_sources(components)) != 1:
-        providers = " or ".join(repr(provider) for provider in SOURCES)
-        yield Fault(f"Without a source there has to be one component with the provider {providers}.", f"{place}/source")
+        why = f"Without a source there has to be one component with the provider {_PROVIDERS}."
+        yield Fault(why, f"{place}/source")
 
 
 def _here(component: dict[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:

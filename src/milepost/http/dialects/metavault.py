@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -143,7 +144,10 @@ class Metavault:
         user_name = await call.service.keys.display_name(task.owner, task.tenant)
         kind = self._types.get(task.type, task.type)
         path = call.url(prefix + _path(task))
-        return representation(call, self.name, task, lambda: _encode(task_body(task, kind, user_name, path)))
+        # A name may change while the record does not.
+        named = f"user={blake2b(user_name.encode(), digest_size=4).hexdigest()}"
+        body = task_body(task, kind, user_name, path)
+        return representation(call, self.name, task, lambda: _encode(body), query=named)
 
     async def result(self, call: Call[AnyQuery, None], prefix: str) -> Response:  # noqa: ARG002 every handler's
         """Fetch a background task's result."""
@@ -171,7 +175,8 @@ class Metavault:
     ) -> Response:
         """Begin a task of a type; `said` is what the path says of its input."""
         project = call.path.get("projectId")
-        if await call.service.type_info(kind) is None:
+        info = await call.service.type_info(kind)
+        if info is None:
             raise NotFound(f"There is no call {kind!r:.80} here.")
         body = call.body or {}
         if twice := said.keys() & body.keys():
@@ -179,9 +184,11 @@ class Metavault:
         here = call if project is None else call.within(project)
         start = Start(
             type=kind,
-            input={**body, **said},
+            input={**body, **_typed(said, info.schema)},
             tenant=project,
             keep_result=self._keep_result,
+            # A record that is forgotten before its result would take that along.
+            keep_record=None if info.keep_record is None else max(info.keep_record, self._keep_result),
             durable=self._durable,
         )
         try:
@@ -203,6 +210,25 @@ def _mapped(call: str, kind: str) -> Mapped:
     if not TYPE_NAME.fullmatch(kind):
         raise ValueError(f"calls: {kind!r:.80} is no name of a task type.")
     return Mapped(match[1], match[2], kind)
+
+
+def _typed(said: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a path says, as numbers and truth values where the type's schema wants those; it refuses what is none."""
+    properties = schema.get("properties", {})
+    return {name: _value(text) if _is_plain(properties.get(name, {})) else text for name, text in said.items()}
+
+
+def _is_plain(schema: Mapping[str, Any]) -> bool:
+    kinds = {schema.get("type"), *(choice.get("type") for choice in schema.get("anyOf", ()))}
+    return bool(kinds & {"integer", "number", "boolean"}) and "string" not in kinds
+
+
+def _value(text: str) -> Any:
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return text
+    return value if isinstance(value, bool | int | float) else text
 
 
 def _at(method: _At, prefix: str) -> Handler:

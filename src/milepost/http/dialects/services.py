@@ -114,7 +114,8 @@ class Services:
             raise Invalid(*map(renamed, error.faults)) from error
         task = created.task
         headers = [(b"location", call.url(f"{TASKS}/{task.number}?chain={call.body.chain}").encode())]
-        return await self._answer(call, await tell(call, task, limit=LOGS), self.created_status, headers)
+        # As it was made: by now it may run, or have ended, and nothing has been told of that.
+        return await self._answer(call, Told(task, [], task.started_at), self.created_status, headers)
 
     async def list(self, call: Call[ListQuery, None]) -> Response:
         """List tasks."""

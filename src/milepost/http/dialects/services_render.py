@@ -67,14 +67,16 @@ def _kept(task: Task, name: str) -> dict[str, Any] | None:
 def _trigger(task: Task) -> dict[str, Any]:
     trigger = task.trigger
     if trigger is None:
-        return {} if task.run_at is None else {"once": date(task.run_at)}
+        # Later it is when the next try is due, or when somebody had it run.
+        is_first = task.state is State.SCHEDULED and task.attempt == 0 and task.run_at is not None
+        return {"once": date(task.run_at)} if is_first else {}
     said: dict[str, Any] = triggers.render(trigger)
     once = trigger.anchor if trigger.once is None else trigger.once
     return said if once is None else {"once": date(once), **{n: v for n, v in said.items() if n != "once"}}
 
 
 def entry_body(entry: Entry) -> EntryBody | None:
-    """A state or an outcome; None for a change between states that read alike here, and for a task's beginning."""
+    """A state or an outcome; None for a change between states that read alike here: every task begins as READY."""
     if entry.kind == "outcome":
         fields = entry.fields or {}
         done, errors, skips = (fields.get(name) or 0 for name in ("done", "failed", "skipped"))
@@ -87,9 +89,10 @@ def entry_body(entry: Entry) -> EntryBody | None:
             time=date(entry.time),
             total=done if total is None else total,
         )
-    if entry.source is None or entry.target is None or CODES[entry.source] == CODES[entry.target]:
+    source: Code = "READY" if entry.source is None else CODES[entry.source]
+    if entry.target is None or source == CODES[entry.target]:
         return None
-    return EntryBody(msg=f"{CODES[entry.source]} -> {CODES[entry.target]}", time=date(entry.time))
+    return EntryBody(msg=f"{source} -> {CODES[entry.target]}", time=date(entry.time))
 
 
 @lru_cache(maxsize=8192)

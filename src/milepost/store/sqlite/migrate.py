@@ -5,6 +5,7 @@
 """
 
 import errno
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -45,12 +46,22 @@ def migrate(path: Path, *, busy_timeout: int, scripts: Sequence[str]) -> tuple[i
         with _connected(path, busy_timeout) as connection:
             if _version(connection, path, len(scripts)) == len(scripts):
                 return len(scripts), len(scripts)
+    else:
+        _make(path)
     with closing(Gate(path)) as gate, gate, _connected(path, busy_timeout) as connection:
         version = _version(connection, path, len(scripts))
         connection.pragma("journal_mode", "wal")
         if version < len(scripts):
             _run(connection, scripts[version:], version=len(scripts))
     return version, len(scripts)
+
+
+def _make(path: Path) -> None:
+    """An empty file that nobody else on this machine may read: it has inputs, results and the store's secret.
+
+    What SQLite keeps beside it is as open as it is. Who wants to share it makes the file first, or changes its mode.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, stat.S_IRUSR | stat.S_IWUSR))
 
 
 def _is_there(path: Path) -> bool:
