@@ -29,7 +29,7 @@ ALL = (
 
 def test_there_are_these_commands() -> None:
     assert COMMANDS == ALL
-    assert BENEATH == ["key add", "key list", "key revoke"]
+    assert BENEATH == ["key add", "key list", "key rotate", "key revoke"]
 
 
 def test_version(command: Command) -> None:

@@ -13,6 +13,7 @@ from milepost.store.sqlite.statements import SQL, expand, parse
 PARTS = {
     "api_key_columns",
     "delivered",
+    "managed",
     "due",
     "unleased",
     "fit",
