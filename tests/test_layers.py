@@ -19,11 +19,24 @@ LAYERS = (
     ("step",),
     ("ending",),
     ("lifecycle",),
-    ("dependency", "delivery", "notice", "turns"),
-    ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
+    ("dependency", "delivery", "notice", "turns", "webhook"),
+    ("store.refusals", "store.workers", "store.api_keys", "store.callbacks", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
-    ("start", "update", "told", "results", "fleeting", "starts", "tenants", "service", "wish", "children", "intake"),
-    ("http", "cli", "client", "app", "milepost", "__main__"),
+    (
+        "start",
+        "update",
+        "told",
+        "results",
+        "fleeting",
+        "starts",
+        "tenants",
+        "callbacks",
+        "service",
+        "wish",
+        "children",
+        "intake",
+    ),
+    ("http", "cli", "client", "app", "calling", "milepost", "__main__"),
 )
 
 
@@ -46,6 +59,7 @@ APART = (
             "fleeting",
             "starts",
             "tenants",
+            "callbacks",
             "service",
             "children",
             "intake",
@@ -54,7 +68,14 @@ APART = (
             "http",
         ),
         ("store", "files"),
-        but=("store.protocol", "store.refusals", "store.workers", "store.api_keys", "files.protocol"),
+        but=(
+            "store.protocol",
+            "store.refusals",
+            "store.workers",
+            "store.api_keys",
+            "store.callbacks",
+            "files.protocol",
+        ),
     ),
     # The parts that stand side by side do not lean on each other.
     Apart(("store",), ("files", "engine", "access")),
@@ -71,6 +92,7 @@ APART = (
 # Where else a library would be a surprise, in somebody's app that embeds Milepost or as an extra that is not installed.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "apsw": ("store.sqlite",),
+    "h11": ("engine",),
     "httpx2": ("cli", "client"),
     "rich": ("cli",),
     "starlette": ("http", "app"),

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from milepost import times
 from milepost.access.principal import LOCAL
+from milepost.calling import callback_body, outbound, said
 from milepost.children import start_child
 from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
+from milepost.engine.deliver import Deliver
 from milepost.engine.due import Due
 from milepost.engine.expire import Expire, Sweep
 from milepost.engine.host_worker import HostWorker
@@ -57,8 +59,9 @@ class Milepost:
 
     `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
-    callers may name paths, by default the current one. `dialects` are those that it is served in. Raises ValueError for
-    what is no path, or no store.
+    callers may name paths, by default the current one. `callback_allow` are networks, as `10.1.0.0/16`, whose addresses
+    callbacks may call although they are local, by default those of `$MILEPOST_CALLBACK_ALLOW`, parted by commas.
+    `dialects` are those that it is served in. Raises ValueError for what is no path, no store, or no network.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Milepost:
         *,
         files: Path | str | None = None,
         files_root: Path | str | None = None,
+        callback_allow: Iterable[str] | None = None,
         dialects: "Sequence[Dialect] | None" = None,
         clock: Clock = times.now,
     ) -> None:
@@ -77,6 +81,8 @@ class Milepost:
         self._files_folder = beside if files is None else _folder("files", files)
         root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
         self._files_root = _folder("files_root", root)
+        self.callback_allow = said() if callback_allow is None else tuple(callback_allow)
+        self._outbound = outbound(self.callback_allow)
         self._clock = clock
         self._service: Service | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -286,7 +292,8 @@ class Milepost:
     def _loops(self) -> list[BackgroundLoop]:
         store, files = self.service.store, self.service.files
         loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep]
-        return [loop(store, files, self._clock) for loop in loops]
+        telling = Deliver(store, files, self._clock, outbound=self._outbound, body=callback_body)
+        return [*(loop(store, files, self._clock) for loop in loops), telling]
 
     def _place(self) -> Place:
         return Place(str(self._files_folder.resolve() / "tasks"), str(self._files_root.resolve()))

@@ -16,6 +16,7 @@ from milepost.access.keyring import Keyring
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
 from milepost.access.tokens import Tokens
+from milepost.callbacks import Callbacks
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -90,6 +91,7 @@ class Service:
         self.retention = retention
         self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention)
         self.keys = Keyring(store, self.clock, timer)
+        self.callbacks = Callbacks(store, self.clock)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)

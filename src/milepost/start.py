@@ -15,6 +15,7 @@ from milepost.store.protocol import TypeInfo
 from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
 from milepost.times import DAY, EARLIEST, LATEST, LONGEST_DURATION, SECOND, format_duration
 from milepost.trigger import Trigger
+from milepost.webhook import NO_URL, is_url
 
 MAX_TEXT: Final = 10_000
 """Longest title, description, reason or key, in characters."""
@@ -72,6 +73,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_record: int | None = None
     durable: bool = True
     """False: cancelled if it has not begun when the service that took it is closed."""
+    callback: str | None = None
+    """A URL that is told of each of its ends."""
 
     state: State | None = None
     held: bool = False
@@ -162,6 +165,7 @@ def draft(
         lease_seconds=start.lease_seconds,
         keep_result=_said(start.keep_result, info.keep_result, retention.result),
         keep_record=_said(start.keep_record, info.keep_record, retention.record),
+        callback=start.callback,
     )
 
 
@@ -252,6 +256,7 @@ _RULES: Final[Mapping[str, Sequence[_Rule]]] = {
     **dict.fromkeys(("list_id", "assignee", "creator", "blocked_reason", "debug"), (_TOO_LONG, _WITH_NUL)),
     **dict.fromkeys(("tenant", "owner"), (_NO_NAME, _WITH_NUL)),
     "parent": [(lambda said, *_: parse_id(said) is None, "Not a task id.")],
+    "callback": [(lambda url, *_: not is_url(url), NO_URL)],
     "priority": [(lambda number, *_: abs(number) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way.")],
     "run_at": (_NO_TIME,),
     "timeout": (_TOO_LASTING, (lambda timeout, *_: timeout <= 0, "Must be more than 0.")),

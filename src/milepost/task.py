@@ -194,6 +194,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """Bytes that its log takes so far, for the cap."""
     log_dropped: int = 0
     """Log entries dropped because the log was full."""
+    callback: str | None = None
+    """The URL that is told of each of its ends."""
 
     @property
     def retry_count(self) -> int:

@@ -14,6 +14,7 @@ from milepost.app import Milepost
 from milepost.cli.dialects import AparaviProfile, Names, PathMap, choose
 from milepost.cli.options import (
     DEFAULT_URL,
+    CallbackAllow,
     Concurrency,
     Files,
     FilesFolder,
@@ -54,6 +55,7 @@ def serve(
     files_root: FilesRoot = None,
     files_folder: FilesFolder = None,
     grace: Grace = DEFAULT_GRACE,
+    callback_allow: CallbackAllow = None,
     dialect: Names = None,
     aparavi: AparaviProfile = None,
     path_map: PathMap = None,
@@ -71,7 +73,7 @@ def serve(
     from milepost.cli import logging, server  # a client's commands start in half the time without these
 
     logging.configure(log_level)
-    app = load(files, store=store, files_folder=files_folder, files_root=files_root)
+    app = load(files, store=store, files_folder=files_folder, files_root=files_root, callback_allow=callback_allow)
     choose(app, dialect, aparavi, path_map)
     sockets = listen(host, port)
     command = _worker_command(
@@ -84,6 +86,7 @@ def serve(
             "--grace": grace,
             "--log-level": log_level,
         },
+        callback_allow or (),
     )
     with contextlib.ExitStack() as stack:
         for one in sockets:
@@ -101,12 +104,14 @@ def serve(
         )
 
 
-def _worker_command(files: Sequence[Path], options: Mapping[str, object]) -> list[str]:
+def _worker_command(files: Sequence[Path], options: Mapping[str, object], callback_allow: Sequence[str]) -> list[str]:
     """How the worker is started; the descriptor of its lifeline is still to be added."""
     command = [sys.executable, "-m", "milepost", "worker", *(str(file.resolve()) for file in files)]
     for name, value in options.items():
         if value is not None:
             command += [name, str(value)]
+    for network in callback_allow:
+        command += ["--callback-allow", network]
     return [*command, "--lifeline"]
 
 

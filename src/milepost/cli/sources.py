@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import milepost
 from milepost.app import Milepost
+from milepost.calling import allowed
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import on_one_line
 from milepost.engine.source import load_file
@@ -20,11 +21,17 @@ LONGEST_WAY: Final = 10
 
 
 def load(
-    files: Sequence[Path], *, store: str | None, files_folder: Path | None = None, files_root: Path | None = None
+    files: Sequence[Path],
+    *,
+    store: str | None,
+    files_folder: Path | None = None,
+    files_root: Path | None = None,
+    callback_allow: Sequence[str] | None = None,
 ) -> Milepost:
     """One application with the task types of all these files.
 
-    Its store is the one that is named here, else the one that the files themselves name; its dialects are theirs.
+    Its store is the one that is named here, else the one that the files themselves name; its dialects are theirs, and
+    so are, unless some are named here, the networks that callbacks may call.
     Raises CommandError, naming the file and, where there is one, the line.
     """
     found: list[tuple[Path, Milepost]] = []
@@ -37,9 +44,21 @@ def load(
         raise _wrong(f"--files-root: {files_root} is not a folder.")
     if files_folder is not None and files_folder.exists() and not files_folder.is_dir():
         raise _wrong(f"--files: {files_folder} is not a folder.")
+    if callback_allow is None:
+        callback_allow = [network for _, instance in found for network in instance.callback_allow]
+    try:
+        allowed(callback_allow)
+    except ValueError as error:
+        raise _wrong(f"--callback-allow: {error}.") from error
     try:
         where = _store_of(found) if store is None else store
-        app = Milepost(where, files=files_folder, files_root=files_root, dialects=_dialects_of(found))
+        app = Milepost(
+            where,
+            files=files_folder,
+            files_root=files_root,
+            callback_allow=callback_allow,
+            dialects=_dialects_of(found),
+        )
     except ValueError as error:
         raise _wrong(f"--store: {error}") from error
     for _, instance in found:

@@ -22,6 +22,7 @@ import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
 from milepost.store.api_keys import ApiKey
+from milepost.store.callbacks import CallbackStore
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
@@ -389,6 +390,11 @@ class TaskStore(Protocol):
 
     async def has_keys(self) -> bool:
         """Whether ever a key was made, be it revoked since. Cheap, as `find_keys`."""
+        ...
+
+    @property
+    def callbacks(self) -> CallbackStore:
+        """What is told of ends of tasks."""
         ...
 
     # Whoever is interested.

@@ -20,7 +20,7 @@ from .wire import MICROSECONDS, raw
 
 INSIDE = {
     *("epoch", "worker", "lease_seconds", "leased_until", "continues", "apart", "own_losses", "held", "has_succeeded"),
-    *("keep_result", "keep_record", "log_seq", "log_bytes", "log_dropped"),
+    *("keep_result", "keep_record", "log_seq", "log_bytes", "log_dropped", "callback"),
 }
 
 
