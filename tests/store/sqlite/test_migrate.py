@@ -61,12 +61,16 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
     assert ask(path, "SELECT id FROM task") == task.id
 
 
-TO_VERSION_8 = """
+TO_VERSION_9 = "ALTER TABLE task DROP COLUMN callback; DROP TABLE callback; DROP TABLE webhook_secret;"
+
+TO_VERSION_8 = f"""
+    {TO_VERSION_9}
     DROP INDEX log_eventful; ALTER TABLE log DROP COLUMN eventful;
     DROP INDEX tenant_known_as; ALTER TABLE tenant DROP COLUMN known_as;
 """
 
 TO_VERSION_1 = """
+    ALTER TABLE newer.task DROP COLUMN callback;
     ALTER TABLE newer.task DROP COLUMN apart;
     ALTER TABLE newer.task DROP COLUMN own_losses;
     INSERT INTO task SELECT * FROM newer.task;

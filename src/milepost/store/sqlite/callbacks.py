@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec import Raw
+from msgspec.structs import asdict, replace
 
 from milepost.store.callbacks import Callback, DueCallback, Tried, WebhookSecret
 from milepost.store.sqlite import rows
 from milepost.store.sqlite.transaction import Transaction
-from milepost.task import Task
+from milepost.task import JsonResult, Task
 
 _encode: Final = msgspec.json.Encoder().encode
 _record: Final = msgspec.json.Decoder(Task).decode
@@ -19,18 +20,31 @@ def note_end(transaction: Transaction, before: Task | None, after: Task) -> None
     """Let a change be told that is the task's end, if somebody is to hear of that; `before` is None for a new task."""
     if after.callback is None or after.finished_at is None or (before is not None and before.finished_at is not None):
         return
-    ended_at = after.finished_at
-    record = _encode(rows.inlined(after)).decode()
     callback_id = f"{after.id}_{after.version}"  # no two ends of a task have the same version
-    values = (callback_id, after.id, after.tenant, after.callback, ended_at, record, ended_at)
+    record, value = _apart(rows.inlined(after))
+    due = after.finished_at
+    values = (callback_id, after.id, after.tenant, after.callback, after.finished_at, record, value, due)
     transaction.run("put_callback", values)
+
+
+def _apart(task: Task) -> tuple[str, bytes | None]:
+    """A record as JSON, and apart from that the value of its result, as it is."""
+    if not isinstance(task.result, JsonResult) or task.result.value is None:
+        return _encode(task).decode(), None
+    bare = replace(task, result=JsonResult(task.result.size, None))
+    return _encode(bare).decode(), bytes(task.result.value)
+
+
+def _together(record: str, value: bytes | None) -> Task:
+    task = _record(record)
+    return task if value is None else replace(task, result=JsonResult(len(value), Raw(value)))
 
 
 def claim(transaction: Transaction, *, now: int, until: int, limit: int, but: Sequence[str]) -> list[DueCallback]:
     """See CallbackStore.claim."""
     wanted = {"now": now, "until": until, "limit": limit, "but": _encode(but).decode()}
     taken = transaction.rows("claim_callbacks", wanted)
-    due = [DueCallback(Callback(*row), _record(record)) for *row, record in taken]
+    due = [DueCallback(Callback(*row), _together(record, value)) for *row, record, value in taken]
     return sorted(due, key=lambda each: (each.callback.ended_at, each.callback.id))  # RETURNING has no order
 
 

@@ -2,8 +2,9 @@
 ALTER TABLE task ADD COLUMN callback TEXT;
 
 -- What is still to be told, and what was: a row for each end of a task that has a callback, written along with the end.
--- `task` is an id, as what is to be told outlives its task; `record` is the milepost.task.Task of then, as JSON. It is
--- over once there is no `next_try_at`: told if there is a `delivered_at`, else given up.
+-- `task` is an id, as what is to be told outlives its task; `record` is the milepost.task.Task of then, as JSON, `result`
+-- the value of its result where that is small. It is over once there is no `next_try_at`: told if there is a
+-- `delivered_at`, else given up.
 CREATE TABLE callback (
     row INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -12,6 +13,7 @@ CREATE TABLE callback (
     url TEXT NOT NULL,
     ended_at INTEGER NOT NULL,
     record TEXT NOT NULL,
+    result BLOB,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_try_at INTEGER,
     delivered_at INTEGER,

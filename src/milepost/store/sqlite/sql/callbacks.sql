@@ -4,7 +4,7 @@ id, task, tenant, url, ended_at, attempts, next_try_at, delivered_at, status, er
 
 -- name: put_callback
 -- Lets the end of a task be told.
-INSERT INTO callback (id, task, tenant, url, ended_at, record, next_try_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO callback (id, task, tenant, url, ended_at, record, result, next_try_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: callbacks_of
 -- What was told of a task, and is still to be, in the order of its ends.
@@ -24,7 +24,7 @@ UPDATE callback SET attempts = attempts + 1, next_try_at = :until
 WHERE row IN (
     SELECT row FROM callback WHERE {due_callback} AND next_try_at <= :now ORDER BY next_try_at LIMIT :limit
 )
-RETURNING {callback_columns}, record
+RETURNING {callback_columns}, record, result
 
 -- name: settle_callback
 -- What came of a try, unless another one has begun since. What was told stays told.
