@@ -70,7 +70,7 @@ class Milepost:
         *,
         files: Path | str | None = None,
         files_root: Path | str | None = None,
-        callback_allow: Iterable[str] | None = None,
+        callback_allow: str | Iterable[str] | None = None,
         dialects: "Sequence[Dialect] | None" = None,
         clock: Clock = times.now,
     ) -> None:
@@ -81,7 +81,7 @@ class Milepost:
         self._files_folder = beside if files is None else _folder("files", files)
         root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
         self._files_root = _folder("files_root", root)
-        self.callback_allow = said() if callback_allow is None else tuple(callback_allow)
+        self.callback_allow = said(callback_allow)
         self._outbound = outbound(self.callback_allow)
         self._clock = clock
         self._service: Service | None = None

@@ -2,16 +2,18 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from milepost.engine.outbound import Outbound
 from milepost.engine.reach import Network, Reach, networks
 from milepost.task import Task
 
 
-def said() -> tuple[str, ...]:
-    """The networks that `$MILEPOST_CALLBACK_ALLOW` names."""
-    return (os.environ.get("MILEPOST_CALLBACK_ALLOW", ""),)
+def said(callback_allow: str | Iterable[str] | None) -> tuple[str, ...]:
+    """These networks, as an operator names them; where nothing is said, those that `$MILEPOST_CALLBACK_ALLOW` names."""
+    if callback_allow is None:
+        callback_allow = os.environ.get("MILEPOST_CALLBACK_ALLOW", "")
+    return (callback_allow,) if isinstance(callback_allow, str) else tuple(callback_allow)
 
 
 def allowed(texts: Sequence[str]) -> tuple[Network, ...]:

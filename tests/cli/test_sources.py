@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,9 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def complaint(
-    *files: Path, store: str | None = None, files_root: Path | None = None, files_folder: Path | None = None
-) -> str:
+def complaint(*files: Path, store: str | None = None, **options: Any) -> str:
     with pytest.raises(CommandError) as caught:
-        load(files, store=store, files_root=files_root, files_folder=files_folder)
+        load(files, store=store, **options)
     assert caught.value.code is Exit.USAGE
     return str(caught.value)
 
@@ -150,6 +149,14 @@ def test_folders_and_stores_that_are_none(tmp_path: Path) -> None:
     assert load([JOBS], store=str(tmp_path / "x.db"), files_folder=tmp_path / "new").types
     for store in ("mysql://x", ""):
         assert complaint(JOBS, store=store).startswith(f"--store: {store!r} names no store")
+
+
+def test_the_networks_that_may_be_called_are_named_here_or_in_the_files(tmp_path: Path) -> None:
+    allows = HELLO.replace("Milepost()", "Milepost(callback_allow='10.{n}.0.0/16')")
+    files = [write(tmp_path, f"{name}.py", allows.format(name=name, n=n)) for n, name in enumerate(("one", "two"))]
+    assert load(files, store=None).callback_allow == ("10.0.0.0/16", "10.1.0.0/16")
+    assert load(files, store=None, callback_allow=["::1"]).callback_allow == ("::1",)
+    assert complaint(files[0], callback_allow=["here"]).startswith("--callback-allow: 'here' is no network;")
 
 
 def test_the_dialects_are_those_that_one_of_the_files_names(tmp_path: Path) -> None:

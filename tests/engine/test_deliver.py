@@ -1,7 +1,9 @@
 """Who is told that a task has ended, and how often that is tried."""
 
 import asyncio
+import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -297,3 +299,47 @@ async def test_a_large_result_is_told_as_a_link(bench: Bench, deliveries: Delive
     record = msgspec.json.decode(received.body)["data"]
     assert record["result_is_link"]
     assert record["result"]["url"] == f"/v1/tasks/{task.id}/result"
+
+
+@contextlib.asynccontextmanager
+async def calling_process(*arguments: object) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A process that has ended a task, whose id it gives, and is killed at the latest with the block."""
+    command = (sys.executable, "-m", "tests.engine.calling_process", *map(str, arguments))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield process, (await asyncio.wait_for(process.stdout.readline(), WITHIN)).decode().strip()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_p1_an_end_whose_process_is_killed_right_after_its_commit_is_told(
+    bench: Bench, deliveries: Deliveries, receiver: Receiver
+) -> None:
+    async with calling_process(bench.app.path, receiver.url) as (process, task_id):
+        process.kill()
+    await all_tried(deliveries.loop())
+    received = receiver.received.get_nowait()
+    said = verified(received, await bench.service.callbacks.secret("default"))
+    assert received.headers["webhook-id"].startswith(task_id)
+    assert said["type"] == "task.cancelled"
+
+
+async def test_p1_so_is_one_whose_process_is_killed_during_the_call(
+    bench: Bench, deliveries: Deliveries, receiver: Receiver
+) -> None:
+    receiver.answers = [None, status(204)]
+    async with calling_process(bench.app.path, receiver.url, "maintained") as (process, task_id):
+        first = await asyncio.wait_for(receiver.received.get(), WITHIN)
+        process.kill()
+    await all_tried(deliveries.loop())
+    assert receiver.connections == 1
+    bench.clock.ahead += deliver.HELD
+    await all_tried(deliveries.loop())
+    second = receiver.received.get_nowait()
+    assert second.headers["webhook-id"] == first.headers["webhook-id"]
+    assert second.body == first.body
+    (told,) = (await bench.service.callbacks.of(LOCAL, task_id)).callbacks
+    assert (told.state, told.attempts) == ("delivered", 2)
