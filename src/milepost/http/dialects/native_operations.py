@@ -59,7 +59,7 @@ _LEADS_TO: Final = {
     name: {"id": "$response.body#/id"}
     for name in (
         *("read", "update", "delete", "follow", "logs", "result", "cancel", "pause", "resume", "retry"),
-        "deliver",
+        *("deliver", "callbacks"),
     )
 }
 
