@@ -19,7 +19,7 @@ LAYERS = (
     ("step",),
     ("ending",),
     ("lifecycle",),
-    ("dependency", "delivery", "notice", "turns", "webhook"),
+    ("dependency", "delivery", "notice", "turns", "webhook", "sealing"),
     ("store.refusals", "store.workers", "store.api_keys", "store.callbacks", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
     (
@@ -92,6 +92,7 @@ APART = (
 # Where else a library would be a surprise, in somebody's app that embeds Milepost or as an extra that is not installed.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "apsw": ("store.sqlite",),
+    "cryptography": ("sealing",),
     "h11": ("engine",),
     "httpx2": ("cli", "client"),
     "rich": ("cli",),

@@ -28,6 +28,7 @@ from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.errors import Fault, Invalid, NotOpen, ServiceError
 from milepost.files.folder import FolderFiles
 from milepost.intake import Upload, deliver
+from milepost.sealing import configured
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
 from milepost.store.refusals import StoreBusy, StoreFull
@@ -61,7 +62,8 @@ class Milepost:
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
     callers may name paths, by default the current one. `callback_allow` are networks, as `10.1.0.0/16`, whose addresses
     callbacks may call although they are local, by default those of `$MILEPOST_CALLBACK_ALLOW`, parted by commas.
-    `dialects` are those that it is served in. Raises ValueError for what is no path, no store, or no network.
+    `secret_key` is what `Secret` arguments are sealed with, by default `$MILEPOST_SECRET_KEY`; see docs/secrets.md.
+    `dialects` are those that it is served in. Raises ValueError for what is no path, store, network or key.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Milepost:
         files: Path | str | None = None,
         files_root: Path | str | None = None,
         callback_allow: str | Iterable[str] | None = None,
+        secret_key: str | None = None,
         dialects: "Sequence[Dialect] | None" = None,
         clock: Clock = times.now,
     ) -> None:
@@ -83,6 +86,7 @@ class Milepost:
         self._files_root = _folder("files_root", root)
         self.callback_allow = said(callback_allow)
         self._outbound = outbound(self.callback_allow)
+        self.sealing = configured(secret_key)
         self._clock = clock
         self._service: Service | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,7 +168,7 @@ class Milepost:
             for web in self._webs:
                 web.begin()
             self._loop = asyncio.get_running_loop()
-            self._service = service = Service(store, files, clock=self._clock)
+            self._service = service = Service(store, files, clock=self._clock, sealing=self.sealing)
             yield service
             await service.close()
         finally:
@@ -272,6 +276,7 @@ class Milepost:
             slots=slots,
             grace=grace,
             loops=loops,
+            sealing=self.sealing,
             clock=self._clock,
         )
 

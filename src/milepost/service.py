@@ -27,6 +27,7 @@ from milepost.errors import (
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import Step
 from milepost.results import ResultBody, result_body
+from milepost.sealing import Sealing
 from milepost.start import DEFAULT_RETENTION, Retention, Start
 from milepost.starts import DEFAULT_TENANT as DEFAULT_TENANT
 from milepost.starts import MANY as MANY
@@ -83,13 +84,14 @@ class Service:
         timer: Clock = elapsed,
         new_id: Callable[[], str] = lambda: str(uuid_utils.uuid7()),
         retention: Retention = DEFAULT_RETENTION,
+        sealing: Sealing = Sealing(),  # noqa: B008 - it has no keys, and never changes
     ) -> None:
         self.store = store
         self.files = files
         # Nobody is to see what had expired come back because a clock was set.
         self.clock = never_back(clock)
         self.retention = retention
-        self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention)
+        self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention, sealing=sealing)
         self.keys = Keyring(store, self.clock, timer)
         self.callbacks = Callbacks(store, self.clock)
         self._known_links: Links | None = None
@@ -153,9 +155,8 @@ class Service:
         """Read input, checkpoint and, for admins, the traceback. Raises NotFound."""
         task = await self.get(principal, task_id)
         cold = _found((await self.store.cold([task.id], principal.scope(), now=self.clock()))[0])
-        if not principal.holds(task.tenant, Role.ADMIN):
-            cold = msgspec.structs.replace(cold, traceback=None)
-        return cold
+        traceback = cold.traceback if principal.holds(task.tenant, Role.ADMIN) else None
+        return msgspec.structs.replace(cold, traceback=traceback, sealed=None)
 
     async def wait(
         self,

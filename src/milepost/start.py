@@ -1,7 +1,7 @@
 """What does a caller say to start a task, and what record does that make?"""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -112,13 +112,14 @@ def draft(
     tenant: str,
     owner: str,
     origin: str,
+    secret: Collection[str] = (),
 ) -> Task:
-    """The record that a start makes, not yet begun.
+    """The record that a start makes, not yet begun. Of the arguments that are `secret` no fault shows the value.
 
     `info` is None for a type that nobody registered, which only external tasks may have. Raises `Invalid`, naming
     every field that is wrong.
     """
-    faults = [*_type_faults(start, info), *_plain_faults(start, now)]
+    faults = [*_type_faults(start, info, secret), *_plain_faults(start, now)]
     dependencies = tuple(parse_id(text) or "" for text in start.depends_on)
     faults += [Fault("Not a task id.", f"/depends_on/{i}") for i, d in enumerate(dependencies) if not d]
     blockers = tuple(parse_id(text) or "" for text in start.blocked_by)
@@ -177,10 +178,10 @@ def _said(*values: Any) -> Any:
     return None
 
 
-def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
+def _type_faults(start: Start, info: TypeInfo | None, secret: Collection[str]) -> list[Fault]:
     if info is not None:
         # What is delivered to a standing task brings what its own input lacks.
-        faults = _input_faults(start.input, info, may_lack=start.runner == "external")
+        faults = _input_faults(start.input, info, secret, may_lack=start.runner == "external")
         if start.runner not in (None, "process", "external", info.runner):
             faults.append(Fault(f"Tasks of this type run as {info.runner}, process or external.", "/runner"))
         return faults
@@ -189,7 +190,7 @@ def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
     return [Fault(f"There is no task type {start.type!r:.80} here.", "/type")]
 
 
-def _input_faults(value: Mapping[str, Any], info: TypeInfo, *, may_lack: bool) -> list[Fault]:
+def _input_faults(value: Mapping[str, Any], info: TypeInfo, secret: Collection[str], *, may_lack: bool) -> list[Fault]:
     schema = info.schema | {"required": []} if may_lack else info.schema
     validator = _validator(msgspec.json.encode(schema))
     try:
@@ -197,7 +198,7 @@ def _input_faults(value: Mapping[str, Any], info: TypeInfo, *, may_lack: bool) -
     except jsonschema_rs.ValidationError as error:
         is_small = len(msgspec.json.encode(value)) <= FULLY_CHECKED
         errors = validator.iter_errors(value) if is_small else [error]
-        return [fault for error in errors for fault in _told(error)]
+        return [fault for error in errors for fault in _told(error, secret)]
     return []
 
 
@@ -206,7 +207,7 @@ def _validator(schema: bytes) -> Any:
     return jsonschema_rs.validator_for(msgspec.json.decode(schema), validate_formats=True)
 
 
-def _told(error: Any) -> list[Fault]:
+def _told(error: Any, secret: Collection[str]) -> list[Fault]:
     """What JSON Schema found, each argument that is missing or unknown named by its own place."""
     path = ["input", *error.instance_path]
     match error.kind:
@@ -215,6 +216,8 @@ def _told(error: Any) -> list[Fault]:
         case ValidationErrorKind.AdditionalProperties():
             unknown = error.kind.unexpected[:MAX_FAULTS]
             return [Fault("There is no such argument here.", pointer([*path, name])) for name in unknown]
+    if secret and (len(path) == 1 or path[1] in secret):
+        return [Fault("It does not fit the schema; what it is does not show, as it is secret.", pointer(path[:2]))]
     message = str(error.message)
     cut = message if len(message) <= MAX_DETAIL else message[:MAX_DETAIL] + " …"
     return [Fault(cut[0].upper() + cut[1:] + ("" if cut.endswith((".", "…")) else "."), pointer(path))]

@@ -77,6 +77,7 @@ class Creation(msgspec.Struct, frozen=True):
 
     `scope` decides which dependencies the caller may name; `input` is JSON. `parent_epoch`: it is made by its parent as
     that runs in this epoch, and not if it does no more. `files` are the task's from then on, and go with its record.
+    `sealed` are the secrets of its input.
     """
 
     draft: Task
@@ -86,6 +87,7 @@ class Creation(msgspec.Struct, frozen=True):
     key: StartKey | None = None
     parent_epoch: int | None = None
     files: tuple[DeliveredFile, ...] = ()
+    sealed: bytes | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -149,6 +151,8 @@ class Cold(msgspec.Struct, frozen=True):
     checkpoint: bytes | None
     traceback: str | None
     files: tuple[DeliveredFile, ...] = ()
+    sealed: bytes | None = None
+    """The secrets of the input, for who has the key; never shown."""
 
 
 class Filter(msgspec.Struct, frozen=True):

@@ -31,8 +31,10 @@ _BUSY: Final = "The database is being recovered or closed by another process."
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
 
-def _cold(given: bytes, checkpoint: bytes | None, traceback: str | None, files: str | None) -> Cold:
-    return Cold(given, checkpoint, traceback, rows.files(files))
+def _cold(
+    given: bytes, checkpoint: bytes | None, traceback: str | None, files: str | None, sealed: bytes | None
+) -> Cold:
+    return Cold(given, checkpoint, traceback, rows.files(files), sealed)
 
 
 class Reads:

@@ -60,10 +60,18 @@ def insert_all(transaction: Transaction, begun: Sequence[tuple[Step, bytes]]) ->
     return made
 
 
-def insert(transaction: Transaction, step: Step, input: bytes, files: Sequence[DeliveredFile] = ()) -> Stored:
-    """Make the record of a task that begins. Raises UniqueKeyTaken."""
+def insert(
+    transaction: Transaction,
+    step: Step,
+    input: bytes,
+    files: Sequence[DeliveredFile] = (),
+    sealed: bytes | None = None,
+) -> Stored:
+    """Make the record of a task that begins; `sealed` are the secrets of its input. Raises UniqueKeyTaken."""
     _check_unique_key(transaction, None, step.task)
     (stored,) = insert_all(transaction, [(step, input)])
+    if sealed is not None:
+        transaction.run("seal_input", (sealed, stored.row))
     for number, file in enumerate(files):
         transaction.run("insert_file", (stored.row, number, *astuple(file)))
     _write_result(transaction, stored.row, None, step.task.result)

@@ -126,6 +126,10 @@ INSERT INTO log (task, first, last, version, entries, eventful) VALUES (?, ?, ?,
 -- Keeps what a task was started with.
 INSERT INTO input (task, body) VALUES (?, ?)
 
+-- name: seal_input
+-- Keeps what of it is secret, apart.
+UPDATE input SET sealed = ? WHERE task = ?
+
 -- name: put_result
 -- Keeps a JSON result.
 INSERT OR REPLACE INTO result (task, body) VALUES (?, ?)
