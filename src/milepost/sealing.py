@@ -6,7 +6,6 @@ The task's id is sealed along: what is moved to another task can't be opened the
 """
 
 import base64
-import binascii
 import hmac
 import os
 import secrets
@@ -147,7 +146,7 @@ def whole(input: bytes, sealed: bytes | None, sealing: Sealing, task_id: str) ->
 def _key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except binascii.Error:
+    except ValueError:  # as what is no Base64 raises, and what is no ASCII
         key = b""
     if len(key) != KEY_BYTES:  # without a word of what it is instead: it may be a key with a typing error
         raise ValueError(f"a key is {KEY_BYTES} random bytes in Base64, as `openssl rand -base64 {KEY_BYTES}` gives")
