@@ -63,7 +63,7 @@ def test_what_has_come_to_an_end_may_have_taken_some_before() -> None:
 
 def test_a_delivery_goes_over_the_standing_tasks_own_input() -> None:
     standing = replace(STANDING, assignee="bob", priority=3, timeout=5, max_attempts=2, keep_result=7, keep_record=8)
-    start = intake.start_of(standing, b'{"a": 1, "b": {"x": 1}}', {"b": 2, "c": 3})
+    start = intake.start_of(standing, {"a": 1, "b": {"x": 1}}, {"b": 2, "c": 3})
     assert start.input == {"a": 1, "b": 2, "c": 3}
     assert (start.type, start.tenant, start.owner, start.assignee, start.parent) == (
         *("intake", "acme", "ada", "bob"),

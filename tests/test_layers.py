@@ -19,8 +19,8 @@ LAYERS = (
     ("step",),
     ("ending",),
     ("lifecycle",),
-    ("dependency", "delivery", "notice", "turns"),
-    ("store.refusals", "store.workers", "store.api_keys", "store.protocol", "files.protocol"),
+    ("dependency", "delivery", "notice", "turns", "webhook", "sealing"),
+    ("store.refusals", "store.workers", "store.api_keys", "store.callbacks", "store.protocol", "files.protocol"),
     ("store", "files", "engine", "access"),
     (
         "start",
@@ -31,12 +31,13 @@ LAYERS = (
         "starts",
         "tenants",
         "key_management",
+        "callbacks",
         "service",
         "wish",
         "children",
         "intake",
     ),
-    ("http", "cli", "client", "app", "milepost", "__main__"),
+    ("http", "cli", "client", "app", "calling", "milepost", "__main__"),
 )
 
 
@@ -60,6 +61,7 @@ APART = (
             "starts",
             "tenants",
             "key_management",
+            "callbacks",
             "service",
             "children",
             "intake",
@@ -68,7 +70,14 @@ APART = (
             "http",
         ),
         ("store", "files"),
-        but=("store.protocol", "store.refusals", "store.workers", "store.api_keys", "files.protocol"),
+        but=(
+            "store.protocol",
+            "store.refusals",
+            "store.workers",
+            "store.api_keys",
+            "store.callbacks",
+            "files.protocol",
+        ),
     ),
     # The parts that stand side by side do not lean on each other.
     Apart(("store",), ("files", "engine", "access")),
@@ -87,6 +96,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "apsw": ("store.sqlite",),
     "httpx2": ("cli", "client", "access.issuer_keys"),
     "joserfc": ("access.issuer_keys", "access.oidc"),
+    "cryptography": ("sealing",),
+    "h11": ("engine",),
     "rich": ("cli",),
     "starlette": ("http", "app"),
     "structlog": ("cli",),

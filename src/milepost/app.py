@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from milepost import times
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import LOCAL
+from milepost.calling import callback_body, outbound, said
 from milepost.children import start_child
 from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
+from milepost.engine.deliver import Deliver
 from milepost.engine.due import Due
 from milepost.engine.expire import Expire, Sweep
 from milepost.engine.host_worker import HostWorker
@@ -27,6 +29,7 @@ from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE, Worker
 from milepost.errors import Fault, Invalid, NotOpen, ServiceError
 from milepost.files.folder import FolderFiles
 from milepost.intake import Upload, deliver
+from milepost.sealing import configured
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
 from milepost.store.refusals import StoreBusy, StoreFull
@@ -59,8 +62,11 @@ class Milepost:
 
     `store` is a path or `sqlite:///path`; by default `$MILEPOST_STORE`, else `milepost.db` in the current folder.
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
-    callers may name paths, by default the current one. `dialects` are those that it is served in. `limits` say how much
-    callers may take and tasks may say. Raises ValueError for what is no path, or no store.
+    callers may name paths, by default the current one. `callback_allow` are networks, as `10.1.0.0/16`, whose addresses
+    callbacks may call although they are local, by default those of `$MILEPOST_CALLBACK_ALLOW`, parted by commas.
+    `secret_key` is what `Secret` arguments are sealed with, by default `$MILEPOST_SECRET_KEY`; see docs/secrets.md.
+    `dialects` are those that it is served in. `limits` say how much callers may take and tasks may say. Raises
+    ValueError for what is no path, store, network or key.
     """
 
     def __init__(
@@ -69,6 +75,8 @@ class Milepost:
         *,
         files: Path | str | None = None,
         files_root: Path | str | None = None,
+        callback_allow: str | Iterable[str] | None = None,
+        secret_key: str | None = None,
         dialects: "Sequence[Dialect] | None" = None,
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock = times.now,
@@ -81,6 +89,9 @@ class Milepost:
         self._files_folder = beside if files is None else _folder("files", files)
         root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
         self._files_root = _folder("files_root", root)
+        self.callback_allow = said(callback_allow)
+        self._outbound = outbound(self.callback_allow)
+        self.sealing = configured(secret_key)
         self._clock = clock
         self._service: Service | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,7 +173,7 @@ class Milepost:
             for web in self._webs:
                 web.begin()
             self._loop = asyncio.get_running_loop()
-            self._service = service = Service(store, files, clock=self._clock, limits=self.limits)
+            self._service = service = Service(store, files, clock=self._clock, limits=self.limits, sealing=self.sealing)
             yield service
             await service.close()
         finally:
@@ -278,6 +289,7 @@ class Milepost:
             loops=loops,
             largest_value=self.limits.result,
             largest_file=self.limits.result_file,
+            sealing=self.sealing,
             clock=self._clock,
         )
 
@@ -298,7 +310,8 @@ class Milepost:
     def _loops(self) -> list[BackgroundLoop]:
         store, files = self.service.store, self.service.files
         loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep]
-        return [loop(store, files, self._clock) for loop in loops]
+        telling = Deliver(store, files, self._clock, outbound=self._outbound, body=callback_body)
+        return [*(loop(store, files, self._clock) for loop in loops), telling]
 
     def _place(self) -> Place:
         return Place(str(self._files_folder.resolve() / "tasks"), str(self._files_root.resolve()))

@@ -31,7 +31,7 @@ async def start_child(service: Service, parent: Task, start: Start, key: str | N
     """
     owner = owner_of(parent)
     start = replace(start, tenant=parent.tenant, owner=parent.owner, parent=parent.id)
-    fingerprint = start.fingerprint()
+    fingerprint = await service.starts.fingerprint(start)
     known_by = ChildKey(parent.id, parent.run, fingerprint.hex() if key is None else key, fingerprint)
     child = (await service.start(owner, start, origin=parent.origin, parent=parent, known_by=known_by)).task
     if fate(child) is Fate.FAILED and (child.finished_at or 0) < (parent.started_at or 0):

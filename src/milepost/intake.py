@@ -64,14 +64,14 @@ def check(standing: Task, info: TypeInfo | None, *, running: bool = True) -> Non
         raise Conflict("The task is to be cancelled, and takes no deliveries any more.")
 
 
-def start_of(standing: Task, own: bytes, more: Mapping[str, Any]) -> Start:
+def start_of(standing: Task, own: Mapping[str, Any], more: Mapping[str, Any]) -> Start:
     """What a delivery starts: `own` is the standing task's input, over which goes what was delivered.
 
     Who may see the one may see the other; and what was said of how the standing task's work is done, holds of it.
     """
     return Start(
         type=standing.type,
-        input=msgspec.json.decode(own) | dict(more),
+        input={**own, **more},
         tenant=standing.tenant,
         owner=standing.owner,
         assignee=standing.assignee,
@@ -101,16 +101,18 @@ async def deliver(
     info = await service.type_info(standing.type)
     # What was delivered before under its key is found again, whatever has become of the task since.
     check(standing, info, running=idempotency_key is None)
-    start = start_of(standing, (await service.cold(principal, standing.id)).input, input)
+    start = start_of(standing, await service.starts.input_of(standing), input)
     if files and idempotency_key is None:
         whose = {"id": "", "tenant": standing.tenant, "owner": standing.owner, "origin": standing.origin}
+        secret = await service.starts.secret_names(start.type)
         # Refused before they are read.
-        draft(start, info, service.retention, now=service.clock(), roles=standing.roles, **whose)
+        draft(start, info, service.retention, now=service.clock(), roles=standing.roles, secret=secret, **whose)
     kept = await keep(service.files, files, service.limits)
     key = None
     if idempotency_key is not None:
         expires_at = service.clock() + service.retention.idempotency_key
-        key = IdempotencyKey(idempotency_key, fingerprint(input, kept), expires_at, standing.id)
+        brought = fingerprint(await service.starts.disguised(start.type, input), kept)
+        key = IdempotencyKey(idempotency_key, brought, expires_at, standing.id)
     start = replace(start, files=kept)
     try:
         created = await service.start(owner_of(standing), start, origin=standing.origin, parent=standing, known_by=key)

@@ -17,6 +17,7 @@ from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.links import Linked, Links
 from milepost.access.principal import Principal, Role
 from milepost.access.tokens import Tokens
+from milepost.callbacks import Callbacks
 from milepost.errors import (
     Fault,
     Forbidden,
@@ -28,6 +29,7 @@ from milepost.files.protocol import FileStore
 from milepost.key_management import KeyManagement
 from milepost.lifecycle import Step
 from milepost.results import ResultBody, result_body
+from milepost.sealing import Sealing
 from milepost.start import DEFAULT_RETENTION, Retention, Start
 from milepost.starts import DEFAULT_TENANT as DEFAULT_TENANT
 from milepost.starts import MANY as MANY
@@ -86,6 +88,7 @@ class Service:
         new_id: Callable[[], str] = lambda: str(uuid_utils.uuid7()),
         retention: Retention = DEFAULT_RETENTION,
         limits: Limits = DEFAULT_LIMITS,
+        sealing: Sealing = Sealing(),  # noqa: B008 - it has no keys, and never changes
     ) -> None:
         self.store = store
         self.files = files
@@ -93,9 +96,18 @@ class Service:
         self.clock = never_back(clock)
         self.retention = retention
         self.limits = limits
-        self.starts = Starts(store, clock=self.clock, timer=timer, new_id=new_id, retention=retention, limits=limits)
+        self.starts = Starts(
+            store,
+            clock=self.clock,
+            timer=timer,
+            new_id=new_id,
+            retention=retention,
+            limits=limits,
+            sealing=sealing,
+        )
         self.keys = Keyring(store, self.clock, timer)
         self.key_management = KeyManagement(self.keys)
+        self.callbacks = Callbacks(store, self.clock)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)
@@ -160,9 +172,8 @@ class Service:
         """Read input, checkpoint and, for admins, the traceback. Raises NotFound."""
         task = await self.get(principal, task_id)
         cold = _found((await self.store.cold([task.id], principal.scope(), now=self.clock()))[0])
-        if not principal.holds(task.tenant, Role.ADMIN):
-            cold = msgspec.structs.replace(cold, traceback=None)
-        return cold
+        traceback = cold.traceback if principal.holds(task.tenant, Role.ADMIN) else None
+        return msgspec.structs.replace(cold, traceback=traceback, sealed=None)
 
     async def wait(
         self,

@@ -1,7 +1,7 @@
 """What does a caller say to start a task, and what record does that make?"""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -16,6 +16,7 @@ from milepost.store.protocol import TypeInfo
 from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
 from milepost.times import DAY, EARLIEST, LATEST, LONGEST_DURATION, SECOND, format_duration
 from milepost.trigger import Trigger
+from milepost.webhook import NO_URL, is_url
 
 MAX_TEXT: Final = 10_000
 """Longest title, description, reason or key, in characters."""
@@ -74,6 +75,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_record: int | None = None
     durable: bool = True
     """False: cancelled if it has not begun when the service that took it is closed."""
+    callback: str | None = None
+    """A URL that is told of each of its ends."""
 
     state: State | None = None
     held: bool = False
@@ -112,13 +115,14 @@ def draft(
     owner: str,
     origin: str,
     roles: tuple[str, ...] = ("user",),
+    secret: Collection[str] = (),
 ) -> Task:
-    """The record that a start makes, not yet begun.
+    """The record that a start makes, not yet begun. Of the arguments that are `secret` no fault shows the value.
 
     `info` is None for a type that nobody registered, which only external tasks may have. Raises `Invalid`, naming
     every field that is wrong.
     """
-    faults = [*_type_faults(start, info), *_plain_faults(start, now)]
+    faults = [*_type_faults(start, info, secret), *_plain_faults(start, now)]
     dependencies = tuple(parse_id(text) or "" for text in start.depends_on)
     faults += [Fault("Not a task id.", f"/depends_on/{i}") for i, d in enumerate(dependencies) if not d]
     blockers = tuple(parse_id(text) or "" for text in start.blocked_by)
@@ -166,6 +170,7 @@ def draft(
         lease_seconds=start.lease_seconds,
         keep_result=_said(start.keep_result, info.keep_result, retention.result),
         keep_record=_said(start.keep_record, info.keep_record, retention.record),
+        callback=start.callback,
     )
 
 
@@ -177,10 +182,10 @@ def _said(*values: Any) -> Any:
     return None
 
 
-def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
+def _type_faults(start: Start, info: TypeInfo | None, secret: Collection[str]) -> list[Fault]:
     if info is not None:
         # What is delivered to a standing task brings what its own input lacks.
-        faults = _input_faults(start.input, info, may_lack=start.runner == "external")
+        faults = _input_faults(start.input, info, secret, may_lack=start.runner == "external")
         if start.runner not in (None, "process", "external", info.runner):
             faults.append(Fault(f"Tasks of this type run as {info.runner}, process or external.", "/runner"))
         return faults
@@ -189,7 +194,7 @@ def _type_faults(start: Start, info: TypeInfo | None) -> list[Fault]:
     return [Fault(f"There is no task type {start.type!r:.80} here.", "/type")]
 
 
-def _input_faults(value: Mapping[str, Any], info: TypeInfo, *, may_lack: bool) -> list[Fault]:
+def _input_faults(value: Mapping[str, Any], info: TypeInfo, secret: Collection[str], *, may_lack: bool) -> list[Fault]:
     schema = info.schema | {"required": []} if may_lack else info.schema
     validator = _validator(msgspec.json.encode(schema))
     try:
@@ -197,7 +202,7 @@ def _input_faults(value: Mapping[str, Any], info: TypeInfo, *, may_lack: bool) -
     except jsonschema_rs.ValidationError as error:
         is_small = len(msgspec.json.encode(value)) <= FULLY_CHECKED
         errors = validator.iter_errors(value) if is_small else [error]
-        return [fault for error in errors for fault in _told(error)]
+        return [fault for error in errors for fault in _told(error, secret)]
     return []
 
 
@@ -206,7 +211,7 @@ def _validator(schema: bytes) -> Any:
     return jsonschema_rs.validator_for(msgspec.json.decode(schema), validate_formats=True)
 
 
-def _told(error: Any) -> list[Fault]:
+def _told(error: Any, secret: Collection[str]) -> list[Fault]:
     """What JSON Schema found, each argument that is missing or unknown named by its own place."""
     path = ["input", *error.instance_path]
     match error.kind:
@@ -215,6 +220,8 @@ def _told(error: Any) -> list[Fault]:
         case ValidationErrorKind.AdditionalProperties():
             unknown = error.kind.unexpected[:MAX_FAULTS]
             return [Fault("There is no such argument here.", pointer([*path, name])) for name in unknown]
+    if secret and (len(path) == 1 or path[1] in secret):
+        return [Fault("It does not fit the schema; what it is does not show, as it is secret.", pointer(path[:2]))]
     message = str(error.message)
     cut = message if len(message) <= MAX_DETAIL else message[:MAX_DETAIL] + " …"
     return [Fault(cut[0].upper() + cut[1:] + ("" if cut.endswith((".", "…")) else "."), pointer(path))]
@@ -264,6 +271,7 @@ _RULES: Final[Mapping[str, Sequence[_Rule]]] = {
     "tenant": (_NO_NAME, (lambda name, *_: name == EVERY_TENANT or not name.isprintable(), _NO_TENANT)),
     "owner": (_NO_NAME, _WITH_NUL),
     "parent": [(lambda said, *_: parse_id(said) is None, "Not a task id.")],
+    "callback": [(lambda url, *_: not is_url(url), NO_URL)],
     "priority": [(lambda number, *_: abs(number) > MAX_PRIORITY, f"At most {MAX_PRIORITY} either way.")],
     "run_at": (_NO_TIME,),
     "timeout": (_TOO_LASTING, (lambda timeout, *_: timeout <= 0, "Must be more than 0.")),

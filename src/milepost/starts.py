@@ -1,18 +1,20 @@
 """How does somebody's wish become a task in the store?"""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from milepost import lifecycle
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import Principal, Role
 from milepost.access.quota import Quota
-from milepost.errors import Fault, Forbidden, Invalid, ServiceError, TooMany
+from milepost.errors import Fault, Forbidden, Invalid, NotFound, ServiceError, TooMany, Unavailable, pointer
 from milepost.fleeting import Fleeting
+from milepost.sealing import NO_KEYS, Sealing, Unsealable, masked, said, secret_names, whole
 from milepost.start import Retention, Start, draft
-from milepost.store.protocol import Created, Creation, IdempotencyKey, StartKey, TaskStore, TypeInfo
+from milepost.store.protocol import EVERYTHING, Created, Creation, IdempotencyKey, StartKey, TaskStore, TypeInfo
 from milepost.store.refusals import Refusal
 from milepost.task import Task
 from milepost.times import SECOND, Clock
@@ -46,6 +48,7 @@ class Starts:
         new_id: Callable[[], str],
         retention: Retention,
         limits: Limits = DEFAULT_LIMITS,
+        sealing: Sealing,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -54,6 +57,8 @@ class Starts:
         self._retention = retention
         self._fleeting = Fleeting(store, clock)
         self._quota = Quota(store, limits.unfinished, timer)
+        self._sealing = sealing
+        self._secret: dict[str, frozenset[str]] = {}
         self._types: dict[str, TypeInfo] = {}
         self._types_read_at = 0
 
@@ -98,15 +103,15 @@ class Starts:
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name
+        info, secret = await self.type_info(start.type), await self.secret_names(start.type)
         key = wish.known_by
         if wish.idempotency_key is not None:
             expires_at = now + self._retention.idempotency_key
-            key = IdempotencyKey(wish.idempotency_key, start.fingerprint(), expires_at)
-        info = await self.type_info(start.type)
+            key = IdempotencyKey(wish.idempotency_key, await self.fingerprint(start), expires_at)
         identity = {"id": self.new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
             roles = _roles(principal, owner, tenant, wish)
-            task = draft(start, info, self._retention, now=now, roles=roles, **identity)
+            task = draft(start, info, self._retention, now=now, roles=roles, secret=secret, **identity)
             if task.parent is not None and wish.parent is None:
                 await self._check_parent(principal, task.parent, tenant)
         except Invalid:
@@ -115,14 +120,16 @@ class Starts:
             if known is None:
                 raise
             return done([known])
+        hidden = self._hidden(start.input, secret)
         return Creation(
             task,
-            msgspec.json.encode(start.input),
+            msgspec.json.encode(masked(start.input, secret) if hidden else start.input),
             lambda numbered: lifecycle.begin(numbered, now=now, state=start.state),
             principal.scope(),
             key,
             None if wish.parent is None else wish.parent.epoch,
             start.files,
+            self._sealing.seal(hidden, task.id) if hidden else None,
         )
 
     async def _admitted(self, creation: Creation, now: int) -> Creation | Created:
@@ -137,6 +144,38 @@ class Starts:
             return done([known])
         return creation
 
+    async def fingerprint(self, start: Start) -> bytes:
+        """A hash that is the same for the same start, and does not help to find out its secrets. Raises Invalid."""
+        disguised = await self.disguised(start.type, start.input)
+        return (start if disguised is start.input else replace(start, input=disguised)).fingerprint()
+
+    async def disguised(self, type: str, input: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An input for a hash of it: with marks in place of secrets. Raises Invalid where there is no key for that."""
+        hidden = self._hidden(input, await self.secret_names(type))
+        return self._sealing.disguised(input, hidden) if hidden else input
+
+    def _hidden(self, input: Mapping[str, Any], secret: Collection[str]) -> dict[str, Any]:
+        """What of an input is to be sealed. Raises Invalid where there is no key for that."""
+        hidden = said(input, secret)
+        if hidden and not self._sealing:
+            raise Invalid(*(Fault(NO_KEYS, pointer(["input", name])) for name in sorted(hidden)))
+        return hidden
+
+    async def input_of(self, task: Task) -> dict[str, Any]:
+        """What a task was started with, whole: for what it starts. Raises NotFound, and Unavailable without the key."""
+        (cold,) = await self._store.cold([task.id], EVERYTHING, now=self._clock())
+        if cold is None:
+            raise NotFound("There is no such task.")
+        try:
+            given, _ = whole(cold.input, cold.sealed, self._sealing, task.id)
+        except Unsealable as error:
+            raise Unavailable("The task has secrets, and this server has no key that opens them.") from error
+        return msgspec.json.decode(given, type=dict[str, Any])
+
+    async def secret_names(self, name: str) -> frozenset[str]:
+        """The parameters of a task type that are secret."""
+        return self._secret.get(name, frozenset()) if await self.type_info(name) is not None else frozenset()
+
     async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
         """Whether a task of this tenant may name that one its parent. Raises Invalid."""
         (found,) = await self._store.get([parent], principal.scope(), now=self._clock())
@@ -149,6 +188,7 @@ class Starts:
         now = self._timer()
         if now - self._types_read_at >= SECOND or name not in self._types:
             self._types = {info.name: info for info in await self._store.types()}
+            self._secret = {info.name: secret_names(info.schema) for info in self._types.values()}
             self._types_read_at = now
         return self._types.get(name)
 

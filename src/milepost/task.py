@@ -196,6 +196,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """Log entries dropped because the log was full."""
     roles: tuple[str, ...] = ("user",)
     """Which roles its starter held in its tenant then, from the least up: the rights that it works with."""
+    callback: str | None = None
+    """The URL that is told of each of its ends."""
 
     @property
     def retry_count(self) -> int:

@@ -24,6 +24,7 @@ from milepost.cli.server import end_lease
 from milepost.store.workers import WorkerInfo
 from tests.cli import processes
 from tests.cli.conftest import Command
+from tests.cli.foreign import Canned, serving
 from tests.cli.processes import JOBS, Server, Terminal, environment, spawn, wait_for_line
 from tests.cli.test_watch import meeting
 
@@ -40,6 +41,32 @@ def watching(pid: int) -> Iterator[int]:
 
 def wait_for_end(descriptor: int) -> None:
     assert select.select([descriptor], [], [], 60)[0], "it lives"
+
+
+def test_an_end_is_told_to_whom_its_start_names_where_that_is_allowed(tmp_path: Path, command: Command) -> None:
+    with serving(Canned(204)) as told, serving(Canned(204)) as other:
+        server = Server(tmp_path, "--callback-allow", "127.0.0.1/32", "--callback-allow", "10.0.0.0/8")
+        try:
+            outcome = command(
+                "start", "echo", "text=hi", "--callback", f"{told.url}/ends", "--url", server.url, "--wait"
+            )
+            assert outcome.code == 0, outcome.err
+            assert told.asked.wait(60)
+            refused = server.start("echo", {"callback": f"http://[::1]:{other.server_port}/"})
+            server.wait(refused)
+            while (one := _callback(server, refused))["attempts"] == 0 or one["error"] is None:
+                pass
+        finally:
+            assert server.stop() == 0
+        [(method, path, headers)] = told.requests
+        assert (method, path, headers["webhook-id"].split("_")[0]) == ("POST", "/ends", outcome.out.strip())
+        assert one["error"] == "No address of it may be called: they are local, and not among those allowed."
+        assert not other.requests
+
+
+def _callback(server: Server, task_id: str) -> dict[str, Any]:
+    (one,) = server.remote.get(f"/v1/tasks/{task_id}/callbacks", dict[str, Any])["callbacks"]
+    return dict(one)
 
 
 def test_it_says_what_there_is(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
+import base64
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.sources import LONGEST_WAY, load
+from milepost.sealing import Sealing
 from tests.cli.processes import JOBS
 
 HELLO = """
@@ -24,11 +27,9 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def complaint(
-    *files: Path, store: str | None = None, files_root: Path | None = None, files_folder: Path | None = None
-) -> str:
+def complaint(*files: Path, store: str | None = None, **options: Any) -> str:
     with pytest.raises(CommandError) as caught:
-        load(files, store=store, files_root=files_root, files_folder=files_folder)
+        load(files, store=store, **options)
     assert caught.value.code is Exit.USAGE
     return str(caught.value)
 
@@ -150,6 +151,27 @@ def test_folders_and_stores_that_are_none(tmp_path: Path) -> None:
     assert load([JOBS], store=str(tmp_path / "x.db"), files_folder=tmp_path / "new").types
     for store in ("mysql://x", ""):
         assert complaint(JOBS, store=store).startswith(f"--store: {store!r} names no store")
+
+
+def test_the_networks_that_may_be_called_are_named_here_or_in_the_files(tmp_path: Path) -> None:
+    allows = HELLO.replace("Milepost()", "Milepost(callback_allow='10.{n}.0.0/16')")
+    files = [write(tmp_path, f"{name}.py", allows.format(name=name, n=n)) for n, name in enumerate(("one", "two"))]
+    assert load(files, store=None).callback_allow == ("10.0.0.0/16", "10.1.0.0/16")
+    assert load(files, store=None, callback_allow=["::1"]).callback_allow == ("::1",)
+    assert complaint(files[0], callback_allow=["here"]).startswith("--callback-allow: 'here' is no network;")
+
+
+def test_the_key_for_secrets_is_the_one_that_the_files_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2)]
+    seals = HELLO.replace("Milepost()", "Milepost(secret_key='{key}')")
+    files = [write(tmp_path, f"{n}.py", seals.format(name=f"t{n}", key=keys[n // 2])) for n in range(3)]
+    plain = write(tmp_path, "plain.py", HELLO.format(name="plain"))
+    assert not load([plain], store=None).sealing
+    assert load([plain, *files[:2]], store=None).sealing == Sealing(keys[0])
+    assert complaint(*files).startswith("The files name several secret keys;")
+    monkeypatch.setenv("MILEPOST_SECRET_KEY", keys[1])
+    later = write(tmp_path, "later.py", HELLO.format(name="later"))
+    assert load([later], store=None).sealing == Sealing(keys[1])
 
 
 def test_the_dialects_are_those_that_one_of_the_files_names(tmp_path: Path) -> None:

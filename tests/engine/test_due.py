@@ -9,6 +9,7 @@ import pytest
 
 from milepost import Context
 from milepost.engine import due
+from milepost.engine.background import SHORTEST
 from milepost.engine.due import Due
 from milepost.task import State
 from milepost.times import HOUR, MILLISECOND, SECOND, Clock
@@ -42,7 +43,7 @@ async def test_what_is_due_is_queued_and_the_rest_stays(bench: Bench, loop: Due)
 async def test_the_pause_ends_when_the_next_is_due(bench: Bench) -> None:
     task = await bench.start("work", run_at=bench.clock() + HOUR)
     assert task.run_at is not None
-    for early, pause in ((HOUR, SECOND), (SECOND // 2, SECOND // 2), (1, due.SHORTEST), (0, SECOND)):
+    for early, pause in ((HOUR, SECOND), (SECOND // 2, SECOND // 2), (1, SHORTEST), (0, SECOND)):
         moment = itertools.repeat(task.run_at - early)
         assert await Due(bench.store, bench.service.files, moment.__next__).round() == pause
     assert (await bench.get(task)).state is State.QUEUED
@@ -90,7 +91,7 @@ class Sleep:
         self.over = asyncio.Event()
 
     async def __call__(self, seconds: float) -> None:
-        if seconds * SECOND > due.SHORTEST:
+        if seconds * SECOND > SHORTEST:
             self.long.put_nowait(seconds)
             await self.over.wait()
 
@@ -112,7 +113,7 @@ async def test_what_is_scheduled_during_a_pause_is_in_time(bench: Bench) -> None
     async with running(bench, sleep, lambda: moment):
         await sleep.long.get()  # nothing is due, and this pause has no end of its own
         task = await bench.start("work", run_at=moment + 50 * MILLISECOND)
-        while await sleep.long.get() != pytest.approx((50 * MILLISECOND - due.SHORTEST) / SECOND):
+        while await sleep.long.get() != pytest.approx((50 * MILLISECOND - SHORTEST) / SECOND):
             pass  # other commits than that of the start may have woken it
         moment += 50 * MILLISECOND
         sleep.over.set()
@@ -124,7 +125,7 @@ async def test_a_pause_that_nothing_interrupts_passes(bench: Bench) -> None:
     await bench.publish()
     sleep = Sleep()
     async with running(bench, sleep):
-        assert await sleep.long.get() == pytest.approx((SECOND - due.SHORTEST) / SECOND)
+        assert await sleep.long.get() == pytest.approx((SECOND - SHORTEST) / SECOND)
         sleep.over.set()
         await sleep.long.get()
 

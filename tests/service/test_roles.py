@@ -103,6 +103,7 @@ OPERATIONS: Final[dict[str, tuple[Prepare, Call]]] = {
     "follow": (queued, first_news),
     "result": (succeeded, lambda service, who, task: service.result(who, task)),
     "link": (succeeded, lambda service, who, task: service.link(who, task)),
+    "callbacks": (succeeded, lambda service, who, task: service.callbacks.of(who, task)),
     "cancel": (queued, lambda service, who, task: service.cancel(who, task)),
     "pause": (queued, lambda service, who, task: service.pause(who, task)),
     "resume": (paused, lambda service, who, task: service.resume(who, task)),
@@ -125,7 +126,7 @@ token leads to an id, and to nothing that this could not be asked for."""
 
 def test_no_operation_is_left_out() -> None:
     there = {name for name in vars(Service) if not name.startswith("_")}
-    assert there == OPERATIONS.keys() - {"deliver", "dismiss"} | OTHERS
+    assert there == OPERATIONS.keys() - {"callbacks", "deliver", "dismiss"} | OTHERS
 
 
 @pytest.mark.parametrize("role", ASKERS)

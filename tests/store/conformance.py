@@ -8,6 +8,7 @@ import pytest
 
 from milepost.store.protocol import TaskStore
 
+from .conformance_callbacks import Callbacks
 from .conformance_children import Children
 from .conformance_clients import Clients
 from .conformance_dependencies import Dependencies
@@ -24,7 +25,19 @@ from .scene import MakeStore, Scene
 
 
 class TaskStoreConformance(
-    Records, Leases, Dependencies, Children, Clients, Time, Turns, Keys, Reading, Histories, TenantNumbers, Waking
+    Records,
+    Leases,
+    Dependencies,
+    Children,
+    Clients,
+    Time,
+    Turns,
+    Keys,
+    Callbacks,
+    Reading,
+    Histories,
+    TenantNumbers,
+    Waking,
 ):
     """The suite; a test that shows a promise carries the promise's id."""
 

@@ -43,6 +43,16 @@ class Records:
             b'{"rows":5}'
         ]
 
+    async def test_what_is_sealed_of_an_input_comes_with_it(self, scene: Scene) -> None:
+        made = await scene.try_start(draft(), input=b'{"a":"***"}', sealed=b"\0sealed")
+        assert isinstance(made, Created)
+        plain = await scene.start()
+        found = await scene.store.cold([made.task.id, plain.id], EVERYTHING, now=scene.now)
+        assert [cold and (cold.input, cold.sealed) for cold in found] == [(b'{"a":"***"}', b"\0sealed"), (b"{}", None)]
+        await scene.enlist()
+        claimed = await scene.claim()
+        assert {each.task.id: each.sealed for each in claimed} == {made.task.id: b"\0sealed", plain.id: None}
+
     async def test_every_field_of_a_record_comes_back(self, scene: Scene, other: Scene) -> None:
         given = draft(
             parent=new_id(),

@@ -92,10 +92,18 @@ class Scene:
         state: State | None = None,
         files: tuple[DeliveredFile, ...] = (),
         epoch: int | None = None,
+        sealed: bytes | None = None,
     ) -> Created | Refusal:
         now = self.now
         creation = Creation(
-            task, input, lambda t: lifecycle.begin(t, now=now, state=state), scope, key, parent_epoch=epoch, files=files
+            task,
+            input,
+            lambda t: lifecycle.begin(t, now=now, state=state),
+            scope,
+            key,
+            parent_epoch=epoch,
+            files=files,
+            sealed=sealed,
         )
         (outcome,) = await self.store.create([creation], now=now)
         return outcome

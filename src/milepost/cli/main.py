@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from milepost import __version__
-from milepost.cli import acting, deliver, key, migrate, reading, result, serve, start, watch, worker
+from milepost.cli import acting, deliver, key, migrate, reading, result, serve, start, watch, webhook, worker
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import examples
 from milepost.cli.terminal import note, say
@@ -55,6 +55,7 @@ app.command(epilog=acting.RETRY_EXAMPLES, short_help="Let failed or cancelled ta
 app.command(epilog=acting.RM_EXAMPLES, short_help="Delete finished tasks, with logs and results.")(acting.rm)
 app.command(epilog=migrate.EXAMPLES, short_help="Bring a store's schema up to date.")(migrate.migrate)
 app.add_typer(key.app, name="key", help="Make, list and revoke keys.")
+app.add_typer(webhook.app, name="webhook", help="What callbacks are signed with.")
 
 
 def run(arguments: Sequence[str]) -> int:

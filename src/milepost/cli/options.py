@@ -70,6 +70,14 @@ FilesRoot = Annotated[
         help="Beneath it lie the paths that callers may name; by default the current folder.",
     ),
 ]
+CallbackAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="MILEPOST_CALLBACK_ALLOW",
+        metavar="CIDR",
+        help="Local addresses that callbacks may call, such as 10.1.0.0/16; may be repeated.",
+    ),
+]
 Concurrency = Annotated[
     int, typer.Option(envvar="MILEPOST_CONCURRENCY", metavar="N", min=1, help="How many tasks the worker runs at once.")
 ]

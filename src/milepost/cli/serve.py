@@ -16,6 +16,7 @@ from milepost.cli.limits import Settings, limit
 from milepost.cli.oidc import GRANTS_CLAIM, NAME_CLAIM, Audience, GrantsClaim, Issuer, NameClaim, tokens
 from milepost.cli.options import (
     DEFAULT_URL,
+    CallbackAllow,
     Concurrency,
     Files,
     FilesFolder,
@@ -73,6 +74,7 @@ def serve(
     files_root: FilesRoot = None,
     files_folder: FilesFolder = None,
     grace: Grace = DEFAULT_GRACE,
+    callback_allow: CallbackAllow = None,
     dialect: Names = None,
     aparavi: AparaviProfile = None,
     path_map: PathMap = None,
@@ -129,7 +131,7 @@ def serve(
         no_auth=no_auth,
     )
     holders = tokens(oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, no_auth=no_auth)
-    app = load(files, store=store, files_folder=files_folder, files_root=files_root)
+    app = load(files, store=store, files_folder=files_folder, files_root=files_root, callback_allow=callback_allow)
     choose(app, dialect, aparavi, path_map, cloudcoin)
     limit(app, limits)
     sockets = listen(host, port)
@@ -143,7 +145,7 @@ def serve(
             "--grace": grace,
             "--log-level": log_level,
         },
-        limits or (),
+        {"--limit": limits or (), "--callback-allow": callback_allow or ()},
     )
     with contextlib.ExitStack() as stack:
         for one in sockets:
@@ -165,13 +167,16 @@ def serve(
         )
 
 
-def _worker_command(files: Sequence[Path], options: Mapping[str, object], limits: Sequence[str]) -> list[str]:
+def _worker_command(
+    files: Sequence[Path], options: Mapping[str, object], repeated: Mapping[str, Sequence[str]]
+) -> list[str]:
     """How the worker is started; the descriptor of its lifeline is still to be added."""
     command = [sys.executable, "-m", "milepost", "worker", *(str(file.resolve()) for file in files)]
     for name, value in options.items():
         if value is not None:
             command += [name, str(value)]
-    return [*command, *(f"--limit={setting}" for setting in limits), "--lifeline"]
+    command += [f"{name}={value}" for name, values in repeated.items() for value in values]
+    return [*command, "--lifeline"]
 
 
 def _addresses(sockets: Sequence[socket.socket], exposed: "Exposure") -> list[str]:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Final
 import milepost
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.app import Milepost
+from milepost.calling import allowed
 from milepost.cli.exits import CommandError, Exit
+from milepost.cli.storing import check_secret_key
 from milepost.cli.terminal import on_one_line
 from milepost.engine.source import load_file
+from milepost.sealing import Sealing
 
 if TYPE_CHECKING:
     from milepost.http.dialect import Dialect
@@ -21,14 +24,20 @@ LONGEST_WAY: Final = 10
 
 
 def load(
-    files: Sequence[Path], *, store: str | None, files_folder: Path | None = None, files_root: Path | None = None
+    files: Sequence[Path],
+    *,
+    store: str | None,
+    files_folder: Path | None = None,
+    files_root: Path | None = None,
+    callback_allow: Sequence[str] | None = None,
 ) -> Milepost:
     """One application with the task types of all these files.
 
     Its store is the one that is named here, else the one that the files themselves name; its dialects and limits are
-    theirs.
+    theirs, and so are their keys for secrets and, unless some are named here, the networks that callbacks may call.
     Raises CommandError, naming the file and, where there is one, the line.
     """
+    check_secret_key()
     found: list[tuple[Path, Milepost]] = []
     for file in files:
         for instance in _instances(file):
@@ -39,12 +48,24 @@ def load(
         raise _wrong(f"--files-root: {files_root} is not a folder.")
     if files_folder is not None and files_folder.exists() and not files_folder.is_dir():
         raise _wrong(f"--files: {files_folder} is not a folder.")
+    callback_allow = _callback_allow_of(found) if callback_allow is None else callback_allow
+    try:
+        allowed(callback_allow)
+    except ValueError as error:
+        raise _wrong(f"--callback-allow: {error}.") from error
     try:
         where = _store_of(found) if store is None else store
-        spoken, limits = _dialects_of(found), _limits_of(found)
-        app = Milepost(where, files=files_folder, files_root=files_root, dialects=spoken, limits=limits)
+        app = Milepost(
+            where,
+            files=files_folder,
+            files_root=files_root,
+            callback_allow=callback_allow,
+            dialects=_dialects_of(found),
+            limits=_limits_of(found),
+        )
     except ValueError as error:
         raise _wrong(f"--store: {error}") from error
+    app.sealing = _sealing_of(found)
     for _, instance in found:
         app.include(instance)
     return app
@@ -129,6 +150,19 @@ def _store_of(found: Iterable[tuple[Path, Milepost]]) -> Path:
     if len(stores) > 1:
         raise _wrong(f"The files name several stores ({', '.join(map(str, sorted(stores)))}); say which with --store.")
     return stores.pop()
+
+
+def _callback_allow_of(found: Iterable[tuple[Path, Milepost]]) -> Sequence[str]:
+    """The networks that these instances may call."""
+    return [network for _, instance in found for network in instance.callback_allow]
+
+
+def _sealing_of(found: Iterable[tuple[Path, Milepost]]) -> Sealing:
+    """What seals secrets with the keys that these instances were made with."""
+    sealings = [instance.sealing for _, instance in found if instance.sealing]
+    if any(sealing != sealings[0] for sealing in sealings):
+        raise _wrong("The files name several secret keys; let one of them do it, or MILEPOST_SECRET_KEY.")
+    return sealings[0] if sealings else Sealing()
 
 
 def _dialects_of(found: Iterable[tuple[Path, Milepost]]) -> "Sequence[Dialect] | None":

@@ -78,6 +78,9 @@ def start(
     standing: Annotated[
         bool, typer.Option("--standing", help="It runs nothing itself, and takes what `deliver` brings.")
     ] = False,
+    callback: Annotated[
+        Text, typer.Option(metavar="URL", help="What is told of its end, by a signed POST of the record.")
+    ] = None,
     idempotency_key: Annotated[
         Text,
         typer.Option(
@@ -124,6 +127,7 @@ def start(
             "depends_on": depends_on or None,
             "on_dependency_failure": on_dependency_failure,
             "unique_key": unique_key,
+            "callback": callback,
             "runner": "external" if standing else None,
             "state": "running" if standing else None,
         }

@@ -8,6 +8,7 @@ from typing import Final
 from milepost.app import Milepost
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import on_one_line
+from milepost.sealing import configured
 from milepost.store.refusals import SchemaTooNew, StoreBusy, StoreFull
 from milepost.store.sqlite.connection import DatabaseFailure, check_library
 from milepost.store.sqlite.migrate import ForeignDatabase, migrate, migrations
@@ -18,10 +19,19 @@ BUSY_TIMEOUT: Final = 30_000
 
 def application(store: str | None) -> Milepost:
     """The application on the store that an option names, without task types. Raises CommandError for what is none."""
+    check_secret_key()
     try:
         return Milepost(store)
     except ValueError as error:
         raise CommandError(f"--store: {error}", Exit.USAGE) from error
+
+
+def check_secret_key() -> None:
+    """Raise CommandError where MILEPOST_SECRET_KEY is no key, or there is no library for it."""
+    try:
+        configured(None)
+    except (ValueError, RuntimeError) as error:
+        raise CommandError(str(error), Exit.USAGE) from error
 
 
 @contextlib.asynccontextmanager

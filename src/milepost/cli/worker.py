@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from milepost.cli.limits import Settings, limit
-from milepost.cli.options import Concurrency, Files, FilesFolder, FilesRoot, Grace, LogLevel, Store, examples
+from milepost.cli.options import (
+    CallbackAllow,
+    Concurrency,
+    Files,
+    FilesFolder,
+    FilesRoot,
+    Grace,
+    LogLevel,
+    Store,
+    examples,
+)
 from milepost.cli.sources import load
 from milepost.engine.worker import DEFAULT_CONCURRENCY, DEFAULT_GRACE
 
@@ -20,6 +30,7 @@ def worker(
     store: Store = None,
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     grace: Grace = DEFAULT_GRACE,
+    callback_allow: CallbackAllow = None,
     files_root: FilesRoot = None,
     files_folder: FilesFolder = None,
     limits: Settings = None,
@@ -34,7 +45,7 @@ def worker(
     from milepost.cli import logging, storing, work  # a client's commands start in half the time without these
 
     logging.configure(log_level)
-    app = load(files, store=store, files_folder=files_folder, files_root=files_root)
+    app = load(files, store=store, files_folder=files_folder, files_root=files_root, callback_allow=callback_allow)
     limit(app, limits)
     storing.check_there(app.path, "A server makes it: start `milepost serve` first, or name the one that it uses.")
     work.run(app, concurrency=concurrency, grace=grace, lifeline=lifeline)

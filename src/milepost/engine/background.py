@@ -5,15 +5,18 @@ import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from milepost.files.protocol import FileStore
 from milepost.store.protocol import TaskStore
-from milepost.times import SECOND, Clock
+from milepost.times import MILLISECOND, SECOND, Clock
 
 _log = logging.getLogger(__name__)
 
 Sleep = Callable[[float], Awaitable[None]]
+
+SHORTEST: Final = 10 * MILLISECOND
+"""So long is each pause of an attentive loop at least, however often something is committed."""
 
 
 class BackgroundLoop(ABC):
@@ -45,6 +48,40 @@ class BackgroundLoop(ABC):
     async def pause(self, length: int) -> None:
         """Let `length` µs pass."""
         await self._sleep(length / SECOND)
+
+
+class AttentiveLoop(BackgroundLoop):
+    """One whose pauses end early when something was committed, by whichever process."""
+
+    def __init__(self, store: TaskStore, files: FileStore, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+        super().__init__(store, files, clock, sleep)
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """See BackgroundLoop."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            await super().run()
+        finally:
+            listening.cancel()
+
+    async def _listen(self) -> None:
+        async for _ in self.store.changes():
+            self._changed.set()
+
+    async def pause(self, length: int) -> None:
+        """Let `length` µs pass, or less if something was committed: it may be due earlier."""
+        await super().pause(min(length, SHORTEST))
+        if length <= SHORTEST:
+            return
+        rest = asyncio.ensure_future(super().pause(length - SHORTEST))
+        change = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait([rest, change], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            rest.cancel()
+            change.cancel()
+        self._changed.clear()
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from milepost.engine.context import current
+from milepost.engine.secrecy import hide_secrets
 from milepost.engine.text import keepable
 from milepost.task import Level
 
@@ -66,6 +67,7 @@ def capture_logging() -> None:
     What the program shows of its own logging stays the same.
     """
     root = logging.getLogger()
+    hide_secrets()
     if not root.handlers and logging.lastResort is not None:
         root.addHandler(logging.lastResort)  # it shows warnings only while there is no handler at all
     if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):

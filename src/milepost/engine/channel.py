@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from milepost import times
 from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
 from milepost.engine.relatives import ChildStart, Relatives
+from milepost.engine.veil import Veil
 from milepost.lifecycle import Report
 from milepost.store.workers import Claimed
 from milepost.task import Counts, DeliveredFile, Entry, Task
@@ -39,6 +40,8 @@ class Channel(Protocol):
     """What the last checkpoint saved, as JSON."""
     files: tuple[DeliveredFile, ...]
     """What was delivered with its input."""
+    veil: Veil
+    """What hides the secrets of the input."""
     stopping: StopReason | None
     """Why the function is to stop, once it is."""
     clock: Clock
@@ -128,6 +131,10 @@ class Lease:
         self.clock = clock
         self.task = claimed.task
         self.input = claimed.input
+        self.sealed = claimed.sealed
+        self.secret: Sequence[str] = ()
+        """Names of what is secret in the input."""
+        self.veil = Veil()
         self.saved = claimed.checkpoint
         self.files = claimed.files
         self.stopping: StopReason | None = None
@@ -145,6 +152,12 @@ class Lease:
         self._told = Report()
         self._lines = _Lines()
         self.unhook()
+
+    def reveal(self, input: bytes, secret: Sequence[str]) -> None:
+        """The input as it was given, and the names of what is secret in it, which nothing that is told shows."""
+        self.input, self.secret = input, secret
+        values = msgspec.json.decode(input, type=dict[str, Any]) if secret else {}
+        self.veil = Veil(values[name] for name in secret)
 
     def hook(self, *, on_stop: Callable[[StopReason | None], object], on_force: Callable[[StopReason], object]) -> None:
         """For the runner. `on_stop` passes a request to stop on, or (None) that it was taken back; `on_force` acts."""
@@ -164,6 +177,9 @@ class Lease:
         entry: Entry | None = None,
     ) -> None:
         """See Channel."""
+        if self.veil:
+            message = None if message is None else self.veil.text(message)
+            entry = None if entry is None else self.veil.entry(entry)
         size = 0 if entry is None else _size(entry)
         with self._lock:
             told = self._told
@@ -253,7 +269,11 @@ class Lease:
             self._on_stop(None)
 
     def judge(self, outcome: Outcome) -> Outcome:
-        """The outcome as it counts: here it is known why the function was to stop, and force is not its failure."""
+        """The outcome as it counts: here it is known why the function was to stop, and force is not its failure.
+
+        And as it may be told.
+        """
+        outcome = self.veil.outcome(outcome) if self.veil else outcome
         if self.stopping is None:
             return outcome
         is_forced = self.forced and isinstance(outcome, Raised | Died)

@@ -17,6 +17,7 @@ from milepost.engine.fields import kept
 from milepost.engine.outcome import Parked, StopReason, TaskError
 from milepost.engine.relatives import ChildStart
 from milepost.engine.text import keepable
+from milepost.engine.veil import Veil
 from milepost.task import Counts, DeliveredFile, Entry, Level, Task, parse_id
 from milepost.times import parse_duration
 
@@ -59,6 +60,11 @@ class _Face:
     def task(self) -> Task:
         """The record as it was when this try began."""
         return self._channel.task
+
+    @property
+    def veil(self) -> Veil:
+        """What hides the secrets of the input."""
+        return self._channel.veil
 
     @property
     def id(self) -> str:

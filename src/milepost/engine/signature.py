@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from milepost.engine.context import BlockingContext, Context
+from milepost.sealing import secret_names
 
 Face = type[Context | BlockingContext]
 
@@ -38,9 +39,15 @@ def read_signature(name: str, function: Callable[..., Any], face: Face) -> Signa
     fields = [_field(name, function, parameter) for parameter in parameters[takes_context:]]
     struct = msgspec.defstruct(f"{name}_input", fields, kw_only=True, forbid_unknown_fields=True)
     try:
-        return Signature(takes_context, struct, _schema(struct))
+        signature = Signature(takes_context, struct, _schema(struct))
     except KeyError as error:  # msgspec's word for it
         raise ValueError(f"{name}: two types of its parameters have the same name: {error.args[0]}.") from None
+    for secret in sorted(secret_names(signature.schema)):
+        if signature.schema["properties"][secret].get("default") is not None:
+            raise ValueError(
+                f"{name}: the parameter {secret}: everybody could read the default of a secret; None may be one."
+            )
+    return signature
 
 
 def _is_context(name: str, function: Callable[..., Any], first: inspect.Parameter, face: Face) -> bool:

@@ -35,6 +35,7 @@ from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
+from milepost.sealing import Sealing, Unsealable, whole
 from milepost.store.protocol import LeasedEdit, TaskStore
 from milepost.store.refusals import LeaseLost, NotStorable
 from milepost.store.workers import Claimed, Wanted, WorkerInfo
@@ -75,6 +76,7 @@ class Worker:
         loops: Iterable[BackgroundLoop] = (),
         largest_value: int = LARGEST_VALUE,
         largest_file: int = LARGEST_FILE,
+        sealing: Sealing = Sealing(),  # noqa: B008 - it has no keys, and never changes
         clock: Clock = times.now,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -87,6 +89,7 @@ class Worker:
         self._force_after = force_after
         self._lease = lease
         self._loops = (*loops, folders.SweepFolders(store, files, clock, place))
+        self._sealing = sealing
         self._clock = clock
         self._settlement = Settlement(
             files, clock=clock, jitter=jitter, largest_value=largest_value, largest_file=largest_file
@@ -275,6 +278,10 @@ class Worker:
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
             return Ended(Stopped(lease.stopping))
+        try:
+            lease.reveal(*whole(lease.input, lease.sealed, self._sealing, lease.task.id))
+        except Unsealable as error:
+            return Ended(Raised(Failure("secret_unreadable", f"Its secrets can't be opened here: {error}.")))
         timer = None
         if lease.task.timeout is not None:
             delay = lease.task.timeout / SECOND
@@ -309,7 +316,7 @@ class Worker:
     async def _fail(self, lease: Lease, error: Exception) -> Task | None:
         """Let a task end whose outcome could not be written, because of this error; gives as `_settle` does."""
         why = str(error) if isinstance(error, NotStorable) else f"{type(error).__name__}: {keepable(error)}"
-        failure = Failure("outcome_not_storable", keepable(f"The outcome can't be stored: {why}"))
+        failure = Failure("outcome_not_storable", lease.veil.text(keepable(f"The outcome can't be stored: {why}")))
         try:
             async with lease.writing:
                 return await self._change(lease, lambda task: lifecycle.fail(task, now=self._clock(), failure=failure))

@@ -22,6 +22,7 @@ import msgspec
 
 from milepost.lifecycle import IllegalChange, Step
 from milepost.store.api_keys import KeyStore
+from milepost.store.callbacks import CallbackStore
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
@@ -77,6 +78,7 @@ class Creation(msgspec.Struct, frozen=True):
 
     `scope` decides which dependencies the caller may name; `input` is JSON. `parent_epoch`: it is made by its parent as
     that runs in this epoch, and not if it does no more. `files` are the task's from then on, and go with its record.
+    `sealed` are the secrets of its input.
     """
 
     draft: Task
@@ -86,6 +88,7 @@ class Creation(msgspec.Struct, frozen=True):
     key: StartKey | None = None
     parent_epoch: int | None = None
     files: tuple[DeliveredFile, ...] = ()
+    sealed: bytes | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -149,6 +152,8 @@ class Cold(msgspec.Struct, frozen=True):
     checkpoint: bytes | None
     traceback: str | None
     files: tuple[DeliveredFile, ...] = ()
+    sealed: bytes | None = None
+    """The secrets of the input, for who has the key; never shown."""
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -364,6 +369,11 @@ class TaskStore(KeyStore, Protocol):
 
         Returns those that say so anew. Where nothing keeps them any more, the message goes.
         """
+        ...
+
+    @property
+    def callbacks(self) -> CallbackStore:
+        """What is told of ends of tasks."""
         ...
 
     # Whoever is interested.

@@ -36,6 +36,8 @@ class Claimed(msgspec.Struct, frozen=True):
     input: bytes
     checkpoint: bytes | None
     files: tuple[DeliveredFile, ...] = ()
+    sealed: bytes | None = None
+    """The secrets of the input, for who has the key."""
 
 
 class Request(msgspec.Struct, frozen=True):

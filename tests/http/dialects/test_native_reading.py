@@ -31,7 +31,7 @@ INSIDE = {
         "held",
         "has_succeeded",
     ),
-    *("keep_result", "keep_record", "log_seq", "log_bytes", "log_dropped"),
+    *("keep_result", "keep_record", "log_seq", "log_bytes", "log_dropped", "callback"),
 }
 
 

@@ -82,6 +82,8 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
 
 
 TO_VERSION_9 = """
+    ALTER TABLE input DROP COLUMN sealed;
+    ALTER TABLE task DROP COLUMN callback; DROP TABLE callback; DROP TABLE webhook_secret;
     DROP INDEX task_unfinished;
     ALTER TABLE api_key DROP COLUMN expires_at;
     ALTER TABLE api_key DROP COLUMN last_used_at;
@@ -96,12 +98,13 @@ TO_VERSION_8 = f"""
 """
 
 TO_VERSION_1 = """
+    ALTER TABLE newer.task DROP COLUMN callback;
     ALTER TABLE newer.task DROP COLUMN apart;
     ALTER TABLE newer.task DROP COLUMN own_losses;
     ALTER TABLE newer.task DROP COLUMN roles;
     INSERT INTO task SELECT * FROM newer.task;
     INSERT INTO tenant SELECT name, number FROM newer.tenant;
-    INSERT INTO input SELECT * FROM newer.input;
+    INSERT INTO input SELECT task, body FROM newer.input;
     INSERT INTO log SELECT task, first, last, version, entries FROM newer.log;
     INSERT INTO edge SELECT e.dependent, t.row, e.met, e.failed_it
         FROM newer.edge AS e JOIN newer.task AS t ON t.id = e.dependency;

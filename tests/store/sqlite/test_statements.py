@@ -12,6 +12,8 @@ from milepost.store.sqlite.statements import SQL, expand, parse
 
 PARTS = {
     "api_key_columns",
+    "callback_columns",
+    "due_callback",
     "delivered",
     "managed",
     "due",
@@ -76,7 +78,7 @@ def test_columns_are_the_fields_of_a_record_in_their_order() -> None:
 
 def test_updates_leave_out_only_what_never_changes() -> None:
     assigned = re.findall(r"(\w+) = \?", SQL["update_task"].split("WHERE")[0])
-    immutable = ["id", "tenant", "owner", "roles", "type", "created_at", "number", "parent", "origin"]
+    immutable = ["id", "tenant", "owner", "roles", "type", "created_at", "number", "parent", "origin", "callback"]
     assert assigned == [field for field in FIELDS if field not in immutable]
 
 
@@ -92,7 +94,7 @@ def test_every_statement_finds_its_rows_by_an_index(connection: apsw.Connection,
     named = dict.fromkeys(re.findall(r":(\w+)", statement))
     with closing(connection):
         plan = [row[3] for row in connection.execute(statement, named or (None,) * _places(statement))]
-    tables = "t|task|log|edge|idempotency|input|result|child|delivered_file|d|api_key"
+    tables = "t|task|log|edge|idempotency|input|result|child|delivered_file|d|api_key|callback|webhook_secret"
     scans = [step for step in plan if re.match(rf"SCAN ({tables})\b", step)]
     assert scans == WHOLE.get(name, [])
     sorted_by_hand = [step for step in plan if "ORDER BY" in step]

@@ -121,6 +121,7 @@ async def _run(sock: socket.socket) -> None:
         relatives=worker,
         fetch=worker.fetch,
     )
+    lease.reveal(begin.input, begin.secret)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lease.stop, StopReason.CANCEL)
     background = [asyncio.create_task(worker.listen(lease)), asyncio.create_task(flusher.run())]
     outcome = await _outcome(begin, lease)

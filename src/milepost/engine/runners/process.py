@@ -71,7 +71,7 @@ async def _accompany(
         on_stop=lambda reason: _ask_to_stop(process, wire, lease, reason),
         on_force=lambda _: _signal(process, signal.SIGKILL),
     )
-    wire.send(Begin(source, sys.path, lease.task, lease.input, lease.saved, place, lease.files))
+    wire.send(Begin(source, sys.path, lease.task, lease.input, lease.saved, place, lease.files, tuple(lease.secret)))
     if lease.stopping is not None:  # since it was claimed
         _ask_to_stop(process, wire, lease, lease.stopping)
     outcome = await _converse(wire, lease)

@@ -28,6 +28,8 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
     saved: bytes | None
     place: Place
     files: tuple[DeliveredFile, ...] = ()
+    secret: tuple[str, ...] = ()
+    """Names of what is secret in the input."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):

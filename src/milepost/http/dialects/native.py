@@ -17,6 +17,7 @@ from milepost.http.batch import start_lines
 from milepost.http.credentials import bearer
 from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.native_answers import DeletedBody, LogBody, TaskBody, TaskList, TypeList
+from milepost.http.dialects.native_callbacks import callback_list
 from milepost.http.dialects.native_keys import key_operations
 from milepost.http.dialects.native_operations import TASKS, operations
 from milepost.http.dialects.native_parse import change, line_wish, wish
@@ -196,6 +197,10 @@ class Native:
             if page.entries or page.task.state.terminal or left <= 0 or call.stopping.is_set():
                 return page
             await call.wait(task_id, timeout=left, version=page.task.version)
+
+    async def callbacks(self, call: Call[NoQuery, None]) -> Response:
+        """List a task's callbacks."""
+        return _json(callback_list(await call.service.callbacks.of(call.principal, call.path["id"])))
 
     async def result(self, call: Call[NoQuery, None]) -> Response:
         """Fetch a task's result."""

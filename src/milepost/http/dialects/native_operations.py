@@ -14,6 +14,7 @@ from milepost.http.dialects.native_answers import (
     TypeBody,
     TypeList,
 )
+from milepost.http.dialects.native_callbacks import CallbackList
 from milepost.http.dialects.native_requests import (
     DeleteQuery,
     DeliveryBody,
@@ -58,7 +59,7 @@ _LEADS_TO: Final = {
     name: {"id": "$response.body#/id"}
     for name in (
         *("read", "update", "delete", "follow", "logs", "result", "cancel", "pause", "resume", "retry"),
-        "deliver",
+        *("deliver", "callbacks"),
     )
 }
 
@@ -285,6 +286,16 @@ def _following(native: "Native") -> list[Operation]:
             answers={200: Answer("Entries, in order.", LogBody)}
             | _UNREADABLE
             | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+        ),
+        Operation(
+            "GET",
+            TASK + "/callbacks",
+            native.callbacks,
+            summary="List a task's callbacks",
+            description="What was told of its ends to the URL that its start named, and what is still to be.",
+            group="Progress and result",
+            parameters={"id": TaskId},
+            answers={200: Answer("One for each end.", CallbackList)} | _problems({404: _NO_TASK}),
         ),
         Operation(
             "GET",

@@ -11,10 +11,14 @@ from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_KEY, MAX_NAME, MA
 from milepost.task import TYPE_NAME, DependencyFailure, Runner, State
 from milepost.times import LONGEST_DURATION, SECOND
 from milepost.trigger import Repeat
+from milepost.webhook import MAX_URL
 
 _TYPE_NAME: Final = {"pattern": f"^{TYPE_NAME.pattern}$"}
 
 _UUID: Final = {"pattern": "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"}
+
+CALLBACK_PATTERN: Final = "^https?://[a-z0-9]{1,40}([.-][a-z0-9]{1,20}){0,3}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]*)*$"
+"""URLs that are taken. So are others, which a pattern could not say."""
 
 _NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
 
@@ -29,6 +33,9 @@ Dependencies = Annotated[tuple[OtherId, ...], Meta(extra_json_schema={"maxItems"
 Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
 Expression = Annotated[str, Meta(min_length=1, max_length=200)]
 QueryText = Annotated[str, Meta(extra_json_schema=_NO_NUL)]
+CallbackUrl = Annotated[
+    str, Meta(extra_json_schema={"format": "uri", "pattern": CALLBACK_PATTERN, "maxLength": MAX_URL})
+]
 _ZERO: Final = cast("Whole", 0)
 Part = Literal["input", "checkpoint", "traceback", "files"]
 
@@ -168,6 +175,9 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     durable: Annotated[
         bool, Meta(description="False: cancelled if it has not begun when the server that took it is shut down.")
     ] = True
+    callback: Annotated[
+        CallbackUrl | None, Meta(description="A URL that is told of each of its ends by a signed POST of the record.")
+    ] = None
     lease_seconds: (
         Annotated[Lease, Meta(description="External tasks: queued again when their client is silent for so long.")]
         | None

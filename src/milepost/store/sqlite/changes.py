@@ -32,7 +32,7 @@ def stands_alone(item: Creation) -> bool:
     It is queued or scheduled then.
     """
     draft = item.draft
-    hangs_on_others = item.key or item.files or item.parent_epoch is not None
+    hangs_on_others = item.key or item.files or item.sealed or item.parent_epoch is not None
     is_watched = draft.parent or draft.unique_key or draft.depends_on
     return not (hangs_on_others or is_watched or draft.held or draft.runner == "external")
 
@@ -83,7 +83,7 @@ def _create(transaction: Transaction, item: Creation, now: int) -> Created:
     blocked_by = dict.fromkeys((*dependency.awaited(draft, found), *draft.blocked_by))
     draft = replace(draft, number=number, blocked_by=tuple(blocked_by))
     step = item.begin(draft)
-    stored = records.insert(transaction, dependency.reasoned(step), item.input, item.files)
+    stored = records.insert(transaction, dependency.reasoned(step), item.input, item.files, item.sealed)
     dependencies.link(transaction, stored.row, found)
     if key is not None:
         keys.remember(transaction, stored, key)

@@ -150,7 +150,7 @@ def _lane(transaction: Transaction, name: str, first: Waiting) -> Iterator[Waiti
 
 def _take(transaction: Transaction, row: int, worker: str, now: int, *, can_run_apart: bool) -> Claimed | None:
     """Put a queued task under the lease; None where it missed its start, or can't be read. Raises Damaged."""
-    *cells, given, checkpoint, files = transaction.rows("get_row_with_cold", (row,))[0]
+    *cells, given, checkpoint, files, sealed = transaction.rows("get_row_with_cold", (row,))[0]
     for stored in transaction.readable([cells]):
         try:
             if lifecycle.missed_start(stored.task, now):
@@ -158,7 +158,8 @@ def _take(transaction: Transaction, row: int, worker: str, now: int, *, can_run_
                 return None
             task = notice.taken_down(stored.task)
             step = lifecycle.claim(task, now=now, worker=worker, can_run_apart=can_run_apart)
-            return Claimed(dependencies.save(transaction, stored, step, now), given, checkpoint, rows.files(files))
+            after = dependencies.save(transaction, stored, step, now)
+            return Claimed(after, given, checkpoint, rows.files(files), sealed)
         except Exception as error:
             transaction.skip(stored, error)
             raise Damaged from error

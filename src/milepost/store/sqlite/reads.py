@@ -16,9 +16,10 @@ import msgspec
 
 from milepost import lifecycle, notice
 from milepost.store.api_keys import ApiKey
+from milepost.store.callbacks import Callback, WebhookSecret
 from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
 from milepost.store.refusals import StoreBusy
-from milepost.store.sqlite import api_keys, lists, log, rows, task_types
+from milepost.store.sqlite import api_keys, callbacks, lists, log, rows, task_types
 from milepost.store.sqlite.cursor import Cursors
 from milepost.store.sqlite.records import visibility
 from milepost.store.sqlite.schedule import NOTED_AT_ONCE
@@ -30,8 +31,10 @@ _BUSY: Final = "The database is being recovered or closed by another process."
 _worker_info = msgspec.json.Decoder(WorkerInfo).decode
 
 
-def _cold(given: bytes, checkpoint: bytes | None, traceback: str | None, files: str | None) -> Cold:
-    return Cold(given, checkpoint, traceback, rows.files(files))
+def _cold(
+    given: bytes, checkpoint: bytes | None, traceback: str | None, files: str | None, sealed: bytes | None
+) -> Cold:
+    return Cold(given, checkpoint, traceback, rows.files(files), sealed)
 
 
 class Reads:
@@ -180,6 +183,20 @@ class Reads:
     def has_keys(self) -> bool:
         """See KeyStore.has_keys."""
         return bool(self._rows("any_api_key")[0][0])
+
+    def callbacks(self, task_ids: Sequence[str]) -> list[list[Callback]]:
+        """See CallbackStore.of."""
+        return [[Callback(*row) for row in self._rows("callbacks_of", (task_id,))] for task_id in task_ids]
+
+    def next_callback(self, but: Sequence[str]) -> int | None:
+        """See CallbackStore.next_due."""
+        due: tuple[int] | None = self._row("next_callback", {"but": msgspec.json.encode(but).decode()})
+        return None if due is None else due[0]
+
+    def webhook_secrets(self, tenants: Sequence[str]) -> list[WebhookSecret | None]:
+        """See CallbackStore.secrets."""
+        found = [self._row("webhook_secret", (tenant,)) for tenant in tenants]
+        return [None if row is None else callbacks.secret(row) for row in found]
 
     def types(self) -> list[TypeInfo]:
         """See TaskStore.types."""

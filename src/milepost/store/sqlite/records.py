@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 from milepost.lifecycle import Step
 from milepost.store.protocol import Scope
 from milepost.store.refusals import UniqueKeyTaken
-from milepost.store.sqlite import log, rows
+from milepost.store.sqlite import callbacks, log, rows
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import DeliveredFile, FileResult, JsonResult, Task
@@ -54,16 +54,25 @@ def insert_all(transaction: Transaction, begun: Sequence[tuple[Step, bytes]]) ->
         if told is not None:
             entries.append((row, *told))
         transaction.changed[task.id] = task.version
+        callbacks.note_end(transaction, None, task)
     transaction.run_all("insert_task", records)
     transaction.run_all("put_input", [(row, body) for row, (_, body) in enumerate(begun, last + 1)])
     transaction.run_all("insert_log", entries)
     return made
 
 
-def insert(transaction: Transaction, step: Step, input: bytes, files: Sequence[DeliveredFile] = ()) -> Stored:
-    """Make the record of a task that begins. Raises UniqueKeyTaken."""
+def insert(
+    transaction: Transaction,
+    step: Step,
+    input: bytes,
+    files: Sequence[DeliveredFile] = (),
+    sealed: bytes | None = None,
+) -> Stored:
+    """Make the record of a task that begins; `sealed` are the secrets of its input. Raises UniqueKeyTaken."""
     _check_unique_key(transaction, None, step.task)
     (stored,) = insert_all(transaction, [(step, input)])
+    if sealed is not None:
+        transaction.run("seal_input", (sealed, stored.row))
     for number, file in enumerate(files):
         transaction.run("insert_file", (stored.row, number, *astuple(file)))
     _write_result(transaction, stored.row, None, step.task.result)
@@ -80,6 +89,7 @@ def write(transaction: Transaction, stored: Stored, step: Step) -> Task:
     _write_apart(transaction, row, told, step)
     if task.result is not before.result:
         _write_result(transaction, row, before.result, task.result)
+    callbacks.note_end(transaction, before, task)
     transaction.changed[task.id] = task.version
     return rows.inlined(task)
 

@@ -20,7 +20,18 @@ WORKERS_KEPT: Final = DAY
 """How long a worker is remembered whose lease has ended."""
 
 # What a record consists of; its row in `task` goes last.
-_PARTS: Final = ("inputs", "checkpoints", "results", "tracebacks", "delivered", "children", "logs", "edges", "tasks")
+_PARTS: Final = (
+    "inputs",
+    "checkpoints",
+    "results",
+    "tracebacks",
+    "delivered",
+    "children",
+    "logs",
+    "edges",
+    "callbacks",
+    "tasks",
+)
 
 
 def delete(transaction: Transaction, items: Sequence[Deletion], *, now: int) -> list[Deleted | Refusal]:

@@ -29,6 +29,7 @@ from milepost.store.protocol import (
 )
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.sqlite import api_keys, changes, leases, retention, schedule, task_types
+from milepost.store.sqlite.callback_store import SqliteCallbacks
 from milepost.store.sqlite.connection import check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
@@ -92,6 +93,7 @@ class SqliteStore:
         self._skipped = Skipped(timer)
         self._open_parts: _Parts | None = None
         self._resources = AsyncExitStack()
+        self.callbacks = SqliteCallbacks(lambda: self._parts.reads, self._write)
 
     async def open(self) -> None:
         """See TaskStore. Also raises ForeignDatabase, and RuntimeError where SQLite is too old."""

@@ -89,7 +89,8 @@ ORDER BY {due}, row LIMIT :limit
 SELECT {columns},
     (SELECT body FROM input WHERE task = t.row),
     (SELECT body FROM checkpoint WHERE task = t.row),
-    {delivered}
+    {delivered},
+    (SELECT sealed FROM input WHERE task = t.row)
 FROM task AS t WHERE t.row = ?
 
 -- name: requests

@@ -4,7 +4,8 @@ SELECT
     (SELECT body FROM input WHERE task = t.row),
     (SELECT body FROM checkpoint WHERE task = t.row),
     (SELECT body FROM traceback WHERE task = t.row),
-    {delivered}
+    {delivered},
+    (SELECT sealed FROM input WHERE task = t.row)
 FROM task AS t WHERE t.id = :id AND {visible} AND {kept}
 
 -- name: result

@@ -8,7 +8,7 @@ t.max_attempts, t.losses, t.cancel_requested, t.pause_requested, t.unique_key, t
 t.on_dependency_failure, t.blocked_by, t.blocked_reason, t.blocked_at, t.started_at, t.finished_at,
 t.result_expires_at, t.expires_at, t.version, t.result, t.failure, t.epoch, t.worker, t.lease_seconds,
 t.leased_until, t.continues, t.apart, t.own_losses, t.held, t.has_succeeded, t.keep_result, t.keep_record,
-t.log_seq, t.log_bytes, t.log_dropped, t.roles,
+t.log_seq, t.log_bytes, t.log_dropped, t.roles, t.callback,
 CASE WHEN t.result IS NOT NULL
     THEN (SELECT body FROM result WHERE task = t.row AND length(body) <= 65536) END
 
@@ -25,10 +25,10 @@ INSERT INTO task (
     pause_requested, unique_key, depends_on, on_dependency_failure, blocked_by, blocked_reason, blocked_at,
     started_at, finished_at, result_expires_at, expires_at, version, result, failure, epoch, worker,
     lease_seconds, leased_until, continues, apart, own_losses, held, has_succeeded, keep_result, keep_record,
-    log_seq, log_bytes, log_dropped, roles
+    log_seq, log_bytes, log_dropped, roles, callback
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 
 -- name: update_task
@@ -125,6 +125,10 @@ INSERT INTO log (task, first, last, version, entries, eventful) VALUES (?, ?, ?,
 -- name: put_input
 -- Keeps what a task was started with.
 INSERT INTO input (task, body) VALUES (?, ?)
+
+-- name: seal_input
+-- Keeps what of it is secret, apart.
+UPDATE input SET sealed = ? WHERE task = ?
 
 -- name: put_result
 -- Keeps a JSON result.
