@@ -102,7 +102,7 @@ class Starts:
             known = None if key is None else await self._store.recall(tenant, owner, start.type, key, now=now)
             if known is None:
                 raise
-            return done([known])
+            return await self._seen(principal, done([known]))
         return Creation(
             task,
             msgspec.json.encode(start.input),
@@ -112,6 +112,11 @@ class Starts:
             None if wish.parent is None else wish.parent.epoch,
             start.files,
         )
+
+    async def _seen(self, principal: Principal, created: Created) -> Created:
+        """The task of an earlier request as its caller sees it now."""
+        (found,) = await self._store.get([created.task.id], principal.scope(), now=self._clock())
+        return created if found is None else Created(found, replayed=created.replayed)
 
     async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
         """Whether a task of this tenant may name that one its parent. Raises Invalid."""

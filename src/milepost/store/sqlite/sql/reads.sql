@@ -105,6 +105,10 @@ SELECT {columns} FROM task AS t WHERE t.row IN (
     SELECT edge.dependent FROM edge WHERE edge.dependency = :depends_on
 ) AND {matching} ORDER BY t.row DESC LIMIT :limit
 
+-- name: seen_among
+-- Which of some tasks, by their ids as JSON, a caller can see.
+SELECT t.id FROM json_each(:ids) AS named CROSS JOIN task AS t ON t.id = named.value WHERE {visible} AND {kept}
+
 -- name: tally
 -- How many tasks a caller can see, by type and state.
 SELECT t.type, t.state, count(*) FROM task AS t WHERE {visible} AND {kept} GROUP BY t.type, t.state
