@@ -130,9 +130,19 @@ async def _ask(app: Any, way: str, task_id: str, key: str) -> float:
     said = path.format(id=task_id)
     headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {key}".encode())]
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-        "path": said, "raw_path": said.encode(), "query_string": b"", "root_path": "", "headers": headers,
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": said,
+        "raw_path": said.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
     }
     status = []
 

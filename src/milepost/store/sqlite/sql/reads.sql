@@ -5,12 +5,12 @@ SELECT
     (SELECT body FROM checkpoint WHERE task = t.row),
     (SELECT body FROM traceback WHERE task = t.row),
     {delivered}
-FROM task AS t WHERE t.id = :id AND {visible} AND {kept}
+FROM task AS t WHERE {of_id}
 
 -- name: result
 -- Where a JSON result is kept: its bytes are read from there.
 SELECT result.task FROM task AS t JOIN result ON result.task = t.row
-WHERE t.id = :id AND {visible} AND {kept} AND (t.result_expires_at IS NULL OR t.result_expires_at > :now)
+WHERE {of_id} AND (t.result_expires_at IS NULL OR t.result_expires_at > :now)
   AND (:run IS NULL OR t.run = :run)
 
 -- name: log
