@@ -14,6 +14,8 @@ PARTS = {
     "api_key_columns",
     "delivered",
     "due",
+    "of_id",
+    "row_of_id",
     "unleased",
     "fit",
     "columns",
