@@ -123,6 +123,8 @@ async def deliver(
         raise
     if created.replayed:
         await discard(service.files, kept)
+        # Somebody else may have delivered it, to whom the standing task was assigned before.
+        return Created(await service.get(principal, created.task.id), replayed=True)
     return created
 
 

@@ -76,7 +76,7 @@ class Starts:
         for wish in wishes:
             try:
                 made = await self._creation(principal, wish, origin, now)
-                made = await self._admitted(made, now) if isinstance(made, Creation) else made
+                made = await self._admitted(principal, made, now) if isinstance(made, Creation) else made
             except ServiceError as error:
                 outcomes.append(error)
             else:
@@ -119,7 +119,7 @@ class Starts:
             known = None if key is None else await self._store.recall(tenant, owner, start.type, key, now=now)
             if known is None:
                 raise
-            return done([known])
+            return await self._seen(principal, done([known]))
         hidden = self._hidden(start.input, secret)
         return Creation(
             task,
@@ -132,7 +132,7 @@ class Starts:
             self._sealing.seal(hidden, task.id) if hidden else None,
         )
 
-    async def _admitted(self, creation: Creation, now: int) -> Creation | Created:
+    async def _admitted(self, principal: Principal, creation: Creation, now: int) -> Creation | Created:
         """The same, or the task of an earlier request where the tenant has too many. Raises TooMany."""
         task, key = creation.draft, creation.key
         try:
@@ -141,7 +141,7 @@ class Starts:
             known = None if key is None else await self._store.recall(task.tenant, task.owner, task.type, key, now=now)
             if known is None:
                 raise
-            return done([known])
+            return await self._seen(principal, done([known]))
         return creation
 
     async def fingerprint(self, start: Start) -> bytes:
@@ -175,6 +175,11 @@ class Starts:
     async def secret_names(self, name: str) -> frozenset[str]:
         """The parameters of a task type that are secret."""
         return self._secret.get(name, frozenset()) if await self.type_info(name) is not None else frozenset()
+
+    async def _seen(self, principal: Principal, created: Created) -> Created:
+        """The task of an earlier request as its caller sees it now."""
+        (found,) = await self._store.get([created.task.id], principal.scope(), now=self._clock())
+        return created if found is None else Created(found, replayed=created.replayed)
 
     async def _check_parent(self, principal: Principal, parent: str, tenant: str) -> None:
         """Whether a task of this tenant may name that one its parent. Raises Invalid."""

@@ -41,7 +41,9 @@ def _in_dependencies(refusal: Any) -> errors.ServiceError:
 
 
 _SAID: Final[dict[type[Refusal], Callable[[Any], errors.ServiceError]]] = {
-    refusals.UniqueKeyTaken: lambda it: errors.UniqueKeyConflict(str(it), task=it.task_id),
+    refusals.UniqueKeyTaken: lambda it: errors.UniqueKeyConflict(
+        str(it), **({} if it.task_id is None else {"task": it.task_id})
+    ),
     refusals.DependencyMissing: _in_dependencies,
     refusals.DependencyCycle: _in_dependencies,
     refusals.LeaseLost: lambda _: errors.ParentLost("The task that is to start this one does not run any more."),

@@ -11,7 +11,8 @@ promises, and the suite in `tests/store/conformance.py` checks:
 - Every `Step` that leads into another state also settles what hangs on it, in the same transaction: dependents are
   freed, failed or revived.
 - Log entries get their sequence numbers at commit, from 1 and without holes, and the version of the step.
-- Who may not see a task is answered exactly as if it did not exist, by the same statements.
+- Who may not see a task is answered exactly as if it did not exist, by the same statements. Nor is it named to who sees
+  one that hangs on it: records, log entries and refusals tell a caller of no other task than those that it sees.
 - A record past its retention is unknown, a result past its own is gone, whether or not `expire` has run.
 """
 

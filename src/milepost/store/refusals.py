@@ -16,9 +16,10 @@ class Missing(Refusal):
 class UniqueKeyTaken(Refusal):
     """An unfinished task of the same owner, tenant and type has the same unique key."""
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: str | None) -> None:
+        """`task_id`: None where the caller does not see that task."""
         self.task_id = task_id
-        super().__init__(f"Task {task_id} has this unique key and is not finished.")
+        super().__init__(f"{f'Task {task_id}' if task_id else 'Another task'} has this unique key and is not finished.")
 
 
 class DependencyMissing(Refusal):

@@ -17,6 +17,8 @@ PARTS = {
     "delivered",
     "managed",
     "due",
+    "of_id",
+    "row_of_id",
     "unleased",
     "fit",
     "columns",

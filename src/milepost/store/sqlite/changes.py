@@ -10,8 +10,16 @@ from msgspec.structs import replace
 from milepost import dependency, lifecycle
 from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import ChildKey, Created, Creation, Edit, LeasedEdit, StartKey
-from milepost.store.refusals import LeaseLost, Missing, NotStorable, ParentStops, Refusal, VersionMismatch
-from milepost.store.sqlite import dependencies, keys, records
+from milepost.store.refusals import (
+    LeaseLost,
+    Missing,
+    NotStorable,
+    ParentStops,
+    Refusal,
+    UniqueKeyTaken,
+    VersionMismatch,
+)
+from milepost.store.sqlite import dependencies, keys, records, sight
 from milepost.store.sqlite.keys import Whose
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
@@ -23,7 +31,7 @@ _REFUSALS: Final[tuple[type[Refusal | IllegalChange], ...]] = (Refusal, IllegalC
 
 def create(transaction: Transaction, items: Sequence[Creation], *, now: int) -> list[Created | Refusal]:
     """See TaskStore.create."""
-    return transaction.each(items, lambda item: _create(transaction, item, now), Refusal)
+    return transaction.each(items, lambda item: _shown_as_made(transaction, item, now), Refusal)
 
 
 def stands_alone(item: Creation) -> bool:
@@ -57,7 +65,7 @@ def recall(transaction: Transaction, *, whose: Whose, key: StartKey, now: int) -
 
 def change(transaction: Transaction, items: Sequence[Edit], *, now: int) -> list[Task | Refusal | IllegalChange]:
     """See TaskStore.change."""
-    return transaction.each(items, lambda item: _change(transaction, item, now), *_REFUSALS)
+    return transaction.each(items, lambda item: _shown_as_changed(transaction, item, now), *_REFUSALS)
 
 
 def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
@@ -68,6 +76,10 @@ def change_leased(transaction: Transaction, items: Sequence[LeasedEdit], *, now:
         if transaction.concerns_all(error):
             raise
         raise NotStorable(f"{type(error).__name__}: {error}") from error
+
+
+def _shown_as_made(transaction: Transaction, item: Creation, now: int) -> Created:
+    return sight.made(transaction.rows, _create(transaction, item, now), item.scope, now)
 
 
 def _create(transaction: Transaction, item: Creation, now: int) -> Created:
@@ -111,6 +123,15 @@ def _next_numbers(transaction: Transaction, items: Sequence[Creation]) -> Iterat
     return (next(following[tenant]) for tenant in tenants)
 
 
+def _shown_as_changed(transaction: Transaction, item: Edit, now: int) -> Task:
+    try:
+        return sight.shown(transaction.rows, _change(transaction, item, now), item.scope, now)
+    except UniqueKeyTaken as taken:
+        if records.find(transaction, taken.task_id or "", item.scope, now) is None:
+            raise UniqueKeyTaken(None) from None
+        raise
+
+
 def _change(transaction: Transaction, item: Edit, now: int) -> Task:
     stored = records.find(transaction, item.id, item.scope, now)
     if stored is None:
@@ -118,7 +139,10 @@ def _change(transaction: Transaction, item: Edit, now: int) -> Task:
     task = lifecycle.as_of(stored.task, now)
     if item.if_version not in (None, task.version):
         raise VersionMismatch
-    if item.depends_on is not None and item.depends_on != task.depends_on:
+    if (
+        item.depends_on is not None
+        and item.depends_on != sight.shown(transaction.rows, task, item.scope, now).depends_on
+    ):
         return _relink(transaction, stored, item, replace(task, depends_on=item.depends_on), now)
     step = item.apply(task, dependencies.awaited(transaction, stored))
     if step.task.version == task.version:

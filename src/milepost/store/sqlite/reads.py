@@ -19,7 +19,7 @@ from milepost.store.api_keys import ApiKey
 from milepost.store.callbacks import Callback, WebhookSecret
 from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
 from milepost.store.refusals import StoreBusy
-from milepost.store.sqlite import api_keys, callbacks, lists, log, rows, task_types
+from milepost.store.sqlite import api_keys, callbacks, lists, log, rows, sight, task_types
 from milepost.store.sqlite.cursor import Cursors
 from milepost.store.sqlite.records import visibility
 from milepost.store.sqlite.schedule import NOTED_AT_ONCE
@@ -57,7 +57,7 @@ class Reads:
         found: list[Task | None] = []
         for task_id in ids:
             row = self._row("get", {"id": task_id, **parameters})
-            found.append(None if row is None else lifecycle.as_of(rows.record(row).task, now))
+            found.append(None if row is None else self._shown(rows.record(row).task, scope, now))
         return found
 
     def cold(self, ids: Sequence[str], scope: Scope, now: int) -> list[Cold | None]:
@@ -80,7 +80,7 @@ class Reads:
     def find(self, filter: Filter, scope: Scope, after: str | None, limit: int, now: int) -> Page:
         """See TaskStore.find."""
         before = lists.END if after is None else self._cursors.open(after)
-        if filter.depends_on is not None and self.get([filter.depends_on], scope, now) == [None]:
+        if not self._sees(filter, scope, now):
             return Page([], None)
         parameters = {"before": before, "limit": limit + 1, "now": now, **lists.wishes(filter), **visibility(scope)}
         tasks: list[Task] = []
@@ -96,8 +96,18 @@ class Reads:
                 if seen == limit or size > PAGE_BYTES:
                     return Page(tasks, self._cursors.seal(last) if seen else None)
                 seen, size, last = seen + 1, size + rows.size(row), row[0]
-                tasks += [lifecycle.as_of(stored.task, now) for stored in rows.readable([row])]
+                tasks += [self._shown(stored.task, scope, now) for stored in rows.readable([row])]
         return Page(tasks, None)
+
+    def _shown(self, task: Task, scope: Scope, now: int) -> Task:
+        return sight.shown(self._rows, lifecycle.as_of(task, now), scope, now)
+
+    def _sees(self, filter: Filter, scope: Scope, now: int) -> bool:
+        """Whether a list by a relative is of one that the caller sees: of any other nothing is told."""
+        named = [filter.depends_on] if filter.depends_on is not None else []
+        # Who sees whole tenants finds the children of what is gone too.
+        named += [filter.parent] if filter.parent is not None and scope.own else []
+        return None not in self.get(named, scope, now)
 
     def log(self, id: str, scope: Scope, after: int, since_version: int, limit: int, now: int) -> LogPage | None:
         """See TaskStore.log."""
@@ -108,7 +118,8 @@ class Reads:
             number, task = rows.record(row)
             parameters = {"row": number, "after": after, "since": since_version}
             with closing(self._connection.execute(SQL["log"], parameters)) as told:
-                return LogPage(lifecycle.as_of(task, now), log.entries_of(told, after=after, limit=limit))
+                entries = log.entries_of(told, after=after, limit=limit)
+            return sight.page(self._rows, lifecycle.as_of(task, now), entries, scope, now)
 
     def history(
         self, ids: Sequence[str], scope: Scope, before: int | None, limit: int, now: int
@@ -125,7 +136,7 @@ class Reads:
                 number, task = rows.record(row)
                 with closing(self._connection.execute(SQL["history"], {"row": number, "before": before})) as told:
                     entries = log.history_of(told, before=before, limit=limit)
-                pages.append(LogPage(lifecycle.as_of(task, now), entries))
+                pages.append(sight.page(self._rows, lifecycle.as_of(task, now), entries, scope, now))
         return pages
 
     def tenant_numbers(self, names: Sequence[str]) -> list[int | None]:

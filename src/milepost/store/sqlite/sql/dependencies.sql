@@ -1,6 +1,6 @@
 -- name: find_dependency
 -- A task that one of the same tenant may wait for, if the caller can see it.
-SELECT {columns} FROM task AS t WHERE t.id = :id AND t.tenant = :tenant AND {visible} AND {kept}
+SELECT {columns} FROM task AS t WHERE {of_id} AND t.tenant = :tenant
 
 -- name: insert_edge
 -- Lets a task wait for another.

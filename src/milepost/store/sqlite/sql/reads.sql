@@ -6,12 +6,12 @@ SELECT
     (SELECT body FROM traceback WHERE task = t.row),
     {delivered},
     (SELECT sealed FROM input WHERE task = t.row)
-FROM task AS t WHERE t.id = :id AND {visible} AND {kept}
+FROM task AS t WHERE {of_id}
 
 -- name: result
 -- Where a JSON result is kept: its bytes are read from there.
 SELECT result.task FROM task AS t JOIN result ON result.task = t.row
-WHERE t.id = :id AND {visible} AND {kept} AND (t.result_expires_at IS NULL OR t.result_expires_at > :now)
+WHERE {of_id} AND (t.result_expires_at IS NULL OR t.result_expires_at > :now)
   AND (:run IS NULL OR t.run = :run)
 
 -- name: log
@@ -105,6 +105,10 @@ SELECT {columns} FROM task AS t WHERE t.parent = :parent AND {matching} ORDER BY
 SELECT {columns} FROM task AS t WHERE t.row IN (
     SELECT edge.dependent FROM edge WHERE edge.dependency = :depends_on
 ) AND {matching} ORDER BY t.row DESC LIMIT :limit
+
+-- name: seen_among
+-- Which of some tasks, by their ids as JSON, a caller can see.
+SELECT t.id FROM json_each(:ids) AS named CROSS JOIN task AS t ON t.id = named.value WHERE {visible} AND {kept}
 
 -- name: tally
 -- How many tasks a caller can see, by type and state.
