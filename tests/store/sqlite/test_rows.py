@@ -74,7 +74,7 @@ def test_a_record_comes_back_as_it_went(connection: apsw.Connection, task: Task,
         number = connection.last_insert_rowid()
         keep_result(connection, number, task)
         assert read(connection, number) == (number, task)
-        kept = ("id", "tenant", "owner", "type", "created_at", "number", "parent", "origin")
+        kept = ("id", "tenant", "owner", "type", "created_at", "number", "parent", "origin", "callback")
         changed = settled(replace(other, **{name: getattr(task, name) for name in kept}))
         statement, values = rows.update(task, changed)
         connection.execute(statement, (*values, number, task.version, task.epoch))
