@@ -103,11 +103,12 @@ class Starts:
         if start.owner not in (None, principal.name) and not principal.is_service:
             raise Forbidden("Only a service may start a task for somebody else.")
         owner = start.owner or principal.name
-        info, secret = await self.type_info(start.type), await self.secret_names(start.type)
+        info = await self.type_info(start.type)
+        secret = self._secret.get(start.type, frozenset())
         key = wish.known_by
         if wish.idempotency_key is not None:
             expires_at = now + self._retention.idempotency_key
-            key = IdempotencyKey(wish.idempotency_key, await self.fingerprint(start), expires_at)
+            key = IdempotencyKey(wish.idempotency_key, self._fingerprint(start, secret), expires_at)
         identity = {"id": self.new_id(), "tenant": tenant, "owner": owner, "origin": origin}
         try:
             roles = _roles(principal, owner, tenant, wish)
@@ -146,12 +147,18 @@ class Starts:
 
     async def fingerprint(self, start: Start) -> bytes:
         """A hash that is the same for the same start, and does not help to find out its secrets. Raises Invalid."""
-        disguised = await self.disguised(start.type, start.input)
+        return self._fingerprint(start, await self.secret_names(start.type))
+
+    def _fingerprint(self, start: Start, secret: Collection[str]) -> bytes:
+        disguised = self._disguised(start.input, secret)
         return (start if disguised is start.input else replace(start, input=disguised)).fingerprint()
 
     async def disguised(self, type: str, input: Mapping[str, Any]) -> Mapping[str, Any]:
         """An input for a hash of it: with marks in place of secrets. Raises Invalid where there is no key for that."""
-        hidden = self._hidden(input, await self.secret_names(type))
+        return self._disguised(input, await self.secret_names(type))
+
+    def _disguised(self, input: Mapping[str, Any], secret: Collection[str]) -> Mapping[str, Any]:
+        hidden = self._hidden(input, secret)
         return self._sealing.disguised(input, hidden) if hidden else input
 
     def _hidden(self, input: Mapping[str, Any], secret: Collection[str]) -> dict[str, Any]:
@@ -174,7 +181,8 @@ class Starts:
 
     async def secret_names(self, name: str) -> frozenset[str]:
         """The parameters of a task type that are secret."""
-        return self._secret.get(name, frozenset()) if await self.type_info(name) is not None else frozenset()
+        await self.type_info(name)
+        return self._secret.get(name, frozenset())
 
     async def _seen(self, principal: Principal, created: Created) -> Created:
         """The task of an earlier request as its caller sees it now."""

@@ -13,7 +13,7 @@ from milepost import Context, Milepost, Secret
 from milepost.access.principal import LOCAL
 from milepost.engine.secrecy import hide_secrets
 from milepost.engine.task_type import TaskType
-from milepost.errors import Invalid, KeyConflict, Unavailable
+from milepost.errors import Invalid, KeyConflict, NotFound, Unavailable
 from milepost.sealing import Sealing
 from milepost.service import Filter, Service
 from milepost.start import Start
@@ -167,6 +167,13 @@ async def test_what_a_standing_task_has_of_secrets_its_deliveries_get(bench: Ben
     bench.service.starts._sealing = Sealing(OTHER)
     with pytest.raises(Unavailable, match="no key that opens them"):
         await bench.app.deliver(standing)
+
+
+async def test_a_task_that_is_gone_has_no_input_any_more(bench: Bench) -> None:
+    task = await bench.start("check", {"password": PASSWORD})
+    await bench.service.delete(LOCAL, task.id, unfinished=True)
+    with pytest.raises(NotFound):
+        await bench.service.starts.input_of(task)
 
 
 async def test_a_child_is_started_with_a_secret_and_found_again(bench: Bench) -> None:
