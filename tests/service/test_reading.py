@@ -43,7 +43,7 @@ async def test_p6_others_tasks_are_as_good_as_absent(hands: Hands) -> None:
 
 async def test_a_wait_answers_on_a_change_at_the_end_and_at_its_bound(hands: Hands) -> None:
     task = await hands.start()
-    waiting = asyncio.create_task(hands.service.wait(LOCAL, task.id, timeout=60 * SECOND))
+    waiting = asyncio.create_task(hands.service.wait(LOCAL, task.id, timeout=60 * SECOND, version=task.version))
     ending = asyncio.create_task(hands.service.wait(LOCAL, task.id, timeout=60 * SECOND, until_end=True))
     claimed = (await hands.claim()).task
     assert (await waiting).state is State.RUNNING
