@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -127,6 +128,15 @@ async def test_what_is_far_from_its_limit_is_not_counted(store: Counting, timer:
     for number in range(MANY):
         await service.starts._quota.admit(f"tenant {number}")
     assert len(service.starts._quota._known) <= MANY
+
+
+async def test_who_starts_at_the_same_time_counts_once(store: Counting, timer: Timer) -> None:
+    service = service_of(store, timer, 100)
+    await start(service)
+    timer.now += FRESH
+    store.counts = 0
+    await asyncio.gather(*(start(service) for _ in range(10)))
+    assert store.counts == 1
 
 
 async def test_nothing_is_counted_for_what_is_only_checked(store: Counting, timer: Timer) -> None:

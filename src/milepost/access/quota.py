@@ -40,6 +40,8 @@ class Quota:
         now = self._timer()
         known = self._known.get(tenant)
         if known is None or now - known.at >= FRESH or self._is_doubtful(known, now):
+            if known is not None:  # others go by the last count meanwhile: to count millions takes a while
+                self._known[tenant] = known._replace(at=now)
             (tasks,) = await self._store.unfinished([tenant], most=self._most)
             known = _Counted(tasks, now, 0)
             if len(self._known) >= MANY:
