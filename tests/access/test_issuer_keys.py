@@ -34,7 +34,8 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 
 @pytest.fixture
-def keys(issuer: Issuer, time: Time) -> IssuerKeys:
+def keys(issuer: Issuer, time: Time, monkeypatch: pytest.MonkeyPatch) -> IssuerKeys:
+    monkeypatch.setattr("milepost.access.issuer_keys.MOMENT", 60)  # this issuer may be slow, but answers
     return IssuerKeys(issuer.url, timer=lambda: time.now)
 
 
@@ -161,6 +162,23 @@ async def test_an_issuer_that_does_not_answer_is_waited_for_no_longer_than_it_ma
     with pytest.raises(Unavailable):
         await keys.key("rsa")
     issuer.answers.set()
+
+
+async def test_an_issuer_that_hangs_keeps_nobody_whose_key_is_known(
+    keys: IssuerKeys, issuer: Issuer, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await named(keys, "rsa") == "rsa"
+    monkeypatch.setattr("milepost.access.issuer_keys.MOMENT", 0.01)
+    issuer.answers.clear()
+    issuer.publish(EC)
+    time.now = REFRESH
+    assert [await named(keys, "rsa") for _ in range(3)] == ["rsa"] * 3
+    asking = keys._asking
+    assert asking is not None, "it is still being asked"
+    issuer.answers.set()
+    await asking
+    assert await named(keys, "rsa") is None, "it was withdrawn"
+    assert issuer.asked == ONCE * 2
 
 
 async def test_keys_for_anything_else_are_passed_over(

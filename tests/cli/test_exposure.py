@@ -8,6 +8,7 @@ from milepost.app import Milepost
 from milepost.cli import server, sockets
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.exposure import exposure
+from milepost.http.dialects.known import dialects
 from milepost.service import Service
 
 from .authority import Authority
@@ -72,6 +73,17 @@ def test_options_that_make_no_sense(tmp_path: Path) -> None:
     assert refused("localhost", trusted_proxies=["proxy"]).startswith("--trusted-proxy: 'proxy' is no address")
     assert refused("localhost", public_url="tasks.example").startswith("--public-url: 'tasks.example' is not a URL")
     assert refused("tasks.example").startswith("--host: 'tasks.example' is not an address")
+
+
+@pytest.mark.parametrize("path", ["tasks", "v1", "docs", "v1/deeper"])
+def test_a_public_path_that_begins_like_one_of_ours_is_ambiguous(path: str, tmp_path: Path) -> None:
+    web = Milepost(tmp_path / "x.db").asgi(dialects())
+    found = exposure("localhost", public_url=f"https://a.example/{path}")
+    with pytest.raises(CommandError, match=rf"--public-url: its path begins with /{path[:2]}") as caught:
+        found.check_paths(web.beginnings)
+    assert caught.value.code is Exit.USAGE
+    for url in (None, "https://a.example", "https://a.example/", "https://a.example/ops/tasks"):
+        exposure("localhost", public_url=url).check_paths(web.beginnings)
 
 
 def test_serve_refuses_before_it_listens(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

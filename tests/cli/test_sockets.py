@@ -34,6 +34,17 @@ def test_loopback_addresses(host: str, families: list[socket.AddressFamily]) -> 
         close(bound)
 
 
+def test_all_addresses_are_those_of_both_families() -> None:
+    bound = sockets.listen("::", 0)
+    try:
+        port = bound[0].getsockname()[1]
+        assert [one.getsockname()[:2] for one in bound] == [("0.0.0.0", port), ("::", port)]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port)).close()
+    finally:
+        close(bound)
+
+
 @pytest.mark.parametrize("host", ["example.org", "", "127.0.0.1:8006", "http://localhost"])
 def test_what_is_no_address_is_not_said_to_be_an_open_one(host: str) -> None:
     with pytest.raises(CommandError, match="is not an address; use localhost") as caught:

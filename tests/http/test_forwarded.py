@@ -181,6 +181,8 @@ BEHIND = {
     "x_forwarded_prefix": "/ops",
 }
 """What a proxy says to whom a program of this machine came."""
+CALLER = {"x_forwarded_for": "127.0.0.1"}
+"""What one says that leaves the rest to the public URL."""
 
 
 @pytest.mark.parametrize("strips", [True, False])
@@ -193,7 +195,7 @@ async def test_links_lead_through_the_proxy_in_every_dialect(
     task = await tasks.with_file(b"a,b\n", "r.csv", tenant=TENANT)
     there = await paths(service, task)
     before = "" if strips else "/ops"
-    async with asking(app, **({} if configured else BEHIND)) as client:
+    async with asking(app, **(CALLER if configured else BEHIND)) as client:
 
         async def read(path: str) -> Any:
             return (await client.get(before + path)).json()
@@ -219,7 +221,7 @@ async def test_links_lead_through_the_proxy_in_every_dialect(
 @pytest.mark.parametrize("configured", [True, False])
 async def test_what_is_mounted_keeps_its_place(configured: bool, service: Service) -> None:
     app = http_app(service, forwarding=Forwarding(["127.0.0.1"], "https://a.example/x" if configured else None))
-    async with asking(Starlette(routes=[Mount("/operations", app)]), **({} if configured else BEHIND)) as client:
+    async with asking(Starlette(routes=[Mount("/operations", app)]), **(CALLER if configured else BEHIND)) as client:
         response = await client.post("/operations/v1/tasks", json={"type": "export"})
         where = "/x" if configured else "/ops/operations"
         assert response.headers["location"] == f"{where}/v1/tasks/{response.json()['id']}"
@@ -237,7 +239,14 @@ async def test_a_refusal_is_told_in_the_words_of_whose_path_it_is(service: Servi
 
 async def test_open_mode_is_for_this_machine_also_behind_a_proxy(service: Service) -> None:
     app = http_app(service, forwarding=Forwarding(["127.0.0.1"]))
-    for headers in ({"x_forwarded_for": FAR}, {"x_forwarded_for": "unknown"}, {"forwarded": f"for={FAR}"}):
+    for headers in (
+        {"x_forwarded_for": FAR},
+        {"x_forwarded_for": "unknown"},
+        {"forwarded": f"for={FAR}"},
+        {"x_forwarded_proto": "https"},
+        {"forwarded": "proto=https"},
+        {},  # it may be a proxy that says nothing, and for anybody
+    ):
         async with asking(app, **headers) as client:
             assert (await client.get("/v1/tasks")).status_code == 403
     async with asking(app, FAR) as client:
@@ -247,6 +256,24 @@ async def test_open_mode_is_for_this_machine_also_behind_a_proxy(service: Servic
     _, key = await service.keys.add("ada", ["acme:user"])
     async with asking(app, FAR, authorization=f"Bearer {key}") as client:
         assert (await client.get("/v1/tasks")).status_code == 200
+
+
+async def test_a_proxy_that_does_not_say_for_whom_it_asks_is_told_so(service: Service) -> None:
+    app = http_app(service, forwarding=Forwarding(["127.0.0.1"]))
+    async with asking(app) as client:
+        assert "does not say for whom it asks (X-Forwarded-For" in (await client.get("/v1/tasks")).json()["detail"]
+    async with asking(app, FAR) as client:
+        assert "does not say" not in (await client.get("/v1/tasks")).json()["detail"]
+
+
+@pytest.mark.parametrize("prefix", ["/tasks", "/v1", "/v1/x"])
+async def test_a_prefix_like_a_path_of_ours_is_one_that_was_taken_off(prefix: str, service: Service) -> None:
+    app: Any = http_app(service, *dialects(), forwarding=Forwarding(["127.0.0.1"]))
+    async with asking(app, **BEHIND | {"x_forwarded_prefix": prefix}) as client:
+        started = await client.post("/v1/tasks", json={"type": "export"})
+        assert started.headers["location"] == f"{prefix}/v1/tasks/{started.json()['id']}"
+        assert (await client.get("/tasks", params={"chain": TENANT})).is_success
+        assert (await client.get("/v1/types")).status_code == 200
 
 
 async def test_a_proxy_may_vouch_for_whom_it_lets_in(service: Service) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +25,9 @@ PAUSE: Final = 10 * SECOND
 """µs between two requests to the issuer, whatever keys are named: unknown ones are named by anybody."""
 PATIENCE: Final = 5.0
 """Seconds that the issuer has to answer."""
+MOMENT: Final = 0.5
+"""Seconds of these that a request waits whose key is known: it asks whether that still holds, which an issuer that
+hangs must not keep everybody from."""
 LARGEST: Final = 1 << 20
 """Bytes of the largest document that is read."""
 
@@ -47,17 +49,20 @@ class IssuerKeys:
         self._keys: dict[str | None, Key] = {}
         self._known_at: int | None = None
         self._asked_at: int | None = None
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
 
     async def key(self, kid: str | None) -> Key | None:
         """The key of this id, asked for at the issuer where it is new; without an id, its only key.
 
         None where there is none. Raises Unavailable where the issuer's keys are not known.
         """
-        await self._refresh(lambda: self._age() >= REFRESH)
+        if self._age() >= FORGET:
+            await self._asked(PATIENCE)
+        elif self._age() >= REFRESH and self._asking is None:
+            await self._asked(MOMENT)
         found = self._found(kid)
         if found is None:
-            await self._refresh(lambda: self._found(kid) is None)
+            await self._asked(PATIENCE)
             found = self._found(kid)
         if self._age() >= FORGET:
             raise Unavailable("The issuer of tokens can't be asked just now.")
@@ -71,21 +76,25 @@ class IssuerKeys:
     def _age(self) -> int:
         return FORGET if self._known_at is None else self._timer() - self._known_at
 
-    async def _refresh(self, is_due: Callable[[], bool]) -> None:
-        """Ask the issuer, if that is due and has not just been done. Where it fails, what is known stays."""
-        if not is_due() or not (self._may_ask() or self._asking.locked()):
-            return
-        async with self._asking:
-            if not (is_due() and self._may_ask()):  # somebody else has asked meanwhile
-                return
+    async def _asked(self, patience: float) -> None:
+        """Wait so many seconds for the issuer's answer, if it has not just given one. Others may go on to wait."""
+        if self._asking is None and self._may_ask():
             self._asked_at = self._timer()
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    self._keys = await _fetched(self._issuer)
-            except (httpx2.HTTPError, httpx2.InvalidURL, msgspec.MsgspecError, TimeoutError, ValueError) as error:
-                logger.warning("The keys of %s could not be read: %s: %s", self._issuer, type(error).__name__, error)
-            else:
-                self._known_at = self._timer()
+            self._asking = asyncio.create_task(self._ask())
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=patience)
+
+    async def _ask(self) -> None:
+        """Ask the issuer. Where it fails, what is known stays."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self._keys = await _fetched(self._issuer)
+        except (httpx2.HTTPError, httpx2.InvalidURL, msgspec.MsgspecError, TimeoutError, ValueError) as error:
+            logger.warning("The keys of %s could not be read: %s: %s", self._issuer, type(error).__name__, error)
+        else:
+            self._known_at = self._timer()
+        finally:
+            self._asking = None
 
     def _may_ask(self) -> bool:
         return self._asked_at is None or self._timer() - self._asked_at >= PAUSE

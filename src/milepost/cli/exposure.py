@@ -6,7 +6,7 @@ everything. So a store without a key is served to this machine alone, and `--no-
 do, under the name that they go by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -37,6 +37,16 @@ class Exposure(NamedTuple):
             raise CommandError(
                 "--host: others can reach this address, and no key was made yet: all of them could do everything. "
                 "Make one first, with `milepost key add`.",
+                Exit.USAGE,
+            )
+
+    def check_paths(self, beginnings: Collection[str]) -> None:
+        """Raises CommandError where the public URL's path begins like one of ours: who knows what is meant?"""
+        first = urlsplit(self.public_url or "").path.split("/")[1:2]
+        if first and first[0] in beginnings:
+            raise CommandError(
+                f"--public-url: its path begins with /{first[0]}, as paths of what is served here do: nobody "
+                "can tell whether a proxy has taken it off. Choose another one, such as /operations.",
                 Exit.USAGE,
             )
 

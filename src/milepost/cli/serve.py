@@ -43,7 +43,7 @@ EXAMPLES = examples(
     "milepost serve tasks.py --dialect native --dialect quant",
     "milepost serve tasks.py --limit body=64KiB --limit requests=20 --limit burst=100",
     "milepost serve tasks.py --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem",
-    "milepost serve tasks.py --trusted-proxy 127.0.0.1 --public-url https://example.com/tasks",
+    "milepost serve tasks.py --trusted-proxy 127.0.0.1 --public-url https://example.com/ops",
 )
 
 Proxies = Annotated[

@@ -71,6 +71,7 @@ async def _run(
         await stack.enter_async_context(opened(app))
         admission = exposed.open_mode or Admission(lambda: app.service, tokens=tokens)
         web = app.asgi(authenticator=admission, forwarding=exposed.forwarding)
+        exposed.check_paths(web.beginnings)
         exposed.check_store(is_open=await web.is_open())
         is_open = await web.log_access()
         tls = exposed.certificate

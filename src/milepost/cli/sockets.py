@@ -9,7 +9,8 @@ from typing import Final
 from milepost.cli.exits import CommandError, Exit
 
 LOCALHOST: Final = "localhost"
-_BOTH: Final = ("127.0.0.1", "::1")
+_BOTH: Final = {LOCALHOST: ("127.0.0.1", "::1"), "::": ("0.0.0.0", "::")}  # noqa: S104 who names it wants it
+"""What stands for addresses of both families, each with a socket of its own, so that no IPv4 caller looks like IPv6."""
 _TRIES: Final = 20
 """Free ports that are tried before none counts as free in both families."""
 
@@ -17,7 +18,7 @@ _NO_IPV6: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPOR
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets bound to an address, or to both loopback ones (`localhost`), on one port; 0 takes any free one.
+    """Sockets bound to an address, to both loopback ones (`localhost`) or all (`::`), on one port; 0: any free one.
 
     Raises CommandError for what is no address of this machine, and for a port that is taken.
     """
@@ -45,8 +46,8 @@ def is_beyond(host: str) -> bool:
 
 
 def _addresses(host: str) -> tuple[str, ...]:
-    if host == LOCALHOST:
-        return _BOTH
+    if host in _BOTH:
+        return _BOTH[host]
     try:
         ipaddress.ip_address(host)
     except ValueError as error:

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from milepost.access.principal import ANONYMOUS, Principal
 from milepost.errors import Unauthenticated
 from milepost.http.dialect import Operation
-from milepost.http.open_mode import OpenMode, is_loopback
+from milepost.http.forwarded import VOUCHED
+from milepost.http.open_mode import OpenMode, is_loopback_address
 from milepost.service import Service
 
 NO_KEY: Final = "This needs a key that is valid here."
@@ -70,11 +71,15 @@ class Admission:
 
 def _is_here(request: Request) -> bool:
     """Whether a request comes from a program on this machine itself, and not by way of a proxy."""
-    client = request.client
-    if client is None or any(name in request.headers for name in _FORWARDED):
+    client = request.scope.get("client")
+    if client is None or VOUCHED in request.scope or any(_is_of_proxy(name) for name, _ in request.scope["headers"]):
         return False
-    return is_loopback(f"[{client.host}]")
+    return bool(is_loopback_address(client[0]))
 
 
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-"""Headers by which proxies tell that there is one."""
+def _is_of_proxy(header: bytes) -> bool:
+    """Whether proxies tell by this header that there is one."""
+    return header.startswith(b"x-forwarded-") or header in _FORWARDED
+
+
+_FORWARDED: Final = (b"forwarded", b"x-real-ip", b"via")

@@ -68,6 +68,11 @@ class HttpApp:
         asked = self._authenticator
         return isinstance(asked, Admission | OpenMode) and await asked.is_open()
 
+    @property
+    def beginnings(self) -> frozenset[str]:
+        """The first segments of its paths, as far as they are fixed: a prefix that begins like one is ambiguous."""
+        return self._table.beginnings
+
     async def log_access(self) -> bool:
         """Say in the log where everybody may call, for a server that starts; whether that is so."""
         is_open = await self.is_open()

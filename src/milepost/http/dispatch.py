@@ -95,12 +95,17 @@ class Table:
                 f"{operation.method} {operation.path} (as {other.operation.path})."
             )
 
+    @property
+    def beginnings(self) -> frozenset[str]:
+        """The first segments of its paths, as far as they are fixed."""
+        return frozenset(self._root.literals)
+
     def find(self, method: str, scope: Scope) -> tuple[Route, Mapping[str, str]]:
         """The route of a request and its path's parameters. HEAD is answered as GET. Raises Unrouted."""
         try:
-            segments = _segments(scope)
+            segments = self._segments(scope)
         except UnicodeDecodeError:
-            owner = self._owner(_segments(scope, errors="replace"))
+            owner = self._owner(self._segments(scope, errors="replace"))
             raise Unrouted(owner, NotFound(NO_SUCH_PATH)) from None
         node = _walk(self._root, segments)
         if node is None:
@@ -110,6 +115,32 @@ class Table:
             allowed = sorted(node.routes) + (["HEAD"] if "GET" in node.routes else [])
             raise Unrouted(next(iter(node.routes.values())).dialect, MethodNotAllowed(method, allowed))
         return route, {name: segments[index] for name, index in route.parameters}
+
+    def _segments(self, scope: Mapping[str, Any], errors: str = "strict") -> list[str]:
+        """The decoded segments of a request's path beneath what the application is mounted on.
+
+        Split before decoding, so that an encoded slash is part of a segment. Raises UnicodeDecodeError for what is not
+        UTF-8, unless `errors` says otherwise.
+        """
+        raw: bytes | None = scope.get("raw_path")
+        path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
+        segments = path.split("/")[1:]
+        if raw is not None and "%" in path:
+            segments = [unquote(segment, errors=errors) for segment in segments]
+        if scope.get("root_path"):
+            segments = self._beneath(scope, segments)
+        return [] if segments == [""] else segments
+
+    def _beneath(self, scope: Mapping[str, Any], segments: list[str]) -> list[str]:
+        """What follows the prefix of a proxy, and that of a mount, which `root_path` names both."""
+        mounted = split(scope["root_path"].rstrip("/"))
+        proxy = split(scope.get("app_root_path", "").rstrip("/"))  # told by Starlette's Mount
+        if proxy == mounted and proxy and proxy[0] in self._root.literals:
+            return segments  # a path of ours begins like it: it names what the proxy has taken off, as is usual
+        for prefix in (mounted, mounted[len(proxy) :]):  # the proxy may have taken its own off already
+            if segments[: len(prefix)] == prefix:
+                return segments[len(prefix) :]
+        return segments
 
     def _owner(self, segments: list[str]) -> Dialect:
         """The only dialect that has paths beneath the known part of this one, if there is but one."""
@@ -147,29 +178,3 @@ def _walk(node: _Node, segments: list[str], start: int = 0) -> _Node | None:
                 return found
             node = node.parameter
     return node if node.routes else None
-
-
-def _segments(scope: Mapping[str, Any], errors: str = "strict") -> list[str]:
-    """The decoded segments of a request's path beneath what the application is mounted on.
-
-    Split before decoding, so that an encoded slash is part of a segment. Raises UnicodeDecodeError for what is not
-    UTF-8, unless `errors` says otherwise.
-    """
-    raw: bytes | None = scope.get("raw_path")
-    path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
-    segments = path.split("/")[1:]
-    if raw is not None and "%" in path:
-        segments = [unquote(segment, errors=errors) for segment in segments]
-    if scope.get("root_path"):
-        segments = _beneath(scope, segments)
-    return [] if segments == [""] else segments
-
-
-def _beneath(scope: Mapping[str, Any], segments: list[str]) -> list[str]:
-    """What follows the prefix of a proxy, and that of a mount, which `root_path` names both."""
-    mounted = split(scope["root_path"].rstrip("/"))
-    proxy = split(scope.get("app_root_path", "").rstrip("/"))  # told by Starlette's Mount
-    for prefix in (mounted, mounted[len(proxy) :]):  # the proxy may have taken its own off already
-        if segments[: len(prefix)] == prefix:
-            return segments[len(prefix) :]
-    return segments

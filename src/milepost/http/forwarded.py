@@ -16,7 +16,7 @@ from milepost.errors import Fault, Malformed
 PUBLIC: Final = "milepost.public"
 """In a request's scope: the scheme, host and path that this application has for everybody, by its `public_url`."""
 VOUCHED: Final = "milepost.vouched"
-"""In a request's scope: whether a trusted proxy has said for whom it asks."""
+"""In a request's scope: whether a trusted proxy has said for whom it asks; absent where none has passed it on."""
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PREFIX: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/?")
@@ -120,7 +120,7 @@ def parse_public_url(url: str) -> PublicUrl:
     """The parts of a public URL. Raises ValueError for what is none."""
     match = _URL.fullmatch(url)
     if match is None:
-        raise ValueError(f"{url!r:.200} is not a URL like https://tasks.example.com or https://example.com/tasks.")
+        raise ValueError(f"{url!r:.200} is not a URL like https://tasks.example.com or https://example.com/ops.")
     return PublicUrl(match[1].lower(), match[2].rstrip("/"))
 
 

@@ -23,6 +23,12 @@ from milepost.http.forwarded import VOUCHED
 
 ANY_HOST: Final = "*"
 
+NOT_HERE: Final = "Without keys, this server answers only programs of its own machine."
+NOT_NAMED: Final = (
+    "Without keys, this server answers only programs of its own machine, and a proxy which it trusts, at the address "
+    "that this comes from, does not say for whom it asks (X-Forwarded-For, or Forwarded)."
+)
+
 _OWN: Final = (None, "none", "same-origin")
 """What Sec-Fetch-Site says of requests that no foreign page made; other programs than browsers say nothing."""
 
@@ -45,7 +51,7 @@ class OpenMode:
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:  # noqa: ARG002
         """Everybody is the same, whatever they show. Raises Misdirected, Forbidden, UnsupportedMediaType."""
         if not (_is_here(request.scope) or (self.trusts_proxies and request.scope.get(VOUCHED))):
-            raise Forbidden("Without keys, this server answers only programs of its own machine.")
+            raise Forbidden(NOT_HERE if request.scope.get(VOUCHED) is not False else NOT_NAMED)
         headers = dict(request.scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not (self._any_host or is_loopback(host) or _name(host) in self._allowed):
@@ -73,14 +79,19 @@ class OpenMode:
 
 
 def _is_here(scope: MutableMapping[str, Any]) -> bool:
-    """Whether a request comes from this machine. What is no address can be but that, unless a proxy says it."""
-    client = scope.get("client")
-    here = client is None or _is_loopback_address(client[0])
-    return not scope.get(VOUCHED) if here is None else here
+    """Whether a request comes from this machine. What is no address can be but that, unless a proxy says it.
+
+    A trusted proxy that does not say for whom it asks may ask for anybody, whatever its own address is.
+    """
+    client, vouched = scope.get("client"), scope.get(VOUCHED)
+    if vouched is False:
+        return False
+    here = client is None or is_loopback_address(client[0])
+    return not vouched if here is None else here
 
 
 @lru_cache(maxsize=1024)
-def _is_loopback_address(text: str) -> bool | None:
+def is_loopback_address(text: str) -> bool | None:
     """Whether an address is of the loopback interface; None for what is none. To parse one takes a sixth of a read."""
     try:
         return ip_address(text).is_loopback
