@@ -190,7 +190,7 @@ class Native:
 
     async def _log_page(self, call: Call[LogQuery, None]) -> LogPage:
         query, task_id = call.query, call.path["id"]
-        deadline = elapsed() + round(query.wait * SECOND)
+        deadline = elapsed() + round(min(query.wait, call.service.limits.wait) * SECOND)
         while True:
             page = await call.service.log(call.principal, task_id, after=query.after, limit=query.limit)
             left = deadline - elapsed()
