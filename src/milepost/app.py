@@ -14,7 +14,7 @@ from milepost import times
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import LOCAL
 from milepost.calling import callback_body, outbound, said
-from milepost.children import start_child
+from milepost.children import scope_of, start_child
 from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
 from milepost.engine.deliver import Deliver
@@ -284,6 +284,7 @@ class Milepost:
             self.service.files,
             self._place(),
             start_child=self._start_child,
+            scope_of=scope_of,
             slots=slots,
             grace=grace,
             loops=loops,

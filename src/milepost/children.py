@@ -6,7 +6,7 @@ from milepost.access.principal import Grant, Principal, Role
 from milepost.dependency import Fate, fate
 from milepost.service import Service
 from milepost.start import Start
-from milepost.store.protocol import ChildKey
+from milepost.store.protocol import ChildKey, Scope
 from milepost.task import Task
 
 
@@ -16,6 +16,11 @@ def owner_of(task: Task) -> Principal:
     What a task starts is its owner's as well, and works with the same rights.
     """
     return Principal(task.owner, task.owner, tuple(_grant(task.tenant, role) for role in task.roles))
+
+
+def scope_of(task: Task) -> Scope:
+    """What a task sees while it runs: what its owner does, with these rights. Not what another has let it depend on."""
+    return owner_of(task).scope()
 
 
 def _grant(tenant: str, role: str) -> Grant:

@@ -10,6 +10,7 @@ import msgspec
 
 from milepost import Milepost, times
 from milepost.access.principal import LOCAL
+from milepost.children import scope_of
 from milepost.engine.slots import Slots
 from milepost.engine.worker import Worker
 from milepost.service import Service
@@ -50,7 +51,7 @@ class Bench:
         """A worker that is not patient, with four slots, or `concurrency`, or `slots`."""
         options.setdefault("slots", Slots(options.pop("concurrency", 4)))
         given = {"grace": 0.2, "force_after": 0.1, "loops": self.app._loops(), "clock": self.clock}
-        given |= {"start_child": self.app._start_child}
+        given |= {"start_child": self.app._start_child, "scope_of": scope_of}
         return Worker(self.app.types, self.store, self.service.files, self.app._place(), **{**given, **options})
 
     @contextlib.asynccontextmanager

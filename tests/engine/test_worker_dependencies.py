@@ -1,16 +1,23 @@
 """How tasks wait for each other, from start to end."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from milepost import BlockingContext, Context, TaskError
-from milepost.access.principal import LOCAL
+from milepost.access.principal import LOCAL, Grant, Principal, Role
 from milepost.errors import DependentsConflict
+from milepost.start import Start
 from milepost.task import State, Task
+from milepost.update import Update
 from tests.engine import jobs
 from tests.engine.bench import Bench
+
+TENANT: Final = "acme"
+ANN: Final = Principal("ann", "Ann", (Grant(TENANT, Role.USER),))
+ASSIGNEE: Final = Principal("assignee", "Assignee", (Grant(TENANT, Role.USER),))
+MEMBER: Final = Principal("member", "Member", (Grant(TENANT, Role.MEMBER),))
 
 
 class Shop:
@@ -36,6 +43,14 @@ class Shop:
         @bench.app.task(name="total-in-a-thread")
         def total_in_a_thread(ctx: BlockingContext) -> int:
             return sum(ctx.result_of(other) for other in ctx.task.depends_on)
+
+    async def priced(self, owner: str, **fields: Any) -> Task:
+        """A price of somebody's that is there."""
+        await self.bench.publish()
+        start = Start(type="price", tenant=TENANT, owner=owner, **fields)
+        task = (await self.bench.service.start(LOCAL, start, origin="native")).task
+        async with self.bench.working():
+            return await self.bench.end(task)
 
     async def failing(self) -> Task:
         return await self.bench.start("price", {"fails": True})
@@ -78,7 +93,67 @@ async def test_results_of_others_and_of_failed_ones_can_not_be_read(bench: Bench
     assert foreign.failure is not None
     assert foreign.failure.message == f"This task neither depends on {other.id} nor has started it."
     assert without.failure is not None
-    assert without.failure.message == f"Task {failing.id} has no JSON result."
+    assert without.failure.message == f"Task {failing.id} has no JSON result that this one may read."
+
+
+async def test_a_task_reads_what_its_owner_sees_and_not_what_others_have_let_it_depend_on(
+    bench: Bench, shop: Shop
+) -> None:
+    prices = {"own": await shop.priced("ann"), "assignee's": await shop.priced("assignee")}
+    prices["reassigned"] = await shop.priced("other", assignee="ann")
+    tasks = {}
+    for name, price in prices.items():
+        start = Start(type="total", tenant=TENANT, assignee="assignee", held=True)
+        tasks[name] = (await bench.service.start(ANN, start, origin="native")).task
+        who = ASSIGNEE if name == "assignee's" else ANN
+        await bench.service.update(who, tasks[name].id, Update(depends_on=(price.id,)))
+    await bench.service.update(LOCAL, prices["reassigned"].id, Update(assignee=None))
+    async with bench.working():
+        for name, task in tasks.items():
+            await bench.service.update(ANN, task.id, Update(state=State.QUEUED))
+            ended = await bench.end(task)
+            if name == "own":
+                assert await bench.result(task) == 1
+                continue
+            assert ended.failure is not None
+            why = "has no JSON result that this one may read."
+            assert (ended.failure.code, ended.failure.message) == ("no_result", f"Task {prices[name].id} {why}")
+            told = (await bench.service.get(ANN, task.id)).failure
+            assert told is not None
+            assert told.message == f"Task (not shown) {why}"
+
+
+async def test_a_task_of_a_member_reads_what_its_tenant_has(bench: Bench, shop: Shop) -> None:
+    price = await shop.priced("other")
+    start = Start(type="total", tenant=TENANT, depends_on=(price.id,))
+    task = (await bench.service.start(MEMBER, start, origin="native")).task
+    async with bench.working():
+        await bench.end(task)
+    assert await bench.result(task) == 1
+
+
+async def test_what_others_call_the_child_of_a_task_is_none_to_it(bench: Bench, shop: Shop) -> None:
+    children: dict[str, str] = {}
+
+    @bench.app.task
+    async def reads(ctx: Context) -> Any:
+        return await ctx.result_of(children[ctx.id])
+
+    @bench.app.task
+    async def waits(ctx: Context) -> Any:
+        return await ctx.wait(children[ctx.id])
+
+    await bench.publish()
+    async with bench.working():
+        for name, code in (("reads", "no_result"), ("waits", "no_child")):
+            start = Start(type=name, tenant=TENANT, assignee="assignee", held=True)
+            task = (await bench.service.start(ANN, start, origin="native")).task
+            child = Start(type="price", tenant=TENANT, parent=task.id)
+            children[task.id] = (await bench.service.start(ASSIGNEE, child, origin="native")).task.id
+            await bench.service.update(ANN, task.id, Update(state=State.QUEUED))
+            ended = await bench.end(task)
+            assert ended.failure is not None
+            assert ended.failure.code == code
 
 
 async def test_a_process_reads_results_too(bench: Bench, shop: Shop) -> None:

@@ -23,7 +23,7 @@ from milepost.engine.fetch import fetch
 from milepost.engine.flush import Flusher
 from milepost.engine.heartbeat import LEASE, Heartbeat
 from milepost.engine.outcome import LARGEST_VALUE, Died, Outcome, Parked, Raised, Stopped, StopReason
-from milepost.engine.relatives import StartChild, StoredRelatives
+from milepost.engine.relatives import ScopeOf, StartChild, StoredRelatives
 from milepost.engine.runners.loop import LoopRunner
 from milepost.engine.runners.process import ProcessRunner
 from milepost.engine.runners.protocol import Ended, Runner
@@ -56,9 +56,9 @@ POLL: Final = 1.0
 class Worker:
     """Claims tasks of its types and runs as many of them at once as it has slots.
 
-    `start_child` starts what running tasks start. `grace` and `force_after` are in seconds, `lease` (how long its lease
-    outlives its last heartbeat) in µs. `loops` are the background loops that this process
-    contributes.
+    `start_child` starts what running tasks start, `scope_of` says what they see of others. `grace` and `force_after`
+    are in seconds, `lease` (how long its lease outlives its last heartbeat) in µs. `loops` are the background loops
+    that this process contributes.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Worker:
         place: Place,
         *,
         start_child: StartChild,
+        scope_of: ScopeOf,
         slots: Slots,
         grace: float = DEFAULT_GRACE,
         force_after: float = FORCE_AFTER,
@@ -101,7 +102,7 @@ class Worker:
         }
         self._wanted = [Wanted(t.name, t.info.concurrency, t.source is not None) for t in types.values()]
         self._edits = Edits(store, clock)
-        self._relatives = StoredRelatives(store, clock, start_child)
+        self._relatives = StoredRelatives(store, clock, start_child, scope_of)
         self._leases: dict[str, Lease] = {}
         self._tries: set[asyncio.Task[None]] = set()
         self._is_worn = False
