@@ -19,12 +19,14 @@ from statistics import fmean, variance
 from typing import Any, Final, NamedTuple
 
 import uuid_utils
+from msgspec.structs import replace
 
+from milepost.access.limits import Limits
 from milepost.access.principal import LOCAL
 from milepost.files.folder import FolderFiles
 from milepost.http.app import HttpApp
 from milepost.http.dialects.known import dialects
-from milepost.service import Service
+from milepost.service import MANY, Service, Wish
 from milepost.start import Start
 from milepost.store.protocol import TypeInfo
 from milepost.store.sqlite.store import SqliteStore
@@ -34,6 +36,10 @@ BOUND: Final = 4.5
 PAIRS: Final = 20_000
 TASKS: Final = 500
 """Of each kind; they are asked for again and again."""
+EARLIER: Final = 999
+"""Tasks that are there before: all numbers that are asked for have as many digits then."""
+AT_WILL: Final = 1_000_000
+"""Requests a second that the key may make: more than it can."""
 TENANT: Final = "1764"
 
 WAYS: Final[Mapping[str, tuple[str, str]]] = {
@@ -42,10 +48,25 @@ WAYS: Final[Mapping[str, tuple[str, str]]] = {
     "native: cancel": ("POST", "/v1/tasks/{id}/cancel"),
     "native: delete": ("DELETE", "/v1/tasks/{id}"),
     "metavault: read": ("GET", f"/api/projects/{TENANT}/tasks/{{id}}"),
+    "services: read": ("GET", f"/tasks/{{number}}?chain={TENANT}"),
+    "services: execute": ("POST", f"/tasks/{{number}}/execute?chain={TENANT}"),
+    "services: download": ("GET", f"/tasks/{{number}}/download_url?chain={TENANT}"),
+    "aparavi: read": ("GET", "/task?token={token}&type=cpu"),
+    "aparavi: read by id": ("GET", "/task?token=task_{id}&type=cpu"),
+    "aparavi: end": ("DELETE", "/task?token={token}&type=cpu"),
+    "aparavi: deliver": ("PUT", "/webhook?token={token}&type=cpu"),
     "cloudcoin: read": ("GET", "/api/v1/tasks/{id}"),
     "quant: read": ("GET", f"/api/v3/organizations/{TENANT}/ai/tasks/{{id}}"),
 }
 """How tasks are asked for."""
+
+
+class Named(NamedTuple):
+    """What a task is called, or would be."""
+
+    id: str
+    number: int
+    token: str
 
 
 class Compared(NamedTuple):
@@ -81,9 +102,9 @@ async def measure(folder: Path, pairs: int) -> list[Compared]:
     service = Service(store, files)
     try:
         await store.publish_types([TypeInfo("export", "loop", {"type": "object"})])
-        theirs, absent = await _ids(service)
+        theirs, absent = await _names(service)
         _, key = await service.keys.add("asker", [f"{TENANT}:user"])
-        app = HttpApp(lambda: service, dialects())
+        app = HttpApp(lambda: service, dialects(), limits=Limits(requests=AT_WILL, burst=AT_WILL))
         return [await _compare(app, way, key, theirs, absent, pairs) for way in WAYS]
     finally:
         await service.close()
@@ -91,27 +112,34 @@ async def measure(folder: Path, pairs: int) -> list[Compared]:
         await store.close()
 
 
-async def _ids(service: Service) -> tuple[list[str], list[str]]:
-    """Of tasks of somebody else, and between them of none."""
-    theirs, absent = [], []
+async def _names(service: Service) -> tuple[list[Named], list[Named]]:
+    """Of tasks of somebody else, and of none: ids that lie between those, and the numbers that would be next."""
+    start = Start(type="export", tenant=TENANT, owner="other")
+    for first in range(0, EARLIER, MANY):
+        await service.start_many(LOCAL, [Wish(start)] * min(MANY, EARLIER - first), origin="native")
+    theirs: list[Named] = []
+    absent: list[Named] = []
     for _ in range(TASKS):
-        start = Start(type="export", tenant=TENANT, owner="other")
-        theirs.append((await service.start(LOCAL, start, origin="native")).task.id)
-        absent.append(str(uuid_utils.uuid7()))
+        task = (await service.start(LOCAL, start, origin="native")).task
+        none = replace(task, id=str(uuid_utils.uuid7()), number=task.number + TASKS)
+        for named, each in ((theirs, task), (absent, none)):
+            named.append(Named(each.id, each.number, await service.token_of(each)))
     return theirs, absent
 
 
-async def _compare(app: Any, way: str, key: str, theirs: Sequence[str], absent: Sequence[str], pairs: int) -> Compared:
+async def _compare(
+    app: Any, way: str, key: str, theirs: Sequence[Named], absent: Sequence[Named], pairs: int
+) -> Compared:
     times: tuple[list[float], list[float]] = ([], [])
-    for ids in (theirs, absent):  # whatever is known from the first request on is known now
-        for task_id in ids:
-            await _ask(app, way, task_id, key)
+    for names in (theirs, absent):  # whatever is known from the first request on is known now
+        for named in names:
+            await _ask(app, way, named, key)
     gc.collect()
     gc.disable()
     try:
         for number in _drawn(pairs):
-            kind, task_id = number % 2, (theirs, absent)[number % 2][number // 2 % TASKS]
-            times[kind].append(await _ask(app, way, task_id, key))
+            kind, named = number % 2, (theirs, absent)[number % 2][number // 2 % TASKS]
+            times[kind].append(await _ask(app, way, named, key))
     finally:
         gc.enable()
     return Compared(way, *times)
@@ -124,10 +152,10 @@ def _drawn(pairs: int) -> Iterator[int]:
         yield from (2 * pair + first, 2 * pair + 1 - first)
 
 
-async def _ask(app: Any, way: str, task_id: str, key: str) -> float:
+async def _ask(app: Any, way: str, named: Named, key: str) -> float:
     """How long it took to be told that there is no such task, in seconds."""
     method, path = WAYS[way]
-    said = path.format(id=task_id)
+    said, _, query = path.format(**named._asdict()).partition("?")
     headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {key}".encode())]
     scope = {
         "type": "http",
@@ -137,7 +165,7 @@ async def _ask(app: Any, way: str, task_id: str, key: str) -> float:
         "scheme": "http",
         "path": said,
         "raw_path": said.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": headers,
         "client": ("127.0.0.1", 1),
@@ -162,10 +190,10 @@ async def _ask(app: Any, way: str, task_id: str, key: str) -> float:
 
 def table(compared: Sequence[Compared]) -> str:
     """What was found, for people."""
-    lines = [f"{'':<18} {'theirs':>10} {'absent':>10} {'t':>8}"]
+    lines = [f"{'':<20} {'theirs':>10} {'absent':>10} {'t':>8}"]
     for each in compared:
         theirs, absent = [f"{fmean(times) * 1e6:.1f} µs" for times in (each.theirs, each.absent)]
-        lines.append(f"{each.way:<18} {theirs:>10} {absent:>10} {each.t:>8.2f}{'' if each.is_enough else '  MISSED'}")
+        lines.append(f"{each.way:<20} {theirs:>10} {absent:>10} {each.t:>8.2f}{'' if each.is_enough else '  MISSED'}")
     return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ from milepost.errors import (
 from milepost.files.protocol import FileStore
 from milepost.key_management import KeyManagement
 from milepost.lifecycle import Step
+from milepost.reopening import changed
 from milepost.results import ResultBody, result_body
 from milepost.sealing import Sealing
 from milepost.start import DEFAULT_RETENTION, Retention, Start
@@ -320,7 +321,7 @@ class Service:
     async def retry(self, principal: Principal, task_id: str, *, revive: bool = True) -> Task:
         """Let a failed or cancelled task begin again; with it, if `revive`, those that failed because of it.
 
-        Raises NotFound, Conflict, UniqueKeyConflict.
+        Raises NotFound, Conflict, UniqueKeyConflict, TooMany.
         """
         return await self._change(
             principal,
@@ -332,7 +333,7 @@ class Service:
     async def run_now(self, principal: Principal, task_id: str) -> Task:
         """Let a task run now: a scheduled one whatever its time, a failed or cancelled one anew, any other once more.
 
-        Nothing changes for one that is queued or runs. Raises NotFound, Conflict, UniqueKeyConflict.
+        Nothing changes for one that is queued or runs. Raises NotFound, Conflict, UniqueKeyConflict, TooMany.
         """
         return await self._change(
             principal, task_id, lambda task, unmet: lifecycle.run_now(task, now=self.clock(), unmet=unmet)
@@ -341,7 +342,10 @@ class Service:
     async def update(
         self, principal: Principal, task_id: str, update: Update, *, if_version: int | None = None
     ) -> Task:
-        """Change labels, and drive an external task. Raises NotFound, Invalid, Conflict, PreconditionFailed."""
+        """Change labels, and drive an external task.
+
+        Raises NotFound, Invalid, Conflict, PreconditionFailed; where it begins again by that, as `retry` does.
+        """
         depends_on = checked(update)
         now = self.clock()
         return await self._change(
@@ -378,7 +382,7 @@ class Service:
         revives: bool = True,
     ) -> Task:
         edit = Edit(_id(task_id), principal.scope(), apply, if_version, depends_on, revives)
-        return done(await self.store.change([edit], now=self.clock()))
+        return done([await changed(self.store, edit, self.starts.admit, now=self.clock())])
 
     # What there is.
 

@@ -137,13 +137,17 @@ class Starts:
         """The same, or the task of an earlier request where the tenant has too many. Raises TooMany."""
         task, key = creation.draft, creation.key
         try:
-            await self._quota.admit(task.tenant)
+            await self.admit(task.tenant)
         except TooMany:
             known = None if key is None else await self._store.recall(task.tenant, task.owner, task.type, key, now=now)
             if known is None:
                 raise
             return await self._seen(principal, done([known]))
         return creation
+
+    async def admit(self, tenant: str) -> None:
+        """Count one more unfinished task of a tenant. Raises TooMany where it has as many as it may."""
+        await self._quota.admit(tenant)
 
     async def fingerprint(self, start: Start) -> bytes:
         """A hash that is the same for the same start, and does not help to find out its secrets. Raises Invalid."""

@@ -141,6 +141,29 @@ async def test_a_full_tenant_is_told_so_in_every_dialect(name: str, service: Ser
         assert answer.headers["retry-after"] == "5"
 
 
+AGAIN: dict[str, tuple[str, str, Any]] = {
+    "native": ("POST", "/v1/tasks/{id}/retry", None),
+    "services": ("POST", f"/tasks/{{number}}/execute?chain={TENANT}", None),
+    "quant": ("PUT", f"/api/v3/organizations/{TENANT}/ai/tasks/{{id}}", {"status": "pending"}),
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+async def test_so_is_who_lets_a_task_of_it_begin_again(name: str, service: Service, tasks: Tasks) -> None:
+    async def admit(tenant: str) -> None:
+        raise TooMany(f"The tenant {tenant!r} is full.", retry_after=5)
+
+    task = await tasks.start(tenant=TENANT)
+    await service.cancel(LOCAL, task.id)
+    service.starts._quota.admit = admit  # type: ignore[method-assign]
+    async with in_memory(http_app(service, *dialects())) as client:
+        method, path, body = AGAIN[name]
+        answer = await client.request(method, path.format(id=task.id, number=task.number), json=body)
+        assert answer.status_code == 429, answer.text
+        assert answer.headers["retry-after"] == "5"
+        assert "is full" in answer.text
+
+
 @asynccontextmanager
 async def waiting(client: httpx2.AsyncClient, service: Watched, path: str) -> AsyncIterator[None]:
     """While a request waits."""

@@ -1,19 +1,20 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uuid_utils
 
 from milepost.access.limits import Limits
 from milepost.access.principal import LOCAL
 from milepost.access.quota import FRESH, MANY, PAUSE
-from milepost.errors import KeyConflict, TooMany
+from milepost.errors import Conflict, KeyConflict, NotFound, TooMany
 from milepost.files.folder import FolderFiles
-from milepost.service import Created, Service, Wish
+from milepost.service import Created, Filter, Service, Wish
 from milepost.start import Start
 from milepost.store.protocol import TypeInfo
 from milepost.store.sqlite.store import SqliteStore
-from milepost.task import State
+from milepost.task import State, Task
 from milepost.times import SECOND
 from milepost.update import Update
 
@@ -144,3 +145,63 @@ async def test_nothing_is_counted_for_what_is_only_checked(store: Counting, time
     for _ in range(3):
         await service.check(LOCAL, Start(type="export", tenant="acme"), origin="native")
     await start(service)
+
+
+@pytest.fixture
+async def full(store: Counting, timer: Timer) -> tuple[Service, str]:
+    """A tenant that has as many unfinished tasks as it may, and one that was cancelled."""
+    service = service_of(store, timer, 2)
+    ended = await start(service)
+    await service.cancel(LOCAL, ended)
+    timer.now += FRESH
+    await start(service)
+    await start(service)
+    return service, ended
+
+
+AGAIN: dict[str, Callable[[Service, str], Awaitable[Task]]] = {
+    "retry": lambda service, task_id: service.retry(LOCAL, task_id),
+    "run_now": lambda service, task_id: service.run_now(LOCAL, task_id),
+    "update": lambda service, task_id: service.update(LOCAL, task_id, Update(state=State.QUEUED)),
+}
+
+
+@pytest.mark.parametrize("how", AGAIN)
+async def test_what_is_to_begin_again_counts_as_what_is_started(
+    how: str, full: tuple[Service, str], timer: Timer
+) -> None:
+    service, ended = full
+    before = await service.get(LOCAL, ended)
+    with pytest.raises(TooMany) as caught:
+        await AGAIN[how](service, ended)
+    assert caught.value.retry_after == PAUSE
+    assert await service.get(LOCAL, ended) == before
+    for task in (await service.find(LOCAL, Filter(states=(State.QUEUED,)), limit=1)).tasks:
+        await service.cancel(LOCAL, task.id)
+    timer.now += SECOND
+    assert (await AGAIN[how](service, ended)).state is State.QUEUED
+    await refused(service)
+
+
+async def test_an_external_task_that_begins_again_counts_too(full: tuple[Service, str], timer: Timer) -> None:
+    service, _ = full
+    external = await start(service, "beta", runner="external", state=State.RUNNING)
+    await service.update(LOCAL, external, Update(state=State.FAILED))
+    timer.now += FRESH
+    await start(service, "beta")
+    await start(service, "beta")
+    with pytest.raises(TooMany):
+        await service.update(LOCAL, external, Update(state=State.QUEUED))
+
+
+async def test_what_has_not_ended_or_does_not_begin_again_is_not_counted(full: tuple[Service, str]) -> None:
+    service, ended = full
+    (queued, *_) = (await service.find(LOCAL, Filter(states=(State.QUEUED,)))).tasks
+    await service.pause(LOCAL, queued.id)
+    assert (await service.resume(LOCAL, queued.id)).state is State.QUEUED
+    assert (await service.run_now(LOCAL, queued.id)).state is State.QUEUED
+    assert (await service.update(LOCAL, ended, Update(title="x"))).title == "x"
+    with pytest.raises(Conflict):
+        await service.resume(LOCAL, ended)
+    with pytest.raises(NotFound):
+        await service.retry(LOCAL, str(uuid_utils.uuid7()))
