@@ -17,6 +17,7 @@ from .conformance_keys import Keys
 from .conformance_leases import Leases
 from .conformance_reading import Reading
 from .conformance_records import Records
+from .conformance_sight import Sight
 from .conformance_tenants import TenantNumbers
 from .conformance_time import Time
 from .conformance_turns import Turns
@@ -36,6 +37,7 @@ class TaskStoreConformance(
     Callbacks,
     Reading,
     Histories,
+    Sight,
     TenantNumbers,
     Waking,
 ):
