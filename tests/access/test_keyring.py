@@ -1,6 +1,6 @@
 import hmac
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from milepost.access.keyring import MAX_NAME, MAX_NAMES, OPEN_FOR, Keyring, key_id
 from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Invalid, NotFound
+from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite.store import SqliteStore
 from milepost.times import HOUR, LATEST, SECOND
 
@@ -303,10 +304,48 @@ async def test_what_owners_are_called_is_known_for_a_second(keys: Keyring, store
     assert await keys.display_name("ada", "acme") == "Ada"
 
 
+async def test_who_comes_without_a_key_is_called_as_was_said_last(keys: Keyring, store: SqliteStore) -> None:
+    for display_name, called in (("ada", "ada"), ("Ada", "Ada"), ("Countess", "Countess"), ("ada", "Countess")):
+        await keys.meet(Principal("ada", display_name, ()))
+        assert await keys.display_name("ada", "acme") == called
+        assert await Keyring(store, lambda: NOW).display_name("ada", "acme") == called, "on every server"
+
+
+async def test_a_key_says_it_rather_than_who_vouches_for_somebody(keys: Keyring) -> None:
+    await keys.add("ada", ["acme:user"])
+    await keys.meet(Principal("ada", "Ada", ()))
+    assert await keys.display_name("ada", "acme") == "Ada"
+    await keys.add("ada", ["acme:user"], display_name="Countess")
+    assert (await keys.display_name("ada", "acme"), await keys.display_name("ada", "beta")) == ("Countess", "Ada")
+
+
+class Slow(SqliteStore):
+    """A store that counts what it is to write of names, and has no turn for it."""
+
+    asked = 0
+
+    async def put_display_names(self, names: Mapping[str, str]) -> None:
+        self.asked += 1
+        raise StoreBusy
+
+
+async def test_a_name_is_written_once_and_who_can_not_be_written_of_is_let_in(tmp_path: Path) -> None:
+    store = Slow(tmp_path / "slow.db")
+    await store.open()
+    keys = Keyring(store, lambda: NOW)
+    for _ in range(3):
+        await keys.meet(Principal("ada", "Ada", ()))
+    assert (store.asked, await keys.display_name("ada", "acme")) == (1, "ada")
+    await store.close()
+
+
 async def test_no_more_names_are_kept_in_mind_than_some(keys: Keyring) -> None:
     for number in range(MAX_NAMES + 10):
         assert await keys.display_name(f"owner {number}", "acme") == f"owner {number}"
         assert len(keys._names) <= MAX_NAMES
+    keys._met = {f"owner {number}": "Somebody" for number in range(MAX_NAMES)}
+    await keys.meet(Principal("ada", "Ada", ()))
+    assert keys._met == {"ada": "Ada"}
 
 
 def test_a_key_given_whole_stands_for_its_id() -> None:

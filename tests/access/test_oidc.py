@@ -48,6 +48,10 @@ async def test_what_people_read_is_the_name_that_the_issuer_gives(issuer: Issuer
         found = await tokens.principal(issuer.token(**claims))
         assert found is not None
         assert (found.name, found.display_name) == ("ada", display)
+    tokens = verifier(issuer, display_claims=("nick", "profile.full"))
+    found = await tokens.principal(issuer.token(name="Ada", profile={"full": "Ada Lovelace"}))
+    assert found is not None
+    assert found.display_name == "Ada Lovelace"
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,17 @@ async def test_an_issuer_that_can_not_be_asked_is_no_reason_to_let_in_or_to_give
     assert (await client.get("/v1/tasks", headers=shows(key))).status_code == 200
 
 
+async def test_the_name_that_people_read_is_the_one_that_the_issuer_gives(
+    client: httpx2.AsyncClient, tasks: Tasks, issuer: Issuer
+) -> None:
+    task = await tasks.start(tenant=TENANT, owner="ada")
+    path = f"/api/projects/{TENANT}/tasks/{task.id}"
+    boss = shows(issuer.token(sub="boss", grants=[f"{TENANT}:member"]))
+    assert (await client.get(path, headers=boss)).json()["userName"] == "ada"
+    await client.get("/v1/tasks", headers=shows(issuer.token(name="Ada Lovelace")))
+    assert (await client.get(path, headers=boss)).json()["userName"] == "Ada Lovelace"
+
+
 async def named(issuer: Issuer, token: str) -> Any:
     """Who shows a token."""
     return await OpenIdConnect(issuer.url, AUDIENCE, clock=lambda: NOW * SECOND).principal(token)

@@ -57,6 +57,17 @@ class Keys:
         assert [[one.id for one in each] for each in keys] == [[ONE.id, THREE.id], [], [TWO.id], []]
         assert await store.keys_of([]) == []
 
+    async def test_what_people_call_somebody_is_kept_as_it_was_said_last(self, store: TaskStore, other: Scene) -> None:
+        assert await store.display_names(["ada"]) == [None]
+        await store.put_display_names({"ada": "Ada", "günter's": "Günter 🎉"})
+        await store.put_display_names({"ada": "Countess"})
+        assert await other.store.display_names(["günter's", "bob", "ada", "Ada"]) == [
+            "Günter 🎉",
+            None,
+            "Countess",
+            None,
+        ]
+
     async def test_who_revokes_is_told_which_keys_there_were(self, store: TaskStore) -> None:
         await store.add_keys([ONE, TWO])
         outcomes = await store.revoke_keys([TWO.id, "absent"], now=START + 5)

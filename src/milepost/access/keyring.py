@@ -4,6 +4,7 @@ A key reads `mp_<id>_<secret>`: 16 hexadecimal digits that name it, and 64 that 
 so that its plain SHA-256 hash gives nothing away; only that is kept.
 """
 
+import contextlib
 import hmac
 import re
 import secrets
@@ -16,7 +17,7 @@ from milepost.access.key_uses import KeyUses
 from milepost.access.principal import EVERY_TENANT, LOCAL, Grant, Principal, Role
 from milepost.errors import Fault, Invalid, NotFound
 from milepost.store.api_keys import ApiKey, KeyStore, Replacement
-from milepost.store.refusals import Missing
+from milepost.store.refusals import Missing, StoreBusy, StoreFull
 from milepost.times import HOUR, LATEST, SECOND, Clock, elapsed
 
 Profile = Literal["page", "node", "python"]
@@ -51,6 +52,7 @@ class Keyring:
         self._in_use = False
         self._open_at = -OPEN_FOR
         self._names: dict[tuple[str, str], tuple[str, int]] = {}
+        self._met: dict[str, str] = {}
         self._uses = KeyUses(store, clock)
 
     async def close(self) -> None:
@@ -144,10 +146,10 @@ class Keyring:
         return outcome, _whole(new_id, secret)
 
     async def display_name(self, owner: str, tenant: str) -> str:
-        """What people call the owner of a task, as of the last second: the name itself where no key says otherwise.
+        """What people call the owner of a task, as of the last second: the name itself where nobody says otherwise.
 
         The newest of the owner's keys for the task's tenant says it, one that has ended only where all have: who
-        manages the keys of another tenant has no say.
+        manages the keys of another tenant has no say. Where that has the name alone, whoever vouched for it last.
         """
         if owner == LOCAL.name:
             return LOCAL.display_name
@@ -159,10 +161,27 @@ class Keyring:
         keys = [key for key in keys if any(granted in (tenant, EVERY_TENANT) for granted, _ in key.grants)]
         valid = [key for key in keys if key.is_valid(self._clock())]
         found = (valid or keys)[-1].display_name if keys else owner
+        if found == owner:
+            (told,) = await self._store.display_names([owner])
+            found = told or owner
         if len(self._names) >= MAX_NAMES:
             self._names.clear()
         self._names[owner, tenant] = (found, now)
         return found
+
+    async def meet(self, principal: Principal) -> None:
+        """Keep what people call somebody who came without a key, if anything: others read its tasks later.
+
+        That is written when it is new here. Who can't be written of just now is let in all the same.
+        """
+        if principal.display_name in (principal.name, self._met.get(principal.name)):
+            return
+        if len(self._met) >= MAX_NAMES:
+            self._met.clear()
+        self._met[principal.name] = principal.display_name
+        with contextlib.suppress(StoreBusy, StoreFull):
+            await self._store.put_display_names({principal.name: principal.display_name})
+            self._names.clear()
 
 
 def key_id(text: str) -> str:

@@ -53,9 +53,10 @@ class OpenIdConnect:
     """Principals by the tokens of one issuer.
 
     `audience` is what tokens call this server. `name_claim` has the principal's name, `grants_claim` what it may do: a
-    list, or a text with blanks between, of `TENANT:ROLE` and `*:service`; what is no grant is passed over. A claim
-    within others is written with dots. `clock` gives µs since the epoch, `timer` since some moment. Raises ValueError
-    for an issuer that is no https URL, and an algorithm whose key is a secret.
+    list, or a text with blanks between, of `TENANT:ROLE` and `*:service`; what is no grant is passed over. The first of
+    `display_claims` that has a name says what people call it. A claim within others is written with dots. `clock` gives
+    µs since the epoch, `timer` since some moment. Raises ValueError for an issuer that is no https URL, and an
+    algorithm whose key is a secret.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class OpenIdConnect:
         *,
         name_claim: str = NAME_CLAIM,
         grants_claim: str = GRANTS_CLAIM,
+        display_claims: Sequence[str] = DISPLAY_CLAIMS,
         algorithms: Sequence[str] = ALGORITHMS,
         clock: Clock = times.now,
         timer: Clock = elapsed,
@@ -78,6 +80,7 @@ class OpenIdConnect:
         self._known: dict[bytes, _Known] = {}
         self._name_claim = name_claim
         self._grants_claim = grants_claim
+        self._display_claims = tuple(display_claims)
         self._algorithms = tuple(algorithms)
         self._rules = jwt.JWTClaimsRegistry(
             now=lambda: clock() // SECOND,
@@ -132,7 +135,7 @@ class OpenIdConnect:
         if not isinstance(name, str) or not is_name(name) or name == LOCAL.name:
             logger.info("A token was refused: its claim %s is no name", self._name_claim)
             return None
-        displays = (claims.get(claim) for claim in DISPLAY_CLAIMS)
+        displays = (_claim(claims, claim) for claim in self._display_claims)
         display = next((said for said in displays if isinstance(said, str) and is_name(said)), name)
         return Principal(name, display, _grants(_claim(claims, self._grants_claim)))
 

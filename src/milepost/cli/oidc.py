@@ -1,5 +1,6 @@
 """Whose tokens does `milepost serve` take beside keys?"""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 NAME_CLAIM: Final = "sub"
 GRANTS_CLAIM: Final = "grants"
+DISPLAY_CLAIMS: Final = ("name", "preferred_username")
 
 Issuer = Annotated[
     str | None,
@@ -42,10 +44,25 @@ GrantsClaim = Annotated[
         help="Has the grants, TENANT:ROLE: a list, or a text with blanks between.",
     ),
 ]
+DisplayClaim = Annotated[
+    list[str],
+    typer.Option(
+        "--oidc-display-claim",
+        envvar="MILEPOST_OIDC_DISPLAY_CLAIM",
+        metavar="CLAIM",
+        help="Says what people call the owner; the first one that is there.",
+    ),
+]
 
 
 def tokens(
-    issuer: str | None, audience: str | None, name_claim: str, grants_claim: str, *, no_auth: bool
+    issuer: str | None,
+    audience: str | None,
+    name_claim: str,
+    grants_claim: str,
+    display_claims: Sequence[str] = DISPLAY_CLAIMS,
+    *,
+    no_auth: bool,
 ) -> "OpenIdConnect | None":
     """Who knows the holders of tokens; None where none are to be taken. Raises CommandError."""
     if issuer is None and audience is None:
@@ -65,6 +82,8 @@ def tokens(
             f"--oidc-issuer: {error.name} is not installed; `pip install 'milepost[oidc]'` does that.", Exit.USAGE
         ) from error
     try:
-        return OpenIdConnect(issuer, audience, name_claim=name_claim, grants_claim=grants_claim)
+        return OpenIdConnect(
+            issuer, audience, name_claim=name_claim, grants_claim=grants_claim, display_claims=display_claims
+        )
     except ValueError as error:
         raise CommandError(f"--oidc-issuer: {error}", Exit.USAGE) from error

@@ -13,7 +13,17 @@ from milepost import __version__
 from milepost.app import Milepost
 from milepost.cli.dialects import AparaviProfile, CloudCoinCaller, Names, PathMap, choose
 from milepost.cli.limits import Settings, limit
-from milepost.cli.oidc import GRANTS_CLAIM, NAME_CLAIM, Audience, GrantsClaim, Issuer, NameClaim, tokens
+from milepost.cli.oidc import (
+    DISPLAY_CLAIMS,
+    GRANTS_CLAIM,
+    NAME_CLAIM,
+    Audience,
+    DisplayClaim,
+    GrantsClaim,
+    Issuer,
+    NameClaim,
+    tokens,
+)
 from milepost.cli.options import (
     DEFAULT_URL,
     CallbackAllow,
@@ -110,6 +120,7 @@ def serve(
     oidc_audience: Audience = None,
     oidc_name_claim: NameClaim = NAME_CLAIM,
     oidc_grants_claim: GrantsClaim = GRANTS_CLAIM,
+    oidc_display_claim: DisplayClaim = list(DISPLAY_CLAIMS),  # noqa: B006 - typer copies it
     log_level: LogLevel = "info",
 ) -> None:
     """Serve the task types of these files over HTTP, and run their tasks, until SIGTERM or Ctrl-C.
@@ -130,7 +141,9 @@ def serve(
         insecure_http=insecure_http,
         no_auth=no_auth,
     )
-    holders = tokens(oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, no_auth=no_auth)
+    holders = tokens(
+        oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, oidc_display_claim, no_auth=no_auth
+    )
     app = load(files, store=store, files_folder=files_folder, files_root=files_root, callback_allow=callback_allow)
     choose(app, dialect, aparavi, path_map, cloudcoin)
     limit(app, limits)

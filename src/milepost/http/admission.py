@@ -65,7 +65,9 @@ class Admission:
     async def _principal(self, credentials: str) -> Principal | None:
         found = await self._service().keys.principal(credentials)
         if found is None and self._tokens is not None:
-            return await self._tokens.principal(credentials)
+            found = await self._tokens.principal(credentials)
+            if found is not None:
+                await self._service().keys.meet(found)
         return found
 
 

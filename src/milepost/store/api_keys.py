@@ -87,6 +87,14 @@ class KeyStore(Protocol):
         """Keep when keys were used, by their ids, unless a later time is known."""
         ...
 
+    async def put_display_names(self, names: Mapping[str, str]) -> None:
+        """Keep what people call principals, by their names: of those who come without keys. The newest counts."""
+        ...
+
+    async def display_names(self, names: Sequence[str]) -> list[str | None]:
+        """What was kept of that; None for a name of which nothing was."""
+        ...
+
     async def has_keys(self) -> bool:
         """Whether ever a key was made, be it ended since. Cheap, as `find_keys`."""
         ...

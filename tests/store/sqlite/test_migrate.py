@@ -82,6 +82,7 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
 
 
 TO_VERSION_9 = """
+    DROP TABLE display_name;
     ALTER TABLE input DROP COLUMN sealed;
     ALTER TABLE task DROP COLUMN callback; DROP TABLE callback; DROP TABLE webhook_secret;
     DROP INDEX task_unfinished;

@@ -54,6 +54,12 @@ def replace(
     return outcomes
 
 
+def put_display_names(transaction: Transaction, names: Mapping[str, str]) -> None:
+    """See KeyStore.put_display_names."""
+    for said in names.items():
+        transaction.run("put_display_name", said)
+
+
 def note_uses(transaction: Transaction, uses: Mapping[str, int]) -> None:
     """See KeyStore.note_key_uses."""
     for key_id, time in uses.items():

@@ -191,6 +191,10 @@ class Reads:
         """See KeyStore.keys_of."""
         return [[api_keys.key(row) for row in self._rows("api_keys_of", (name,))] for name in names]
 
+    def display_names(self, names: Sequence[str]) -> list[str | None]:
+        """See KeyStore.display_names."""
+        return [name for (name,) in (self._row("display_name_of", (name,)) or (None,) for name in names)]
+
     def has_keys(self) -> bool:
         """See KeyStore.has_keys."""
         return bool(self._rows("any_api_key")[0][0])

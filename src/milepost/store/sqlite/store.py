@@ -307,6 +307,14 @@ class SqliteStore:
         """See KeyStore."""
         await self._write(partial(api_keys.note_uses, uses=uses))
 
+    async def put_display_names(self, names: Mapping[str, str]) -> None:
+        """See KeyStore."""
+        await self._write(partial(api_keys.put_display_names, names=names))
+
+    async def display_names(self, names: Sequence[str]) -> list[str | None]:
+        """See KeyStore."""
+        return self._parts.reads.display_names(names)
+
     async def has_keys(self) -> bool:
         """See KeyStore."""
         return self._parts.reads.has_keys()

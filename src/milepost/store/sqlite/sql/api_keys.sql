@@ -45,6 +45,15 @@ RETURNING {api_key_columns}
 -- Lets a key end that another takes the place of.
 UPDATE api_key SET replaced_by = :new_id, expires_at = min(ifnull(expires_at, :until), :until) WHERE id = :id
 
+-- name: put_display_name
+-- Keeps what people call somebody.
+INSERT INTO display_name (name, display_name) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET display_name = excluded.display_name
+
+-- name: display_name_of
+-- What people call somebody.
+SELECT display_name FROM display_name WHERE name = ?
+
 -- name: note_api_key_use
 -- Keeps when a key was used.
 UPDATE api_key SET last_used_at = max(ifnull(last_used_at, ?1), ?1) WHERE id = ?2
