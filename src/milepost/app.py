@@ -174,6 +174,7 @@ class Milepost:
                 web.begin()
             self._loop = asyncio.get_running_loop()
             self._service = service = Service(store, files, clock=self._clock, limits=self.limits, sealing=self.sealing)
+            await service.callbacks.signing.seal_all()
             yield service
             await service.close()
         finally:
@@ -311,7 +312,7 @@ class Milepost:
     def _loops(self) -> list[BackgroundLoop]:
         store, files = self.service.store, self.service.files
         loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep]
-        telling = Deliver(store, files, self._clock, outbound=self._outbound, body=callback_body)
+        telling = Deliver(store, files, self._clock, outbound=self._outbound, body=callback_body, sealing=self.sealing)
         return [*(loop(store, files, self._clock) for loop in loops), telling]
 
     def _place(self) -> Place:

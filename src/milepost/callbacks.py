@@ -1,20 +1,18 @@
 """What has been told of a task's ends, and with what can a receiver check that it comes from here?"""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from milepost import webhook
 from milepost.access.principal import Principal
 from milepost.errors import Fault, Invalid, NotFound
+from milepost.sealing import Sealing
+from milepost.signing import Signing
 from milepost.start import MAX_NAME
 from milepost.store.callbacks import Callback as Callback  # who renders them takes it from here
-from milepost.store.callbacks import WebhookSecret
 from milepost.store.protocol import TaskStore
 from milepost.task import parse_id
-from milepost.times import DAY, Clock
-
-BOTH_COUNT: Final = DAY
-"""How long calls are signed with a secret and the one before it, so that receivers can change to the new one."""
+from milepost.times import Clock
 
 
 class Called(NamedTuple):
@@ -27,9 +25,10 @@ class Called(NamedTuple):
 class Callbacks:
     """The callbacks of a store's tasks; see `milepost.service.Service.callbacks`."""
 
-    def __init__(self, store: TaskStore, clock: Clock) -> None:
+    def __init__(self, store: TaskStore, clock: Clock, sealing: Sealing) -> None:
         self._store = store
         self._clock = clock
+        self.signing = Signing(store, sealing, clock)
 
     async def of(self, principal: Principal, task_id: str) -> Called:
         """What was told of a task, and is still to be. Raises NotFound."""
@@ -42,21 +41,21 @@ class Callbacks:
     async def secret(self, tenant: str) -> str:
         """What the calls for a tenant's tasks are signed with, made if there is none yet. For operators.
 
-        Raises Invalid for what names no tenant.
+        Raises Invalid for what names no tenant, and milepost.sealing.Unsealable.
         """
-        (held,) = await self._store.callbacks.add_secrets([self._new(tenant)])
-        return webhook.shown(held.secret)
+        return webhook.shown(await self.signing.secret(named(tenant)))
 
     async def rotate_secret(self, tenant: str) -> str:
         """Give a tenant another secret. For a day calls are signed with both, as their receivers are still to learn it.
 
         Raises Invalid for what names no tenant.
         """
-        new = self._new(tenant)
-        (held,) = await self._store.callbacks.rotate_secrets([new], until=new.created_at + BOTH_COUNT)
-        return webhook.shown(held.secret)
+        _, secret = await self.signing.rotate(named(tenant))
+        return webhook.shown(secret)
 
-    def _new(self, tenant: str) -> WebhookSecret:
-        if not (0 < len(tenant) <= MAX_NAME and "\0" not in tenant):
-            raise Invalid(Fault(f"From 1 to {MAX_NAME} characters.", "/tenant"))
-        return WebhookSecret(tenant, webhook.new_secret(), self._clock())
+
+def named(tenant: str) -> str:
+    """The name of a tenant. Raises Invalid for what is none."""
+    if not (0 < len(tenant) <= MAX_NAME and "\0" not in tenant):
+        raise Invalid(Fault(f"From 1 to {MAX_NAME} characters.", "/tenant"))
+    return tenant

@@ -25,7 +25,7 @@ class KeyManagement:
 
     async def list(self, principal: Principal) -> list[ApiKey]:
         """The keys that the caller manages, those that have ended too, oldest first."""
-        return await self._keys.all(_managed(principal))
+        return await self._keys.all(managed(principal))
 
     async def add(
         self,
@@ -38,7 +38,7 @@ class KeyManagement:
         expires_at: int | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key: see `Keyring.add`. Raises Invalid, Forbidden also for a grant that is not its to give."""
-        tenants = _managed(principal)
+        tenants = managed(principal)
         for grant in grants:
             tenant, _ = parse_grant(grant)
             if tenants is not None and ":" in grant and tenant not in tenants:
@@ -49,20 +49,23 @@ class KeyManagement:
 
     async def revoke(self, principal: Principal, id: str) -> ApiKey:
         """End a key: see `Keyring.revoke`. Raises NotFound."""
-        return await self._keys.revoke(id, tenants=_managed(principal))
+        return await self._keys.revoke(id, tenants=managed(principal))
 
     async def rotate(self, principal: Principal, id: str, *, grace: int = GRACE) -> tuple[ApiKey, str]:
         """Make a key in the place of another; `grace` in µs. See `Keyring.rotate`. Raises NotFound."""
-        return await self._keys.rotate(id, grace=grace, tenants=_managed(principal))
+        return await self._keys.rotate(id, grace=grace, tenants=managed(principal))
 
 
-def _managed(principal: Principal) -> Sequence[str] | None:
-    """The tenants whose keys a caller manages; None for those of all. Raises Forbidden."""
+def managed(principal: Principal, *, is_open: str = OPEN, otherwise: str = NOT_YOURS) -> list[str] | None:
+    """The tenants whose keys and secrets a caller manages; None for those of all.
+
+    Raises Forbidden, in these words: while no key is asked for, and to who is no admin.
+    """
     if principal.name == LOCAL.name:
-        raise Forbidden(OPEN)
+        raise Forbidden(is_open)
     if principal.is_service:
         return None
     tenants = [grant.tenant for grant in principal.grants if grant.role is Role.ADMIN]
     if not tenants:
-        raise Forbidden(NOT_YOURS)
+        raise Forbidden(otherwise)
     return tenants

@@ -78,26 +78,31 @@ class Sealing:
     def __repr__(self) -> str:
         return f"Sealing({len(self._ciphers)} keys)"
 
-    def seal(self, values: Mapping[str, Any], task_id: str) -> bytes:
-        """Seal secrets, by their names, for a task. There has to be a key."""
+    def seal(self, values: Mapping[str, Any], about: str) -> bytes:
+        """Seal secrets, by their names, for a task (its id), or what else they are of. There has to be a key."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return VERSION + nonce + self._ciphers[0].encrypt(nonce, msgspec.json.encode(values), task_id.encode())
+        return VERSION + nonce + self._ciphers[0].encrypt(nonce, msgspec.json.encode(values), about.encode())
 
-    def open(self, sealed: bytes, task_id: str) -> dict[str, Any]:
-        """The secrets that were sealed for a task. Raises Unsealable."""
-        nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
-        for plain in self._opened(nonce, body, task_id.encode()) if sealed[:1] == VERSION else ():
+    def open(self, sealed: bytes, about: str) -> dict[str, Any]:
+        """The secrets that were sealed for this. Raises Unsealable."""
+        for plain in self._opened(self._ciphers, sealed, about):
             return msgspec.json.decode(plain, type=dict[str, Any])
         raise Unsealable("no key" if not self._ciphers else "another key")
 
-    def _opened(self, nonce: bytes, body: bytes, about: bytes) -> Iterator[bytes]:
-        if not self._ciphers:
+    def is_current(self, sealed: bytes, about: str) -> bool:
+        """Whether this was sealed with the key that seals now."""
+        return any(True for _ in self._opened(self._ciphers[:1], sealed, about))
+
+    @staticmethod
+    def _opened(ciphers: "Sequence[AESGCM]", sealed: bytes, about: str) -> Iterator[bytes]:
+        if not ciphers or sealed[:1] != VERSION:
             return
         from cryptography.exceptions import InvalidTag
 
-        for cipher in self._ciphers:
+        nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+        for cipher in ciphers:
             try:
-                yield cipher.decrypt(nonce, body, about)
+                yield cipher.decrypt(nonce, body, about.encode())
             except (InvalidTag, ValueError):  # too short to be anything
                 continue
 

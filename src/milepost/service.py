@@ -59,6 +59,7 @@ from milepost.tenants import Tenants
 from milepost.times import SECOND, Clock, elapsed, never_back
 from milepost.told import done
 from milepost.update import Update, checked, updated
+from milepost.webhook_management import WebhookManagement
 
 LOG_PAGE = 1000
 """Log entries that a stream reads at once."""
@@ -108,7 +109,8 @@ class Service:
         )
         self.keys = Keyring(store, self.clock, timer)
         self.key_management = KeyManagement(self.keys)
-        self.callbacks = Callbacks(store, self.clock)
+        self.callbacks = Callbacks(store, self.clock, sealing)
+        self.webhook_management = WebhookManagement(self.callbacks.signing)
         self._known_links: Links | None = None
         self._known_tokens: Tokens | None = None
         self.tenants = Tenants(store)

@@ -1,3 +1,4 @@
+import base64
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from milepost.store.sqlite.callback_store import SqliteCallbacks
 from tests.cli.conftest import Command
 
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{43}=\n")
+PLAIN = "It lies in the store as it is, for whoever can read that: with MILEPOST_SECRET_KEY it would be sealed.\n"
+ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def store(command: Command, tmp_path: Path) -> Path:
 
 def test_a_secret_is_printed_alone_and_the_same_again(command: Command, store: Path) -> None:
     first = command("webhook", "secret", "acme", "--store", store)
-    assert (first.code, first.err) == (0, "")
+    assert (first.code, first.err) == (0, PLAIN)
     assert SECRET.fullmatch(first.out)
     assert command("webhook", "secret", "acme", "--store", store) == first
     assert command("webhook", "secret", "beta", "--store", store).out != first.out
@@ -32,10 +35,24 @@ def test_another_one_takes_its_place(command: Command, store: Path) -> None:
     second = command("webhook", "secret", "acme", "--rotate", "--store", store)
     assert (second.code, second.err) == (
         0,
-        "For a day calls are signed with this secret and with the one before it.\n",
+        "For a day calls are signed with this secret and with the one before it.\n" + PLAIN,
     )
     assert SECRET.fullmatch(second.out)
     assert command("webhook", "secret", "acme", "--store", store).out == second.out != first.out
+
+
+def test_with_a_key_it_is_sealed_and_without_that_key_not_shown(
+    command: Command, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = command("webhook", "secret", "acme", "--store", store)
+    monkeypatch.setenv("MILEPOST_SECRET_KEY", ONE)
+    assert command("webhook", "secret", "acme", "--store", store) == (0, plain.out, "")
+    monkeypatch.setenv("MILEPOST_SECRET_KEY", TWO)
+    refused = command("webhook", "secret", "acme", "--store", store)
+    assert (refused.code, refused.out) == (Exit.FAILED, "")
+    assert refused.err.startswith("milepost: acme: its secret can't be opened (another key). Set MILEPOST_SECRET_KEY")
+    another = command("webhook", "secret", "acme", "--rotate", "--store", store)
+    assert command("webhook", "secret", "acme", "--store", store).out == another.out != plain.out
 
 
 def test_what_names_no_tenant_is_refused(command: Command, store: Path) -> None:

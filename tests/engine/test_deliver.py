@@ -1,6 +1,7 @@
 """Who is told that a task has ended, and how often that is tried."""
 
 import asyncio
+import base64
 import contextlib
 import logging
 import sys
@@ -12,12 +13,14 @@ import pytest
 
 from milepost import Context
 from milepost.access.principal import LOCAL
+from milepost.callbacks import Callbacks
 from milepost.calling import callback_body
 from milepost.engine import deliver
 from milepost.engine.background import SHORTEST
 from milepost.engine.deliver import Deliver
 from milepost.engine.outbound import Answer, Outbound, Unanswered
 from milepost.engine.reach import Reach, networks
+from milepost.sealing import Sealing
 from milepost.store.callbacks import Callback
 from milepost.task import Task
 from milepost.times import DAY, HOUR, SECOND
@@ -193,6 +196,22 @@ async def test_a_local_address_is_not_called_unless_it_is_allowed(deliveries: De
     await all_tried(deliveries.loop())
     assert receiver.connections == 0
     assert "may be called" in ((await deliveries.told(task)).error or "")
+
+
+async def test_without_the_key_of_its_secret_a_call_is_left_to_who_has_it(
+    deliveries: Deliveries, receiver: Receiver
+) -> None:
+    key = base64.b64encode(bytes(32)).decode()
+    secret = await Callbacks(deliveries.bench.store, deliveries.bench.clock, Sealing(key)).secret("default")
+    task = await deliveries.ended(receiver.url)
+    await all_tried(deliveries.loop())
+    told = await deliveries.told(task)
+    assert (told.state, told.error) == ("pending", "What it is signed with can't be opened here: no key.")
+    assert receiver.connections == 0
+    deliveries.bench.clock.ahead += 5 * SECOND
+    await all_tried(deliveries.loop(sealing=Sealing(key)))
+    assert (await deliveries.told(task)).state == "delivered"
+    verified(receiver.received.get_nowait(), secret)
 
 
 async def test_both_secrets_sign_for_a_day_after_a_change(deliveries: Deliveries, receiver: Receiver) -> None:

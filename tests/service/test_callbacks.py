@@ -5,8 +5,8 @@ import re
 import pytest
 
 from milepost.access.principal import LOCAL, Role
-from milepost.callbacks import BOTH_COUNT
 from milepost.errors import Invalid, NotFound
+from milepost.signing import BOTH_COUNT
 from milepost.start import Start
 from milepost.times import DAY
 from milepost.webhook import MAX_URL

@@ -202,6 +202,29 @@ class Callbacks:
         ]
         assert await scene.store.callbacks.secrets(["Ω", "absent", "acme"]) == [secret("Ω", b"3"), None, first]
 
+    async def test_what_tenants_have_is_listed_and_removed(self, scene: Scene) -> None:
+        callbacks = scene.store.callbacks
+        one, two, three = (secret(tenant, b"x") for tenant in ("acme", "beta", "\u03a9"))
+        await callbacks.add_secrets([three, one, two])
+        assert await callbacks.known_secrets(None) == [one, two, three]
+        assert await callbacks.known_secrets(["\u03a9", "absent", "acme"]) == [one, three]
+        assert await callbacks.known_secrets([]) == []
+        assert await callbacks.remove_secrets(["acme", "beta", "absent"], of=["beta", "absent"]) == [None, two, None]
+        assert await callbacks.remove_secrets(["acme"]) == [one]
+        assert await callbacks.known_secrets(None) == [three]
+
+    async def test_a_secret_is_written_otherwise_unless_it_is_another_by_now(self, scene: Scene) -> None:
+        callbacks = scene.store.callbacks
+        one, two = secret("acme", b"one"), secret("beta", b"one")
+        await callbacks.add_secrets([one, two])
+        (held,) = await callbacks.rotate_secrets([secret("acme", b"two")], until=START + DAY)
+        sealed = replace(two, secret=b"sealed")
+        await callbacks.exchange_secrets([(one, replace(one, secret=b"late")), (two, sealed)])
+        assert await callbacks.known_secrets(None) == [held, sealed]
+        both = replace(held, secret=b"s2", previous=b"s1")
+        await callbacks.exchange_secrets([(replace(held, previous=None), one), (held, both)])
+        assert await callbacks.known_secrets(["acme"]) == [both]
+
     async def test_another_secret_leaves_the_one_before_for_a_while(self, scene: Scene) -> None:
         rotate = scene.store.callbacks.rotate_secrets
         assert await rotate([secret("acme", b"one")], until=START + DAY) == [secret("acme", b"one")]

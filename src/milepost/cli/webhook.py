@@ -9,6 +9,7 @@ from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import Store, examples
 from milepost.cli.terminal import note, say
 from milepost.errors import Invalid
+from milepost.sealing import Unsealable
 from milepost.store.refusals import StoreBusy, StoreFull
 
 EXAMPLES: Final = examples(
@@ -51,8 +52,16 @@ def secret(
         shown = asyncio.run(run())
     except Invalid as error:
         raise CommandError(f"TENANT: {error.faults[0].detail}", Exit.USAGE) from error
+    except Unsealable as error:
+        raise CommandError(
+            f"{tenant}: its secret can't be opened ({error}). Set MILEPOST_SECRET_KEY to what it was sealed with, or "
+            "make another secret with --rotate.",
+            Exit.FAILED,
+        ) from error
     except (StoreBusy, StoreFull) as error:
         raise CommandError(f"--store: {error}", Exit.FAILED) from error
     if rotate:
         note("For a day calls are signed with this secret and with the one before it.")
+    if not milepost.sealing:
+        note("It lies in the store as it is, for whoever can read that: with MILEPOST_SECRET_KEY it would be sealed.")
     say(shown)

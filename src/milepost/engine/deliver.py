@@ -15,7 +15,9 @@ from milepost import webhook
 from milepost.engine.background import SHORTEST, AttentiveLoop, Sleep
 from milepost.engine.outbound import Answer, Outbound, Unanswered
 from milepost.files.protocol import FileStore
-from milepost.store.callbacks import Callback, DueCallback, Tried, WebhookSecret
+from milepost.sealing import Sealing, Unsealable
+from milepost.signing import Signing
+from milepost.store.callbacks import Callback, DueCallback, Tried
 from milepost.store.protocol import TaskStore
 from milepost.task import Task
 from milepost.times import DAY, HOUR, MINUTE, SECOND, Clock
@@ -42,7 +44,10 @@ Body = Callable[[Task], bytes]
 
 
 class Deliver(AttentiveLoop):
-    """Calls the URLs of tasks that have ended. `body` words the record, `jitter` gives numbers in [0, 1)."""
+    """Calls the URLs of tasks that have ended. `body` words the record, `jitter` gives numbers in [0, 1).
+
+    `sealing` opens what calls are signed with.
+    """
 
     every: ClassVar[int] = 5 * SECOND
 
@@ -55,11 +60,13 @@ class Deliver(AttentiveLoop):
         *,
         outbound: Outbound,
         body: Body,
+        sealing: Sealing = Sealing(),  # noqa: B008 - it has no keys, and never changes
         jitter: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(store, files, clock, sleep)
         self._outbound = outbound
         self._body = body
+        self._signing = Signing(store, sealing, clock)
         self._jitter = jitter
         self._under_way: dict[asyncio.Task[None], str] = {}
 
@@ -111,7 +118,12 @@ class Deliver(AttentiveLoop):
         callback = due.callback
         body = self._body(due.record)
         now = self.clock()
-        headers = webhook.headers(callback.id, now // SECOND, body, await self._keys(callback.tenant, now))
+        try:
+            keys = await self._signing.keys(callback.tenant)
+        except Unsealable as error:  # who has the key may be the next to try
+            why = f"What it is signed with can't be opened here: {error}."
+            return Tried(callback.id, callback.attempts, None, why, next_try_at=self._next(callback))
+        headers = webhook.headers(callback.id, now // SECOND, body, keys)
         try:
             answer = await self._outbound.post(callback.url, body, headers)
         except Unanswered as unanswered:
@@ -120,14 +132,6 @@ class Deliver(AttentiveLoop):
             return Tried(callback.id, callback.attempts, answer.status, delivered_at=self.clock())
         why, again = f"It was answered with status {answer.status}.", self._next(callback, answer)
         return Tried(callback.id, callback.attempts, answer.status, why, next_try_at=again)
-
-    async def _keys(self, tenant: str, now: int) -> list[bytes]:
-        """What to sign with: the tenant's secret, made with its first callback, and the one before while it counts."""
-        (known,) = await self.store.callbacks.secrets([tenant])
-        if known is None:
-            (known,) = await self.store.callbacks.add_secrets([WebhookSecret(tenant, webhook.new_secret(), now)])
-        is_previous_good = known.previous_until is not None and now < known.previous_until
-        return [known.secret, known.previous] if known.previous is not None and is_previous_good else [known.secret]
 
     def _next(self, callback: Callback, answer: Answer | None = None) -> int | None:
         """When to try again, in µs since the epoch; None for never."""

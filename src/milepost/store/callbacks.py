@@ -55,7 +55,10 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class WebhookSecret(msgspec.Struct, frozen=True):
-    """What a tenant's callbacks are signed with. `previous`, the one before it, counts until `previous_until` (µs)."""
+    """What a tenant's callbacks are signed with. `previous`, the one before it, counts until `previous_until` (µs).
+
+    Secrets are what a store is given, as they are or sealed; see `milepost.signing`.
+    """
 
     tenant: str
     secret: bytes
@@ -99,4 +102,21 @@ class CallbackStore(Protocol):
 
     async def rotate_secrets(self, secrets: Sequence[WebhookSecret], *, until: int) -> list[WebhookSecret]:
         """Give tenants other secrets, or first ones; those before count until then. Returned are those that hold."""
+        ...
+
+    async def known_secrets(self, tenants: Sequence[str] | None) -> list[WebhookSecret]:
+        """Read what there is of these tenants, or of all (None), by tenant."""
+        ...
+
+    async def remove_secrets(
+        self, tenants: Sequence[str], *, of: Sequence[str] | None = None
+    ) -> list[WebhookSecret | None]:
+        """Forget what tenants' callbacks are signed with, of some tenants alone (None: of all); gives what there was.
+
+        For a tenant that is none of these the same is done as for one that has nothing.
+        """
+        ...
+
+    async def exchange_secrets(self, changes: Sequence[tuple[WebhookSecret, WebhookSecret]]) -> None:
+        """Write secrets otherwise, each unless its row is no longer as it was (the first of the two)."""
         ...

@@ -34,6 +34,7 @@ from milepost.http.dialects.native_requests import (
     StartLine,
     UpdateBody,
 )
+from milepost.http.dialects.native_webhooks import webhook_operations
 from milepost.http.etag import expected_version
 from milepost.http.events import event_stream
 from milepost.http.exchange import Exchange
@@ -77,7 +78,7 @@ class Native:
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
-        return [*operations(self), *key_operations()]
+        return [*operations(self), *key_operations(), *webhook_operations()]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: Bearer KEY` (RFC 6750)."""

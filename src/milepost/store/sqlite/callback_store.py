@@ -52,3 +52,17 @@ class SqliteCallbacks:
     async def rotate_secrets(self, secrets: Sequence[WebhookSecret], *, until: int) -> list[WebhookSecret]:
         """See CallbackStore."""
         return await self._write(partial(callbacks.rotate_secrets, secrets=secrets, until=until))
+
+    async def known_secrets(self, tenants: Sequence[str] | None) -> list[WebhookSecret]:
+        """See CallbackStore."""
+        return self._reads().known_webhook_secrets(tenants)
+
+    async def remove_secrets(
+        self, tenants: Sequence[str], *, of: Sequence[str] | None = None
+    ) -> list[WebhookSecret | None]:
+        """See CallbackStore."""
+        return await self._write(partial(callbacks.remove_secrets, tenants=tenants, of=of))
+
+    async def exchange_secrets(self, changes: Sequence[tuple[WebhookSecret, WebhookSecret]]) -> None:
+        """See CallbackStore."""
+        await self._write(partial(callbacks.exchange_secrets, changes=changes))

@@ -80,3 +80,24 @@ def _rotate(transaction: Transaction, new: WebhookSecret, until: int) -> Webhook
 def _add(transaction: Transaction, new: WebhookSecret) -> WebhookSecret:
     transaction.run("add_webhook_secret", (new.tenant, new.secret, new.created_at))
     return secret(transaction.rows("webhook_secret", (new.tenant,))[0])
+
+
+def named(tenants: Sequence[str] | None) -> str | None:
+    """The parameter of the statement part `of_tenants`."""
+    return None if tenants is None else _encode(tenants).decode()
+
+
+def remove_secrets(
+    transaction: Transaction, tenants: Iterable[str], *, of: Sequence[str] | None
+) -> list[WebhookSecret | None]:
+    """See CallbackStore.remove_secrets."""
+    asked = {"tenants": named(of)}
+    found = [transaction.row("remove_webhook_secret", {"tenant": tenant, **asked}) for tenant in tenants]
+    return [None if row is None else secret(row) for row in found]
+
+
+def exchange_secrets(transaction: Transaction, changes: Iterable[tuple[WebhookSecret, WebhookSecret]]) -> None:
+    """See CallbackStore.exchange_secrets."""
+    for before, after in changes:
+        written = {"new_secret": after.secret, "new_previous": after.previous}
+        transaction.run("exchange_webhook_secret", asdict(before) | written)

@@ -213,6 +213,11 @@ class Reads:
         found = [self._row("webhook_secret", (tenant,)) for tenant in tenants]
         return [None if row is None else callbacks.secret(row) for row in found]
 
+    def known_webhook_secrets(self, tenants: Sequence[str] | None) -> list[WebhookSecret]:
+        """See CallbackStore.known_secrets."""
+        asked = {"tenants": callbacks.named(tenants)}
+        return [callbacks.secret(row) for row in self._rows("known_webhook_secrets", asked)]
+
     def types(self) -> list[TypeInfo]:
         """See TaskStore.types."""
         return [task_types.info(row) for row in self._rows("types")]

@@ -42,9 +42,22 @@ DELETE FROM callback
 WHERE task IN (SELECT task.id FROM json_each(?) AS gone CROSS JOIN task ON task.row = gone.value)
   AND next_try_at IS NULL
 
+-- name: webhook_secret_columns
+-- Part: what a tenant's callbacks are signed with.
+tenant, secret, created_at, previous, previous_until
+
 -- name: webhook_secret
 -- What a tenant's callbacks are signed with.
-SELECT tenant, secret, created_at, previous, previous_until FROM webhook_secret WHERE tenant = ?
+SELECT {webhook_secret_columns} FROM webhook_secret WHERE tenant = ?
+
+-- name: of_tenants
+-- Part: what is of some tenants, or of all.
+(:tenants IS NULL OR tenant IN (SELECT value FROM json_each(:tenants)))
+
+-- name: known_webhook_secrets
+-- The same of some tenants, or of all.
+SELECT {webhook_secret_columns} FROM webhook_secret
+WHERE {of_tenants} ORDER BY tenant
 
 -- name: add_webhook_secret
 -- Gives a tenant its first one.
@@ -55,3 +68,12 @@ INSERT INTO webhook_secret (tenant, secret, created_at) VALUES (?, ?, ?) ON CONF
 UPDATE webhook_secret
 SET previous = secret, previous_until = :previous_until, secret = :secret, created_at = :created_at
 WHERE tenant = :tenant
+
+-- name: exchange_webhook_secret
+-- Writes a tenant's secrets otherwise, unless they are others by now.
+UPDATE webhook_secret SET secret = :new_secret, previous = :new_previous
+WHERE tenant = :tenant AND secret = :secret AND previous IS :previous
+
+-- name: remove_webhook_secret
+-- Forgets what a tenant's callbacks are signed with.
+DELETE FROM webhook_secret WHERE tenant = :tenant AND {of_tenants} RETURNING {webhook_secret_columns}
