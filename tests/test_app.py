@@ -199,6 +199,17 @@ async def test_behind_a_server_with_a_root_path(app: Milepost) -> None:
         assert started.headers["location"] == f"/api/operations/v1/tasks/{started.json()['id']}"
 
 
+async def test_where_clients_find_it_is_said_once(tmp_path: Path) -> None:
+    app = Milepost(tmp_path / "milepost.db", public_url="https://example.com/ops")
+
+    @app.task
+    async def export(ctx: Context) -> None: ...
+
+    async with app.lifespan(), in_memory(app.asgi()) as client:
+        response = await client.post("/v1/tasks", json={"type": "export"})
+    assert response.headers["location"] == f"/ops/v1/tasks/{response.json()['id']}"
+
+
 async def test_middleware_of_theirs_is_no_hindrance(app: Milepost) -> None:
     web = fastapi(app, app.lifespan_with_worker)
     web.add_middleware(GZipMiddleware)

@@ -5,15 +5,15 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from milepost import times
+from milepost import calling, times
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import LOCAL
-from milepost.calling import callback_body, outbound, said
 from milepost.children import scope_of, start_child
 from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
@@ -64,9 +64,10 @@ class Milepost:
     `files` is the folder of result files, by default beside the store. `files_root` is the folder beneath which
     callers may name paths, by default the current one. `callback_allow` are networks, as `10.1.0.0/16`, whose addresses
     callbacks may call although they are local, by default those of `$MILEPOST_CALLBACK_ALLOW`, parted by commas.
+    `public_url` is where clients find it, by default `$MILEPOST_PUBLIC_URL`.
     `secret_key` is what `Secret` arguments are sealed with, by default `$MILEPOST_SECRET_KEY`; see docs/secrets.md.
     `dialects` are those that it is served in. `limits` say how much callers may take and tasks may say. Raises
-    ValueError for what is no path, store, network or key.
+    ValueError for what is no path, store, network, URL or key.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Milepost:
         files: Path | str | None = None,
         files_root: Path | str | None = None,
         callback_allow: str | Iterable[str] | None = None,
+        public_url: str | None = None,
         secret_key: str | None = None,
         dialects: "Sequence[Dialect] | None" = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -89,8 +91,9 @@ class Milepost:
         self._files_folder = beside if files is None else _folder("files", files)
         root = os.environ.get("MILEPOST_FILES_ROOT") or "." if files_root is None else files_root
         self._files_root = _folder("files_root", root)
-        self.callback_allow = said(callback_allow)
-        self._outbound = outbound(self.callback_allow)
+        self.callback_allow = calling.said(callback_allow)
+        self._outbound = calling.outbound(self.callback_allow)
+        self.public_url = calling.public_url(public_url)
         self.sealing = configured(secret_key)
         self._clock = clock
         self._service: Service | None = None
@@ -235,16 +238,18 @@ class Milepost:
 
         In these dialects, else in those that this instance was made with, else in the native one. `authenticator` says
         who calls; without one the keys of the store do, and until the first of them is made everybody on this machine
-        may do everything, and nobody else may. `forwarding` says which proxies to believe, and the public URL.
+        may do everything, and nobody else may. `forwarding` says which proxies to believe, and the public URL: by
+        default none, and this instance's.
         """
         from milepost.http.app import HttpApp  # a worker, and a process that runs one task, need no HTTP
         from milepost.http.dialects.native import Native
+        from milepost.http.forwarded import Forwarding
 
         web = HttpApp(
             lambda: self.service,
             dialects or self.dialects or [Native()],
             authenticator=authenticator,
-            forwarding=forwarding,
+            forwarding=forwarding or Forwarding(public_url=self.public_url),
             limits=self.limits,
             lifespan=self._lifespan_of_web,
         )
@@ -312,7 +317,8 @@ class Milepost:
     def _loops(self) -> list[BackgroundLoop]:
         store, files = self.service.store, self.service.files
         loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep]
-        telling = Deliver(store, files, self._clock, outbound=self._outbound, body=callback_body, sealing=self.sealing)
+        body = partial(calling.callback_body, public_url=self.public_url)
+        telling = Deliver(store, files, self._clock, outbound=self._outbound, body=body, sealing=self.sealing)
         return [*(loop(store, files, self._clock) for loop in loops), telling]
 
     def _place(self) -> Place:

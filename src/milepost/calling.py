@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from milepost.engine.outbound import Outbound
 from milepost.engine.reach import Network, Reach, networks
+from milepost.http.forwarded import parse_public_url
 from milepost.task import Task
 
 
@@ -29,8 +30,22 @@ def outbound(callback_allow: Sequence[str]) -> Outbound:
         raise ValueError(f"callback_allow: {error}.") from None
 
 
-def callback_body(task: Task) -> bytes:
-    """What is told of a record at an end: in the words of the native API."""
+def public_url(url: str | None) -> str | None:
+    """Where clients find the server, without a slash at its end; where nothing is said by `$MILEPOST_PUBLIC_URL`.
+
+    None where nobody has said it. Raises ValueError for what is no such URL.
+    """
+    name = "public_url"
+    if url is None:
+        name, url = "MILEPOST_PUBLIC_URL", os.environ.get("MILEPOST_PUBLIC_URL") or None
+    try:
+        return None if url is None else "".join(parse_public_url(url))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def callback_body(task: Task, public_url: str | None = None) -> bytes:
+    """What is told of a record at an end: in the words of the native API, as it is found at `public_url`."""
     from milepost.http.dialects.native_callbacks import told  # a worker needs no HTTP until it tells of something
 
-    return told(task)
+    return told(task, public_url or "")

@@ -161,6 +161,17 @@ def test_the_networks_that_may_be_called_are_named_here_or_in_the_files(tmp_path
     assert complaint(files[0], callback_allow=["here"]).startswith("--callback-allow: 'here' is no network;")
 
 
+def test_the_public_url_is_what_the_files_say_unless_it_is_said_here(tmp_path: Path) -> None:
+    named = HELLO.replace("Milepost()", "Milepost(public_url='https://{n}.example.com/')")
+    files = [write(tmp_path, f"{n}.py", named.format(name=f"t{n}", n=n)) for n in range(2)]
+    plain = write(tmp_path, "plain.py", HELLO.format(name="plain"))
+    assert load([plain], store=None).public_url is None
+    assert load([plain, files[0]], store=None).public_url == "https://0.example.com"
+    assert load(files, store=None, public_url="https://example.com").public_url == "https://example.com"
+    assert complaint(*files).startswith(f"The files {files[0]} and {files[1]} name different public URLs;")
+    assert complaint(plain, public_url="example.com").startswith("--public-url: 'example.com' is not a URL like")
+
+
 def test_the_key_for_secrets_is_the_one_that_the_files_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2)]
     seals = HELLO.replace("Milepost()", "Milepost(secret_key='{key}')")

@@ -13,6 +13,7 @@ from joserfc.jwk import Key, import_key
 
 from milepost.errors import Unavailable
 from milepost.times import DAY, HOUR, SECOND, Clock, elapsed
+from milepost.url import told
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class IssuerKeys:
 
     def __init__(self, issuer: str, *, timer: Clock = elapsed) -> None:
         if not _is_secure(issuer):
-            raise ValueError(f"{issuer!r:.200} is no https URL.")
+            raise ValueError(f"{told(issuer)!r:.200} is no https URL.")
         self._issuer = issuer
         self._timer = timer
         self._keys: dict[str | None, Key] = {}

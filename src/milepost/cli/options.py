@@ -78,6 +78,10 @@ CallbackAllow = Annotated[
         help="Local addresses that callbacks may call, such as 10.1.0.0/16; may be repeated.",
     ),
 ]
+PublicUrl = Annotated[
+    str | None,
+    typer.Option("--public-url", envvar="MILEPOST_PUBLIC_URL", metavar="URL", help="Where clients find the server."),
+]
 Concurrency = Annotated[
     int, typer.Option(envvar="MILEPOST_CONCURRENCY", metavar="N", min=1, help="How many tasks the worker runs at once.")
 ]

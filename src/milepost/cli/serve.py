@@ -33,6 +33,7 @@ from milepost.cli.options import (
     FilesRoot,
     Grace,
     LogLevel,
+    PublicUrl,
     Store,
     examples,
     path,
@@ -101,10 +102,7 @@ def serve(
         ),
     ] = None,
     trusted_proxy: Proxies = None,
-    public_url: Annotated[
-        str | None,
-        typer.Option(envvar="MILEPOST_PUBLIC_URL", metavar="URL", help="Where clients find this server."),
-    ] = None,
+    public_url: PublicUrl = None,
     insecure_http: Annotated[
         bool,
         typer.Option(
@@ -132,19 +130,26 @@ def serve(
     from milepost.cli import exposure, logging, server  # a client's commands start in half the time without these
 
     logging.configure(log_level)
+    holders = tokens(
+        oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, oidc_display_claim, no_auth=no_auth
+    )
+    app = load(
+        files,
+        store=store,
+        files_folder=files_folder,
+        files_root=files_root,
+        callback_allow=callback_allow,
+        public_url=public_url,
+    )
     exposed = exposure.exposure(
         host,
         tls_cert=tls_cert,
         tls_key=tls_key,
         trusted_proxies=trusted_proxy or (),
-        public_url=public_url,
+        public_url=app.public_url,
         insecure_http=insecure_http,
         no_auth=no_auth,
     )
-    holders = tokens(
-        oidc_issuer, oidc_audience, oidc_name_claim, oidc_grants_claim, oidc_display_claim, no_auth=no_auth
-    )
-    app = load(files, store=store, files_folder=files_folder, files_root=files_root, callback_allow=callback_allow)
     choose(app, dialect, aparavi, path_map, cloudcoin)
     limit(app, limits)
     sockets = listen(host, port)
@@ -156,6 +161,7 @@ def serve(
             "--files-root": files_root and files_root.resolve(),
             "--concurrency": concurrency,
             "--grace": grace,
+            "--public-url": public_url,
             "--log-level": log_level,
         },
         {"--limit": limits or (), "--callback-allow": callback_allow or ()},

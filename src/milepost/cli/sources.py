@@ -14,6 +14,7 @@ from milepost.cli.exits import CommandError, Exit
 from milepost.cli.storing import check_secret_key
 from milepost.cli.terminal import on_one_line
 from milepost.engine.source import load_file
+from milepost.http.forwarded import parse_public_url
 from milepost.sealing import Sealing
 
 if TYPE_CHECKING:
@@ -30,14 +31,20 @@ def load(
     files_folder: Path | None = None,
     files_root: Path | None = None,
     callback_allow: Sequence[str] | None = None,
+    public_url: str | None = None,
 ) -> Milepost:
     """One application with the task types of all these files.
 
     Its store is the one that is named here, else the one that the files themselves name; its dialects and limits are
-    theirs, and so are their keys for secrets and, unless some are named here, the networks that callbacks may call.
+    theirs, and so are their keys for secrets and, unless it is said here, the networks that callbacks may call, and
+    where clients find the server.
     Raises CommandError, naming the file and, where there is one, the line.
     """
     check_secret_key()
+    try:
+        _ = None if public_url is None else parse_public_url(public_url)
+    except ValueError as error:
+        raise _wrong(f"--public-url: {error}") from error
     found: list[tuple[Path, Milepost]] = []
     for file in files:
         for instance in _instances(file):
@@ -60,6 +67,7 @@ def load(
             files=files_folder,
             files_root=files_root,
             callback_allow=callback_allow,
+            public_url=_public_url_of(found) if public_url is None else public_url,
             dialects=_dialects_of(found),
             limits=_limits_of(found),
         )
@@ -155,6 +163,14 @@ def _store_of(found: Iterable[tuple[Path, Milepost]]) -> Path:
 def _callback_allow_of(found: Iterable[tuple[Path, Milepost]]) -> Sequence[str]:
     """The networks that these instances may call."""
     return [network for _, instance in found for network in instance.callback_allow]
+
+
+def _public_url_of(found: Iterable[tuple[Path, Milepost]]) -> str | None:
+    """Where these instances say that clients find the server."""
+    urls = {instance.public_url: file for file, instance in found if instance.public_url is not None}
+    if len(urls) > 1:
+        raise _wrong(f"The files {' and '.join(map(str, urls.values()))} name different public URLs; say --public-url.")
+    return next(iter(urls), None)
 
 
 def _sealing_of(found: Iterable[tuple[Path, Milepost]]) -> Sealing:

@@ -13,6 +13,7 @@ from milepost.cli.options import (
     FilesRoot,
     Grace,
     LogLevel,
+    PublicUrl,
     Store,
     examples,
 )
@@ -31,6 +32,7 @@ def worker(
     concurrency: Concurrency = DEFAULT_CONCURRENCY,
     grace: Grace = DEFAULT_GRACE,
     callback_allow: CallbackAllow = None,
+    public_url: PublicUrl = None,
     files_root: FilesRoot = None,
     files_folder: FilesFolder = None,
     limits: Settings = None,
@@ -45,7 +47,14 @@ def worker(
     from milepost.cli import logging, storing, work  # a client's commands start in half the time without these
 
     logging.configure(log_level)
-    app = load(files, store=store, files_folder=files_folder, files_root=files_root, callback_allow=callback_allow)
+    app = load(
+        files,
+        store=store,
+        files_folder=files_folder,
+        files_root=files_root,
+        callback_allow=callback_allow,
+        public_url=public_url,
+    )
     limit(app, limits)
     storing.check_there(app.path, "A server makes it: start `milepost serve` first, or name the one that it uses.")
     work.run(app, concurrency=concurrency, grace=grace, lifeline=lifeline)

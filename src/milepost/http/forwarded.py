@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any, Final, NamedTuple
 
 from milepost.errors import Fault, Malformed
+from milepost.url import told
 
 PUBLIC: Final = "milepost.public"
 """In a request's scope: the scheme, host and path that this application has for everybody, by its `public_url`."""
@@ -120,7 +121,7 @@ def parse_public_url(url: str) -> PublicUrl:
     """The parts of a public URL. Raises ValueError for what is none."""
     match = _URL.fullmatch(url)
     if match is None:
-        raise ValueError(f"{url!r:.200} is not a URL like https://tasks.example.com or https://example.com/ops.")
+        raise ValueError(f"{told(url)!r:.200} is not a URL like https://tasks.example.com or https://example.com/ops.")
     return PublicUrl(match[1].lower(), match[2].rstrip("/"))
 
 

@@ -90,3 +90,10 @@ async def test_what_is_told_is_the_record_as_it_is_read(client: httpx2.AsyncClie
         "timestamp": times.to_rfc3339(task.finished_at or 0),
         "data": (await client.get(f"/v1/tasks/{task.id}")).json(),
     }
+
+
+@pytest.mark.parametrize(("public_url", "server"), [(None, ""), ("https://example.com/ops",) * 2])
+async def test_its_url_is_one_that_the_receiver_can_ask(public_url: str | None, server: str, tasks: Tasks) -> None:
+    task = await tasks.with_file(b"a,b\n", callback=URL)
+    record = msgspec.json.decode(callback_body(task, public_url))["data"]
+    assert record["result"]["url"] == f"{server}/v1/tasks/{task.id}/result"

@@ -47,10 +47,10 @@ def callback_list(called: Called) -> CallbackList:
     return CallbackList(called.url, [_callback(each) for each in called.callbacks])
 
 
-def told(task: Task) -> bytes:
-    """What is told of a record at an end."""
+def told(task: Task, server: str = "") -> bytes:
+    """What is told of a record at an end. `server` is where its API is found; a receiver may know that by itself."""
     ended_at = to_rfc3339(task.finished_at or task.updated_at)
-    return _encode(ToldBody(f"task.{task.state}", ended_at, task_body(task, f"/v1/tasks/{task.id}/result")))
+    return _encode(ToldBody(f"task.{task.state}", ended_at, task_body(task, f"{server}/v1/tasks/{task.id}/result")))
 
 
 def _callback(callback: Callback) -> CallbackBody:
