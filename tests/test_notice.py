@@ -41,5 +41,16 @@ def test_only_queued_tasks_say_it(state: State) -> None:
 
 
 def test_who_takes_a_task_takes_its_notice_down() -> None:
-    assert [notice.taken_down(task(text)).message for text in notice.NOTICES] == [None, None]
+    told = [*notice.NOTICES, notice.UNOPENED]
+    assert [notice.taken_down(task(text)).message for text in told] == [None, None, None]
     assert notice.taken_down(task("Half way")).message == "Half way"
+
+
+@pytest.mark.parametrize("said", [None, "Half way", notice.UNOFFERED, notice.UNOPENED])
+def test_what_can_not_be_opened_says_so_once(said: str | None) -> None:
+    step = notice.note_unopened(task(said), now=7)
+    if said == notice.UNOPENED:
+        assert step is None
+    else:
+        assert step is not None
+        assert (step.task.message, step.task.state) == (notice.UNOPENED, State.QUEUED)

@@ -38,6 +38,16 @@ def test_arguments_are_secret_as_their_signature_says() -> None:
     assert secret_names({}) == set()
 
 
+def test_a_type_needs_a_key_if_none_of_its_tasks_can_be_without_a_secret() -> None:
+    async def always(*, a: Secret[str], b: str) -> None: ...
+    async def perhaps(*, a: Secret[str] | None = None, b: Secret[str] | None, c: str) -> None: ...
+    async def never(*, a: str) -> None: ...
+
+    found = [sealing.needs_key(TaskType(function).info.schema) for function in (always, perhaps, never)]
+    assert found == [True, False, False]
+    assert not sealing.needs_key({})
+
+
 def test_what_has_a_secret_somewhere_within_is_secret_as_a_whole() -> None:
     schema = {
         "properties": {"x": {"$ref": "#/$defs/Node"}, "y": {"items": {"$ref": "#/$defs/Plain"}}, "z": {"$ref": "#/a"}},

@@ -24,6 +24,8 @@ NONCE_BYTES: Final = 12
 VERSION: Final = b"\x01"
 """Begins what is sealed, so that it can be done otherwise one day."""
 
+_NULL: Final = {"type": "null"}
+
 NO_KEYS: Final = "It is secret, and this server has no key to keep it with: its operator sets MILEPOST_SECRET_KEY."
 
 
@@ -48,6 +50,12 @@ def _is_secret(part: Any, shared: Mapping[str, Any], seen: frozenset[str]) -> bo
     if name in shared and name not in seen and _is_secret(shared[name], shared, seen | {name}):
         return True
     return any(_is_secret(each, shared, seen) for each in part.values())
+
+
+def needs_key(schema: Mapping[str, Any]) -> bool:
+    """Whether none of a type's tasks can be without a secret, by its JSON Schema."""
+    properties, needed = schema.get("properties", {}), schema.get("required", ())
+    return any(name in needed and _NULL not in properties[name].get("anyOf", ()) for name in secret_names(schema))
 
 
 def said(input: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -88,6 +96,10 @@ class Sealing:
         for plain in self._opened(self._ciphers, sealed, about):
             return msgspec.json.decode(plain, type=dict[str, Any])
         raise Unsealable("no key" if not self._ciphers else "another key")
+
+    def opens(self, sealed: bytes, about: str) -> bool:
+        """Whether one of the keys opens this."""
+        return any(True for _ in self._opened(self._ciphers, sealed, about))
 
     def is_current(self, sealed: bytes, about: str) -> bool:
         """Whether this was sealed with the key that seals now."""

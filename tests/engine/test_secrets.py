@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from milepost import Context, Milepost, Secret
+from milepost import Context, Milepost, Secret, notice
 from milepost.access.principal import LOCAL
 from milepost.engine.secrecy import hide_secrets
 from milepost.engine.task_type import TaskType
@@ -41,6 +41,12 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     @app.task
     async def check(ctx: Context, *, password: Secret[str], n: int = 0) -> bool:
         return password == PASSWORD
+
+    @app.task
+    async def perhaps(*, password: Secret[str] | None = None) -> None: ...
+
+    @app.task
+    async def plain() -> None: ...
 
     async with app.opened() as service:
         yield Bench(app, service, tmp_path, clock)
@@ -138,18 +144,42 @@ async def test_the_hash_of_a_start_can_not_be_used_to_try_out_secrets(bench: Ben
     assert await bench.service.starts.fingerprint(plain) == plain.fingerprint()
 
 
-async def test_a_worker_without_the_key_fails_the_try_in_a_sentence(bench: Bench) -> None:
+async def test_a_worker_with_another_key_leaves_a_task_to_who_has_its_own(bench: Bench) -> None:
     task = await bench.start("check", {"password": PASSWORD})
+    bench.clock.ahead += notice.PATIENCE
     async with bench.working(sealing=Sealing(OTHER)):
-        ended = await bench.end(task)
-    assert ended.failure is not None
-    assert (ended.failure.code, ended.failure.message) == (
-        "secret_unreadable",
-        "Its secrets can't be opened here: another key.",
-    )
-    await bench.service.retry(LOCAL, task.id)
-    async with bench.working(sealing=Sealing(f"{OTHER},{KEY}")):
-        await bench.reach(task, State.SUCCEEDED)
+        waiting = await bench.told(task, notice.UNOPENED)
+        await bench.end(await bench.start("plain"))
+        assert (waiting.state, waiting.attempt, waiting.losses, waiting.started_at) == (State.QUEUED, 0, 0, None)
+        async with bench.working(sealing=Sealing(f"{OTHER},{KEY}")):
+            ended = await bench.end(task)
+    assert (ended.state, ended.attempt, ended.message) == (State.SUCCEEDED, 1, None)
+
+
+async def test_what_a_worker_has_the_key_for_it_takes_although_it_has_not_got_that_for_others(bench: Bench) -> None:
+    for _ in range(3):
+        await bench.start("check", {"password": PASSWORD})
+    bench.service.starts._sealing = Sealing(OTHER)
+    bench.clock.ahead += notice.PATIENCE
+    task = await bench.start("check", {"password": PASSWORD})
+    async with bench.working(sealing=Sealing(OTHER), concurrency=1):
+        assert (await bench.end(task)).state is State.SUCCEEDED
+    assert len((await bench.service.find(LOCAL, Filter(states=(State.QUEUED,)))).tasks) == 3
+
+
+async def test_a_worker_without_any_key_does_not_offer_what_needs_one(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = await bench.start("check", {"password": PASSWORD})
+    async with bench.working(sealing=Sealing()):
+        await bench.told(task, notice.UNOFFERED)
+        await bench.end(await bench.start("perhaps"))
+        secret = await bench.start("perhaps", {"password": PASSWORD})
+        bench.clock.ahead += notice.PATIENCE
+        await bench.told(secret, notice.UNOPENED)
+        (worker,) = await bench.store.workers()
+        assert worker.types == ("perhaps", "plain")
+    assert "There is no key for secrets here: check are left to workers that have it" in caplog.text
 
 
 async def test_what_a_standing_task_has_of_secrets_its_deliveries_get(bench: Bench) -> None:

@@ -3,6 +3,7 @@ import logging
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from milepost import __version__
@@ -11,7 +12,7 @@ from milepost.http.health import readiness
 from milepost.service import Service
 from milepost.store.workers import WorkerInfo
 
-from .conftest import Tasks, http_app, in_memory
+from .conftest import EXPORT, Tasks, http_app, in_memory
 
 
 async def test_a_process_that_answers_lives(client: httpx2.AsyncClient) -> None:
@@ -23,7 +24,19 @@ async def test_a_store_that_answers_is_ready(client: httpx2.AsyncClient) -> None
     response = await client.get("/readyz")
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-store"
-    assert response.json() == {"ready": True, "detail": None, "open_mode": True, "workers": 1, "types": ["export"]}
+    assert response.json() == {
+        "ready": True,
+        "detail": None,
+        "open_mode": True,
+        "workers": 1,
+        "types": ["export"],
+        "unoffered": [],
+    }
+
+
+async def test_types_that_no_worker_offers_are_named(client: httpx2.AsyncClient, service: Service) -> None:
+    await service.store.publish_types([msgspec.structs.replace(EXPORT, name="other")])
+    assert (await client.get("/readyz")).json()["unoffered"] == ["other"]
 
 
 class Silent(Service):
@@ -71,6 +84,7 @@ async def test_a_server_that_is_about_to_stop_takes_nobody_new(app: HttpApp, cli
         "open_mode": True,
         "workers": 1,
         "types": ["export"],
+        "unoffered": [],
     }
     assert (await client.get("/v1/tasks")).status_code == 200
     assert not app.stopping.is_set()

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from milepost import lifecycle
+from milepost import lifecycle, notice
 from milepost.lifecycle import Report, Step
-from milepost.store.protocol import EVERYTHING, LeasedEdit
+from milepost.store.protocol import EVERYTHING, Created, LeasedEdit
 from milepost.store.refusals import LeaseLost, NotStorable
-from milepost.store.workers import Claimed, Request, Wanted, WorkerInfo
+from milepost.store.workers import Claimed, Request, Unopened, Wanted, WorkerInfo
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.trigger import Trigger
 
-from .scene import FAILURE, LEASE, START, Scene, bounded, json_result, line, new_id, whole
+from .scene import FAILURE, LEASE, START, Scene, bounded, draft, json_result, line, new_id, whole
 
 
 def ids(claimed: list[Claimed]) -> list[str]:
@@ -78,6 +78,38 @@ class Leases:
         assert await other.claim("w2", wanted) == []
         await scene.succeed(mine[0].task)
         assert len(await other.claim("w2", wanted)) == 1
+
+    async def test_a_claim_leaves_what_its_worker_can_not_open(self, scene: Scene, other: Scene) -> None:
+        await scene.enlist()
+        await other.enlist("w2")
+        told = [await scene.try_start(draft(created_at=scene.now), sealed=each) for each in (b"one", b"two", b"one")]
+        tasks, looked_at = [made.task for made in told if isinstance(made, Created)], list[tuple[bytes, str]]()
+        plain = await scene.start()
+
+        def opens(sealed: bytes, task_id: str) -> bool:
+            looked_at.append((sealed, task_id))
+            return sealed == b"two"
+
+        unopened = Unopened(opens)
+        wanted, claim = [Wanted("export")], scene.store.claim
+        taken = await claim("w1", wanted, limit=2, now=scene.now, unopened=unopened)
+        assert isinstance(taken, list)
+        assert ids(taken) == [tasks[1].id, plain.id]
+        assert await scene.get(tasks[0]) == tasks[0]
+        scene.now += notice.PATIENCE
+        assert await claim("w1", wanted, limit=9, now=scene.now, unopened=unopened) == []
+        after = await scene.read(tasks[0])
+        assert (after.message, after.state, after.attempt, after.epoch) == (notice.UNOPENED, State.QUEUED, 0, 0)
+        assert looked_at[-2:] == [(b"one", tasks[0].id), (b"one", tasks[2].id)]
+        count = len(looked_at)
+        assert await claim("w1", wanted, limit=9, now=scene.now, unopened=unopened) == []
+        assert len(looked_at) == count
+        assert await claim("w1", wanted, limit=9, now=scene.now, unopened=Unopened(opens)) == []
+        assert await scene.get(tasks[0]) == after
+        anybody = await other.store.claim("w2", wanted, limit=9, now=scene.now)
+        assert isinstance(anybody, list)
+        assert ids(anybody) == [tasks[0].id, tasks[2].id]
+        assert (await scene.read(tasks[0])).message is None
 
     async def test_a_claim_fails_what_missed_its_start(self, scene: Scene) -> None:
         late = await scene.start(start_by=START + SECOND, priority=1)

@@ -35,10 +35,10 @@ from milepost.engine.task_type import TaskType
 from milepost.engine.text import keepable
 from milepost.files.protocol import FileStore
 from milepost.lifecycle import NOTHING, Report, Step
-from milepost.sealing import Sealing, Unsealable, whole
+from milepost.sealing import Sealing, needs_key, whole
 from milepost.store.protocol import LeasedEdit, TaskStore
 from milepost.store.refusals import LeaseLost, NotStorable
-from milepost.store.workers import Claimed, Wanted, WorkerInfo
+from milepost.store.workers import Claimed, Unopened, Wanted, WorkerInfo
 from milepost.task import Failure, Task
 from milepost.times import SECOND, Clock
 
@@ -100,7 +100,9 @@ class Worker:
             "thread": ThreadRunner(),
             "process": ProcessRunner(),
         }
-        self._wanted = [Wanted(t.name, t.info.concurrency, t.source is not None) for t in types.values()]
+        self._offered = [t for t in types.values() if sealing or not needs_key(t.info.schema)]
+        self._wanted = [Wanted(t.name, t.info.concurrency, t.source is not None) for t in self._offered]
+        self._unopened = Unopened(sealing.opens)
         self._edits = Edits(store, clock)
         self._relatives = StoredRelatives(store, clock, start_child, scope_of)
         self._leases: dict[str, Lease] = {}
@@ -124,6 +126,8 @@ class Worker:
         Every lease that runs out although the worker lives (it was suspended for a while) is followed by a new one.
         """
         capture_logging()
+        if left := sorted(self._types.keys() - {t.name for t in self._offered}):
+            _log.warning("There is no key for secrets here: %s are left to workers that have it", ", ".join(left))
         self._flusher = Flusher()
         flushing = asyncio.create_task(self._flusher.run())
         try:
@@ -139,7 +143,12 @@ class Worker:
         """Ask for a lease; False if there is none to be had now."""
         self.id = str(uuid_utils.uuid7())
         info = WorkerInfo(
-            self.id, socket.gethostname(), os.getpid(), self._slots.number, tuple(self._types), self._lease
+            self.id,
+            socket.gethostname(),
+            os.getpid(),
+            self._slots.number,
+            tuple(t.name for t in self._offered),
+            self._lease,
         )
         try:
             await self._store.enlist(info)
@@ -221,7 +230,9 @@ class Worker:
     async def _claim(self, free: int) -> bool:
         """Take tasks and begin with them; False when the lease is over."""
         try:
-            claimed = await self._store.claim(self.id, self._wanted, limit=free, now=self._clock())
+            claimed = await self._store.claim(
+                self.id, self._wanted, limit=free, now=self._clock(), unopened=self._unopened
+            )
         except Exception as error:
             _log.error("Tasks could not be claimed; trying again: %r", error)
             return True
@@ -279,15 +290,12 @@ class Worker:
     async def _run(self, lease: Lease, task_type: TaskType) -> Ended:
         if lease.stopping is not None:
             return Ended(Stopped(lease.stopping))
-        try:
-            lease.reveal(*whole(lease.input, lease.sealed, self._sealing, lease.task.id))
-        except Unsealable as error:
-            return Ended(Raised(Failure("secret_unreadable", f"Its secrets can't be opened here: {error}.")))
         timer = None
         if lease.task.timeout is not None:
             delay = lease.task.timeout / SECOND
             timer = asyncio.get_running_loop().call_later(delay, self._ask_to_stop, lease, StopReason.TIMEOUT)
         try:
+            lease.reveal(*whole(lease.input, lease.sealed, self._sealing, lease.task.id))
             await folders.take_over(self._place, lease.task, may_wait=lambda: lease.stopping is None)
             runner = self._runners["process" if lease.task.apart else lease.task.runner]
             while lease.stopping is None:

@@ -33,6 +33,7 @@ class Readiness(msgspec.Struct, frozen=True):
     open_mode: Annotated[bool, Meta(description="Whether everybody on this machine may call, without a key.")]
     workers: Annotated[int, Meta(description="Workers that are alive.")]
     types: Annotated[list[str], Meta(description="Names of the task types that there are.")]
+    unoffered: Annotated[list[str], Meta(description="Those of them that no worker which is alive takes tasks of.")]
 
 
 async def readiness(
@@ -49,12 +50,14 @@ async def readiness(
             is_open = await open_mode()
             workers, types = await service.workers(), await service.types()
     except TimeoutError:
-        return Readiness(False, f"The store did not answer within {patience:g} seconds.", is_open, 0, [])
+        return Readiness(False, f"The store did not answer within {patience:g} seconds.", is_open, 0, [], [])
     except Exception:
         logger.exception("the store can't be read")
-        return Readiness(False, "The store can't be read.", is_open, 0, [])
+        return Readiness(False, "The store can't be read.", is_open, 0, [], [])
     detail = "The server is stopping." if is_leaving else None
-    return Readiness(not is_leaving, detail, is_open, len(workers), [info.name for info in types])
+    names, offered = [info.name for info in types], {name for worker in workers for name in worker.types}
+    unoffered = [name for name in names if name not in offered]
+    return Readiness(not is_leaving, detail, is_open, len(workers), names, unoffered)
 
 
 async def metrics(service: Service, principal: Principal) -> bytes:

@@ -25,7 +25,7 @@ from milepost.lifecycle import IllegalChange, Step
 from milepost.store.api_keys import KeyStore
 from milepost.store.callbacks import CallbackStore
 from milepost.store.refusals import LeaseLost, Missing, Refusal
-from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
+from milepost.store.workers import Claimed, Heart, Pulse, Request, Unopened, Wanted, WorkerInfo
 from milepost.task import DeliveredFile, Entry, Runner, State, Task
 
 
@@ -321,11 +321,14 @@ class TaskStore(KeyStore, Protocol):
         """A connection for heartbeats, for a thread of its own."""
         ...
 
-    async def claim(self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int) -> list[Claimed] | LeaseLost:
+    async def claim(
+        self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int, unopened: Unopened | None = None
+    ) -> list[Claimed] | LeaseLost:
         """Take up to `limit` queued tasks, higher priority first, and in turn where that is equal.
 
         Types take turns, and within a type its tenants; of one tenant the one that was due first (`milepost.turns`).
-        Paused types are left alone. LeaseLost: the worker's lease is over.
+        Paused types are left alone, and so is what the worker can't open: `milepost.notice.UNOPENED` is said of that
+        once it has waited for a while. LeaseLost: the worker's lease is over.
         """
         ...
 

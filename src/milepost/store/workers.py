@@ -1,5 +1,6 @@
 """What do a store and its workers tell each other?"""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -38,6 +39,18 @@ class Claimed(msgspec.Struct, frozen=True):
     files: tuple[DeliveredFile, ...] = ()
     sealed: bytes | None = None
     """The secrets of the input, for who has the key."""
+
+
+class Unopened:
+    """The tasks that a worker leaves to others, because it has no key for their secrets.
+
+    `opens` says whether it has one, by what is sealed and the task's id. In `known` a store keeps what it has found so,
+    in words of its own, as it need not look again.
+    """
+
+    def __init__(self, opens: Callable[[bytes, str], bool]) -> None:
+        self.opens = opens
+        self.known: set[tuple[int, int]] = set()
 
 
 class Request(msgspec.Struct, frozen=True):

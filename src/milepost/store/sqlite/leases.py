@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -11,13 +11,15 @@ from milepost.store.refusals import LeaseLost
 from milepost.store.sqlite import dependencies, rows
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Damaged, Transaction
-from milepost.store.workers import Claimed, Pulse, Wanted, WorkerInfo
+from milepost.store.workers import Claimed, Pulse, Unopened, Wanted, WorkerInfo
 from milepost.task import Task
 from milepost.turns import Line, Turns, Waiting, between_tenants
 
 _FIRST_BUNCH: Final = 4
 _LARGEST_BUNCH: Final = 64
 """So many tasks of one tenant are looked for at once."""
+_MOST_UNOPENED: Final = 100_000
+"""Tasks that a worker can't open, of which that is kept in mind."""
 
 
 def enlist(transaction: Transaction, worker: WorkerInfo) -> None:
@@ -50,21 +52,44 @@ def _lose_all(transaction: Transaction, found: Iterable[Sequence[Any]], now: int
     return [stored.task.id for stored, _ in transaction.apart(found, lose)]
 
 
+class Claimer(NamedTuple):
+    """Who claims, when, and what it can't open."""
+
+    worker: str
+    now: int
+    unopened: Unopened | None = None
+
+    def leaves(self, task_id: str, sealed: bytes | None) -> bool:
+        """Whether it has no key for a task's secrets."""
+        return sealed is not None and self.unopened is not None and not self.unopened.opens(sealed, task_id)
+
+    def knows(self, waiting: Waiting) -> bool:
+        """Whether that was found of what waits here."""
+        return self.unopened is not None and (waiting.row, waiting.due) in self.unopened.known
+
+    def note(self, waiting: Waiting) -> None:
+        """It need not be looked at again. A row may be another task's one day, which is due at another time."""
+        if self.unopened is not None:
+            if len(self.unopened.known) >= _MOST_UNOPENED:
+                self.unopened.known.clear()
+            self.unopened.known.add((waiting.row, waiting.due))
+
+
 def claim(
-    transaction: Transaction, worker: str, wanted: Sequence[Wanted], *, turns: Turns, limit: int, now: int
+    transaction: Transaction, claimer: Claimer, wanted: Sequence[Wanted], *, turns: Turns, limit: int
 ) -> list[Claimed] | LeaseLost:
     """See TaskStore.claim. To be all that a call does."""
     while True:
         try:
-            return _claim(transaction, worker, wanted, turns, limit, now)
+            return _claim(transaction, claimer, wanted, turns, limit)
         except Damaged:
             transaction.run("undo_call")  # and now without it: a savepoint for each task would cost a fifth of a claim
 
 
 def _claim(
-    transaction: Transaction, worker: str, wanted: Sequence[Wanted], turns: Turns, limit: int, now: int
+    transaction: Transaction, claimer: Claimer, wanted: Sequence[Wanted], turns: Turns, limit: int
 ) -> list[Claimed] | LeaseLost:
-    if transaction.row("lease_holds", (worker,)) is None:
+    if transaction.row("lease_holds", (claimer.worker,)) is None:
         return LeaseLost()
     if limit < 1:
         return []
@@ -72,7 +97,9 @@ def _claim(
     can_run_apart = {want.type: want.can_run_apart for want in wanted}
     claimed: list[Claimed] = []
     for name, waiting in turns.between_types(_lines(transaction, turns, room)):
-        task = _take(transaction, waiting.row, worker, now, can_run_apart=can_run_apart[name])
+        if claimer.knows(waiting):
+            continue
+        task = _take(transaction, waiting, claimer, can_run_apart=can_run_apart[name])
         if task is not None:
             claimed.append(task)
             room[name] -= 1
@@ -148,19 +175,33 @@ def _lane(transaction: Transaction, name: str, first: Waiting) -> Iterator[Waiti
         bunch = min(2 * bunch, _LARGEST_BUNCH)
 
 
-def _take(transaction: Transaction, row: int, worker: str, now: int, *, can_run_apart: bool) -> Claimed | None:
-    """Put a queued task under the lease; None where it missed its start, or can't be read. Raises Damaged."""
-    *cells, given, checkpoint, files, sealed = transaction.rows("get_row_with_cold", (row,))[0]
+def _take(transaction: Transaction, waiting: Waiting, claimer: Claimer, *, can_run_apart: bool) -> Claimed | None:
+    """Put a queued task under the lease; None where it missed its start, or can't be read or opened. Raises Damaged."""
+    *cells, given, checkpoint, files, sealed = transaction.rows("get_row_with_cold", (waiting.row,))[0]
+    now = claimer.now
     for stored in transaction.readable([cells]):
         try:
             if lifecycle.missed_start(stored.task, now):
                 dependencies.save(transaction, stored, lifecycle.miss_start(stored.task, now=now), now)
                 return None
+            if claimer.leaves(stored.task.id, sealed):
+                _leave(transaction, stored, waiting, claimer)
+                return None
             task = notice.taken_down(stored.task)
-            step = lifecycle.claim(task, now=now, worker=worker, can_run_apart=can_run_apart)
+            step = lifecycle.claim(task, now=now, worker=claimer.worker, can_run_apart=can_run_apart)
             after = dependencies.save(transaction, stored, step, now)
             return Claimed(after, given, checkpoint, rows.files(files), sealed)
         except Exception as error:
             transaction.skip(stored, error)
             raise Damaged from error
     return None
+
+
+def _leave(transaction: Transaction, stored: Stored, waiting: Waiting, claimer: Claimer) -> None:
+    """Leave a task to others; if it has waited for them for a while, let it say so."""
+    if claimer.now - waiting.due < notice.PATIENCE:
+        return
+    step = notice.note_unopened(stored.task, now=claimer.now)
+    if step is not None:
+        dependencies.save(transaction, stored, step, claimer.now)
+    claimer.note(waiting)

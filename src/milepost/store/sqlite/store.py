@@ -40,7 +40,7 @@ from milepost.store.sqlite.skipped import Skipped
 from milepost.store.sqlite.transaction import Transaction
 from milepost.store.sqlite.watch import Watch
 from milepost.store.sqlite.writer import Writer
-from milepost.store.workers import Claimed, Heart, Pulse, Request, Wanted, WorkerInfo
+from milepost.store.workers import Claimed, Heart, Pulse, Request, Unopened, Wanted, WorkerInfo
 from milepost.task import Task
 from milepost.times import SECOND, Clock, elapsed
 from milepost.turns import Turns
@@ -228,11 +228,12 @@ class SqliteStore:
         """See TaskStore."""
         return SqliteHeart(self._path, busy_timeout=self._busy_timeout)
 
-    async def claim(self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int) -> list[Claimed] | LeaseLost:
+    async def claim(
+        self, worker: str, wanted: Sequence[Wanted], *, limit: int, now: int, unopened: Unopened | None = None
+    ) -> list[Claimed] | LeaseLost:
         """See TaskStore."""
-        return await self._write(
-            partial(leases.claim, worker=worker, wanted=wanted, turns=self._turns, limit=limit, now=now)
-        )
+        claimer = leases.Claimer(worker, now, unopened)
+        return await self._write(partial(leases.claim, claimer=claimer, wanted=wanted, turns=self._turns, limit=limit))
 
     async def change_leased(self, items: Sequence[LeasedEdit], *, now: int) -> list[Task | LeaseLost]:
         """See TaskStore."""
