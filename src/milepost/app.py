@@ -36,6 +36,7 @@ from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import Task
 from milepost.times import Clock
 from milepost.told import unavailable
+from milepost.url import told
 from milepost.wish import checked, wish
 
 if TYPE_CHECKING:
@@ -451,7 +452,7 @@ def _path(store: str | Path) -> Path:
     path = text.removeprefix("sqlite:///") if is_url else text
     # What a URL may end with, other programs would heed: it is not to become a part of the name.
     if not path or "\0" in path or (is_url and (path == text or set(path) & set("?#"))):
-        raise ValueError(f"{text!r:.80} names no store: write a path, or sqlite:///path.")
+        raise ValueError(f"{told(text)!r:.80} names no store: write a path, or sqlite:///path.")
     return Path(path)
 
 

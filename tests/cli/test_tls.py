@@ -168,11 +168,12 @@ def test_links_lead_through_a_proxy_that_says_nothing(tmp_path: Path, authority:
             assert server.stop() == 0
 
 
-def test_a_key_is_not_sent_in_the_clear(command: Command, server: Server) -> None:
+def test_a_key_is_not_sent_in_the_clear(command: Command, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_KEY", HUSH)
     with Proxy(server.port) as proxy:
         port = proxy.url.rpartition(":")[2]
         for url in ("http://tasks.example", f"http://0.0.0.0:{port}", f"http://localhost.example:{port}"):
-            outcome = command("types", "--url", url, "--key", HUSH)
+            outcome = command("types", "--url", url)
             assert outcome.code == Exit.USAGE
             assert outcome.err.startswith("milepost: --url: The key is not sent to ")
             assert HUSH not in outcome.err

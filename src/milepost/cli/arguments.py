@@ -8,8 +8,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from milepost.cli import secrets
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import note, on_one_line
+from milepost.sealing import HIDDEN, secret_names
 
 Schema = Mapping[str, Any]
 
@@ -18,8 +20,9 @@ def read_input(words: Sequence[str], given: str | None, schema: Schema) -> dict[
     """The input that a person means: what `--input` gives, with the words laid over it. Raises CommandError.
 
     `key:=JSON` is JSON. The value of `key=value` is too where the type's `schema` wants anything but text there and
-    JSON it is; else it is text.
+    JSON it is; else it is text. What is secret is read from a file (`key=@FILE`) or a line of stdin (`key=-`).
     """
+    hidden = secret_names(schema)
     values = {} if given is None else _read_object(given)
     named = set()
     for word in words:
@@ -30,8 +33,19 @@ def read_input(words: Sequence[str], given: str | None, schema: Schema) -> dict[
         if key in named:
             raise _wrong(f"{key}: given twice.")
         named.add(key)
-        values[key] = _forced(key, value) if name.endswith(":") else _value(value, _property(schema, key), schema)
+        is_forced = name.endswith(":")
+        if key in hidden:
+            value = _secret(key, value, is_forced=is_forced)
+        shown = HIDDEN if key in hidden else value
+        values[key] = _forced(key, value, shown) if is_forced else _value(value, _property(schema, key), schema)
     return values
+
+
+def _secret(key: str, value: str, *, is_forced: bool) -> str:
+    if secrets.named(value) and not is_forced:
+        return secrets.read(key, value)
+    note(f"milepost: {key}: a secret {secrets.SEEN}; write {key}=@FILE, or {key}=- for stdin.")
+    return value
 
 
 def _read_object(given: str) -> dict[str, Any]:
@@ -84,11 +98,11 @@ def stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _forced(key: str, value: str) -> Any:
+def _forced(key: str, value: str, shown: str) -> Any:
     try:
         return msgspec.json.decode(value.encode())
     except msgspec.DecodeError as error:
-        raise _wrong(f"{key}: not JSON ({error}); for text write {key}={value}") from error
+        raise _wrong(f"{key}: not JSON ({error}); for text write {key}={shown}") from error
 
 
 def _value(value: str, schema: Schema, root: Schema) -> Any:

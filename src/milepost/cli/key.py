@@ -12,6 +12,7 @@ from milepost.access.keyring import GRACE, Keyring, Profile, key_id
 from milepost.cli import wording
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import Json, Store, examples
+from milepost.cli.secrets import SEEN
 from milepost.cli.tables import say_table
 from milepost.cli.terminal import note, on_one_line, say, say_json
 from milepost.errors import Fault, Invalid, NotFound
@@ -132,6 +133,8 @@ def rotate(
         key, secret = _with_keys(store, replace)
     except NotFound as error:
         raise CommandError(f"{error.detail} {LISTED}", Exit.NOT_FOUND) from error
+    if key_id(id) != id and left:
+        note(f"milepost: ID: a whole key {SEEN}; its id, which is in it, does as well.")
     old = f"{key_id(id)} is valid for {format_duration(left)} more" if left else f"{key_id(id)} is valid no more"
     note(on_one_line(f"Key {key.id} of {key.name}, with {_grants(key)}. It is shown this once only. {old}."))
     say(secret)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from milepost.cli.secrets import key_option
+
 
 def path(text: str) -> Path:
     """The path that an option names. Raises BadParameter for an empty one, which Path takes for the current folder."""
@@ -16,7 +18,13 @@ def path(text: str) -> Path:
 Url = Annotated[str, typer.Option("--url", envvar="MILEPOST_URL", metavar="URL", help="Where the server is.")]
 Key = Annotated[
     str | None,
-    typer.Option("--key", envvar="MILEPOST_KEY", metavar="KEY", help="The key to show it.", show_envvar=True),
+    typer.Option(
+        "--key",
+        envvar="MILEPOST_KEY",
+        metavar="@FILE|-|KEY",
+        help="The key to show it: in a file, on a line of stdin, or itself.",
+        callback=key_option,
+    ),
 ]
 Ca = Annotated[
     Path | None,

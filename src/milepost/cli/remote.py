@@ -16,12 +16,13 @@ import msgspec
 
 from milepost import __version__
 from milepost.cli.exits import CommandError, Exit
-from milepost.cli.faults import told
+from milepost.cli.faults import told as told_problem
 from milepost.cli.records import Problem, TypeList
 from milepost.cli.terminal import note
 from milepost.client.address import check_way, is_loopback
 from milepost.client.retries import retry_after
 from milepost.client.trust import is_distrusted, trusted
+from milepost.url import told
 
 T = TypeVar("T")
 
@@ -102,6 +103,8 @@ class Remote:
         on_slow: Callable[[str], None] = note,
     ) -> None:
         self.url = url.rstrip("/") or url
+        self.name = told(self.url)
+        """What it is called: there may be a password in the URL."""
         self._sleep = sleep
         self._slow = slow
         self._on_slow = on_slow
@@ -134,10 +137,10 @@ class Remote:
         try:
             url = httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
-            raise CommandError(f"--url: {self.url!r} is not a URL ({error}).", Exit.USAGE) from error
+            raise CommandError(f"--url: {self.name!r} is not a URL ({error}).", Exit.USAGE) from error
         if url.scheme not in ("http", "https") or not url.host:
-            hint = f" Is it http://{self.url}?" if _ADDRESS.fullmatch(self.url) else ""
-            raise CommandError(f"--url: {self.url!r} is not a URL like http://127.0.0.1:8006.{hint}", Exit.USAGE)
+            hint = f" Is it http://{self.name}?" if _ADDRESS.fullmatch(self.url) else ""
+            raise CommandError(f"--url: {self.name!r} is not a URL like http://127.0.0.1:8006.{hint}", Exit.USAGE)
         return url
 
     def __enter__(self) -> Self:
@@ -250,7 +253,7 @@ class Remote:
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
         """Around what may take long without anything to be seen of it."""
-        timer = threading.Timer(self._slow, self._on_slow, [f"Waiting for an answer from {self.url} …"])
+        timer = threading.Timer(self._slow, self._on_slow, [f"Waiting for an answer from {self.name} …"])
         timer.daemon = True
         timer.start()
         try:
@@ -264,13 +267,13 @@ class Remote:
             return error.told
         if is_distrusted(error):
             return CommandError(
-                f"The certificate that {self.url} shows is not one to believe ({error}). If its authority is your own, "
-                "name that by --ca or SSL_CERT_FILE.",
+                f"The certificate that {self.name} shows is not one to believe ({error}). If its authority is your "
+                "own, name that by --ca or SSL_CERT_FILE.",
                 Exit.UNREACHABLE,
             )
         why = _ERRNO.sub("", str(error)) or type(error).__name__
         return CommandError(
-            f"No Milepost server answers at {self.url} ({why}). Start one with `milepost serve FILE`, "
+            f"No Milepost server answers at {self.name} ({why}). Start one with `milepost serve FILE`, "
             "or say where it is with MILEPOST_URL.",
             Exit.UNREACHABLE,
         )
@@ -283,17 +286,17 @@ class Remote:
             problem = msgspec.json.decode(response.content, type=Problem)
         except msgspec.DecodeError as error:
             raise CommandError(
-                f"{self.url} answered {response.status_code} {response.reason_phrase}, and not as Milepost does. "
+                f"{self.name} answered {response.status_code} {response.reason_phrase}, and not as Milepost does. "
                 "Is MILEPOST_URL right?",
                 code,
             ) from error
         hint = f" {self._hint}" if response.status_code == HTTPStatus.UNAUTHORIZED else ""
-        raise CommandError(told(problem) + hint, code)
+        raise CommandError(told_problem(problem) + hint, code)
 
     def _decode(self, response: httpx2.Response, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(response.content, type=shape)
         except msgspec.DecodeError as error:
             raise CommandError(
-                f"{self.url} did not answer as Milepost does ({error}). Is MILEPOST_URL right?", Exit.UNREACHABLE
+                f"{self.name} did not answer as Milepost does ({error}). Is MILEPOST_URL right?", Exit.UNREACHABLE
             ) from error
