@@ -48,6 +48,21 @@ def test_a_type_needs_a_key_if_none_of_its_tasks_can_be_without_a_secret() -> No
     assert not sealing.needs_key({})
 
 
+@given(JSON, st.lists(LEAVES.filter(bool)))
+def test_copies_of_secrets_are_covered_and_nothing_else(value: Any, hidden: list[Any]) -> None:
+    def leaves(value: Any) -> list[Any]:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return [value] if inner is None else [leaf for each in inner for leaf in leaves(each)]
+
+    shown = sealing.covered(value, hidden)
+    assert leaves(shown) == [sealing.HIDDEN if leaf in hidden else leaf for leaf in leaves(value)]
+
+
+def test_what_is_secret_as_a_whole_is_covered_in_parts_too() -> None:
+    hidden = [[{"name": "source", "config": {"path": "/data", "n": 1}}]]
+    assert sealing.covered({"a": hidden[0], "path": "/data", "n": 1}, hidden) == {"a": "***", "path": "***", "n": 1}
+
+
 def test_what_has_a_secret_somewhere_within_is_secret_as_a_whole() -> None:
     schema = {
         "properties": {"x": {"$ref": "#/$defs/Node"}, "y": {"items": {"$ref": "#/$defs/Plain"}}, "z": {"$ref": "#/a"}},

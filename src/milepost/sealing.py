@@ -149,6 +149,27 @@ def masked(input: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: HIDDEN if name in names and value is not None else value for name, value in input.items()}
 
 
+def covered(value: Any, hidden: Collection[Any]) -> Any:
+    """A JSON value as it may be shown, where some of what is in it is a copy of a secret, or of a text within one."""
+    return _covered(value, [*hidden, *(text for each in hidden if not isinstance(each, str) for text in _texts(each))])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+def _covered(value: Any, hidden: Collection[Any]) -> Any:
+    if value in hidden:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {name: _covered(each, hidden) for name, each in value.items()}
+    return [_covered(each, hidden) for each in value] if isinstance(value, list) else value
+
+
 def whole(input: bytes, sealed: bytes | None, sealing: Sealing, task_id: str) -> tuple[bytes, Sequence[str]]:
     """An input (JSON) as it was given, of what is stored of it; and the names of what is secret in it.
 

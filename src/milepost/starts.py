@@ -12,7 +12,7 @@ from milepost.access.principal import Principal, Role
 from milepost.access.quota import Quota
 from milepost.errors import Fault, Forbidden, Invalid, NotFound, ServiceError, TooMany, Unavailable, pointer
 from milepost.fleeting import Fleeting
-from milepost.sealing import NO_KEYS, Sealing, Unsealable, masked, said, secret_names, whole
+from milepost.sealing import NO_KEYS, Sealing, Unsealable, covered, masked, said, secret_names, whole
 from milepost.start import Retention, Start, draft
 from milepost.store.protocol import EVERYTHING, Created, Creation, IdempotencyKey, StartKey, TaskStore, TypeInfo
 from milepost.store.refusals import Refusal
@@ -105,6 +105,7 @@ class Starts:
         owner = start.owner or principal.name
         info = await self.type_info(start.type)
         secret = self._secret.get(start.type, frozenset())
+        start = _covering(start, secret)
         key = wish.known_by
         if wish.idempotency_key is not None:
             expires_at = now + self._retention.idempotency_key
@@ -151,7 +152,8 @@ class Starts:
 
     async def fingerprint(self, start: Start) -> bytes:
         """A hash that is the same for the same start, and does not help to find out its secrets. Raises Invalid."""
-        return self._fingerprint(start, await self.secret_names(start.type))
+        secret = await self.secret_names(start.type)
+        return self._fingerprint(_covering(start, secret), secret)
 
     def _fingerprint(self, start: Start, secret: Collection[str]) -> bytes:
         disguised = self._disguised(start.input, secret)
@@ -208,6 +210,12 @@ class Starts:
             self._secret = {info.name: secret_names(info.schema) for info in self._types.values()}
             self._types_read_at = now
         return self._types.get(name)
+
+
+def _covering(start: Start, secret: Collection[str]) -> Start:
+    """The start without copies of its secrets in the metadata: some dialects keep there what they were sent."""
+    hidden = list(said(start.input, secret).values())
+    return replace(start, metadata=covered(start.metadata, hidden)) if hidden and start.metadata else start
 
 
 def _roles(principal: Principal, owner: str, tenant: str, wish: Wish) -> tuple[str, ...]:

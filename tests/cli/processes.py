@@ -99,14 +99,20 @@ class Server:
     """A `milepost serve` of its own, with store and files root in `folder`."""
 
     def __init__(
-        self, folder: Path, *options: object, port: int = 0, files: Sequence[Path] = (JOBS,), ca: Path | None = None
+        self,
+        folder: Path,
+        *options: object,
+        port: int = 0,
+        files: Sequence[Path] = (JOBS,),
+        ca: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.store = folder / "tasks.db"
         self.log = folder / "serve.log"
         where = ("--store", self.store, "--files-root", folder, "--port", port)
         with self.log.open("a") as log:
-            self.process = spawn("serve", *files, *where, *options, stderr=log)
+            self.process = spawn("serve", *files, *where, *options, stderr=log, env=env)
         try:
             addresses = wait_for_line(self.process.stdout, "  api").split()
             self.url = addresses[1]

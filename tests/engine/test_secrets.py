@@ -1,8 +1,10 @@
 """A task whose arguments are secret: its function gets them, and nobody else."""
 
+import asyncio
 import base64
 import io
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,36 @@ async def test_a_fault_does_not_show_what_it_is_of(bench: Bench, value: Any) -> 
     assert faults.keys() == {"/input/password", "/input/n", "/input/m"}
     assert faults["/input/password"] == "It does not fit the schema; what it is does not show, as it is secret."
     assert "seventeen" in faults["/input/n"]
+
+
+async def test_a_copy_of_it_in_the_metadata_is_not_kept(bench: Bench) -> None:
+    """Dialects may keep there what they were sent."""
+    metadata = {"sent": [{"password": PASSWORD, "n": 3}]}
+    task = await bench.start("check", {"password": PASSWORD}, metadata=metadata, idempotency_key="k")
+    assert (await bench.get(task)).metadata == {"sent": [{"password": "***", "n": 3}]}
+    again = await bench.start("check", {"password": PASSWORD}, metadata=metadata, idempotency_key="k")
+    assert again.id == task.id
+    first = Start(type="check", input={"password": PASSWORD}, metadata=metadata)
+    assert await bench.service.starts.fingerprint(first) == await bench.service.starts.fingerprint(
+        Start(type="check", input={"password": PASSWORD}, metadata={"sent": [{"password": "***", "n": 3}]})
+    )
+    assert PASSWORD.encode() not in on_disk(bench.folder)
+
+
+async def test_in_a_thread_that_a_function_has_started_itself_it_is_not_logged_either(bench: Bench) -> None:
+    @bench.app.task
+    async def work(ctx: Context, *, password: Secret[str]) -> None:
+        logger = logging.getLogger("x")
+        thread = threading.Thread(target=logger.warning, args=("in a thread: %s", password))
+        thread.start()
+        await asyncio.to_thread(thread.join)
+
+    handler = Kept()
+    logging.getLogger("x").addHandler(handler)
+    async with bench.working(sealing=bench.app.sealing):
+        await bench.end(await bench.start("work", {"password": PASSWORD}))
+    logging.getLogger("x").removeHandler(handler)
+    assert [record.getMessage() for record in handler.records] == ["in a thread: ***"]
 
 
 async def test_p9_the_same_key_with_the_same_secret_is_the_same_task(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from milepost.http.redaction import ACCESS_LOG, Redaction, hide_secrets
 from tests.http.conftest import served
 
 REDACTION = Redaction(["token"], ["/results/"])
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"
 KEY = "mp_0123456789abcdef_" + 32 * "f0"
 SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
 
@@ -30,6 +31,8 @@ SECRET = "01995c1e-6a52-7e3f-9a44-3f0c8f1f2d10"
         (f"/task?token[]={SECRET}&+token={SECRET}", "/task?token[]=hidden&+token=hidden"),
         (f"/v1/tasks?key={KEY}&a=1", "/v1/tasks?key=hidden&a=1"),
         (f"/{KEY}/tasks", "/hidden/tasks"),
+        (f"/v1/tasks?access_token={TOKEN}&a=1", "/v1/tasks?access_token=hidden&a=1"),
+        ("/v1/tasks/eyJx.y", "/v1/tasks/eyJx.y"),
         ("/results/", "/results/"),
         ("/results", "/results"),
         ("127.0.0.1:50000", "127.0.0.1:50000"),

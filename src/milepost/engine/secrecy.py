@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from milepost.engine.context import current
-from milepost.engine.veil import Veil
+from milepost.engine.veil import Veil, kept
 
 
 def hide_secrets() -> None:
@@ -27,8 +27,10 @@ class _Factory:
     def __call__(self, *args: Any, **named: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._make(*args, **named)
         context = current.get()
-        if context is not None and context.veil:
-            _veil(record, context.veil)
+        # In a thread that a function has started by itself nobody can tell which task it works for.
+        for veil in kept() if context is None else [context.veil]:
+            if veil:
+                _veil(record, veil)
         return record
 
 

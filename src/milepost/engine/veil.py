@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -20,12 +21,22 @@ SHORTEST: Final = 4
 """Characters that a secret has to be looked for: fewer are found in every text."""
 
 
+_kept: "WeakValueDictionary[int, Veil]" = WeakValueDictionary()
+
+
+def kept() -> "list[Veil]":
+    """All that somebody holds in this process, for a task that runs or did a moment ago, and that hide something."""
+    return [veil for held in _kept.valuerefs() if (veil := held()) is not None]
+
+
 class Veil:
     """Puts `***` in place of these secrets, whatever they consist of."""
 
     def __init__(self, secrets: Iterable[Any] = ()) -> None:
         found = {form for text in _texts(list(secrets)) if len(text) >= SHORTEST for form in _forms(text)}
         self._hidden = sorted(found, key=len, reverse=True)  # one may have another within
+        if found:
+            _kept[id(self)] = self
 
     def __bool__(self) -> bool:
         return bool(self._hidden)

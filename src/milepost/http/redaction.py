@@ -13,6 +13,8 @@ HIDDEN: Final = "hidden"
 """What stands in a log for a secret."""
 _KEY: Final = re.compile(r"mp_[0-9a-f]{16}_[0-9a-f]{64}", re.IGNORECASE)
 """A whole key, wherever somebody has put it."""
+_TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+"""A token of an issuer (JWT, RFC 7519): its head is a JSON object, in Base64."""
 
 
 class Redaction(logging.Filter):
@@ -37,7 +39,8 @@ class Redaction(logging.Filter):
             end = place + len(beginning)
             path = path[:end] + HIDDEN if place >= 0 and end < len(path) else path
         parts = (part for part in re.split("([&;])", query))
-        return _KEY.sub(HIDDEN, path + mark + "".join(self._part(part) for part in parts))
+        shown = path + mark + "".join(self._part(part) for part in parts)
+        return _TOKEN.sub(HIDDEN, _KEY.sub(HIDDEN, shown))
 
     def _part(self, part: str) -> str:
         name, sign, _ = part.partition("=")
