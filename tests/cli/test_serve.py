@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 import structlog
 
@@ -25,6 +26,7 @@ from milepost.store.workers import WorkerInfo
 from tests.cli import processes
 from tests.cli.conftest import Command
 from tests.cli.foreign import Canned, serving
+from tests.cli.planting import Written, receiving
 from tests.cli.processes import JOBS, Server, Terminal, environment, spawn, wait_for_line
 from tests.cli.test_watch import meeting
 
@@ -62,6 +64,23 @@ def test_an_end_is_told_to_whom_its_start_names_where_that_is_allowed(tmp_path: 
         assert (method, path, headers["webhook-id"].split("_")[0]) == ("POST", "/ends", outcome.out.strip())
         assert one["error"] == "No address of it may be called: they are local, and not among those allowed."
         assert not other.requests
+
+
+def test_what_is_told_of_an_end_leads_to_where_clients_find_the_server(tmp_path: Path) -> None:
+    public = ("--public-url", "https://example.com/ops/")
+    where = ("--store", tmp_path / "x.db", "--port", "0", "--callback-allow", "127.0.0.1", *public)
+    written = Written()
+    with receiving(written) as receiver:
+        process = spawn("serve", JOBS, *where, env=environment())
+        own = wait_for_line(process.stdout, "  api").split()[-1]
+        body = {"type": "note", "input": {"text": "hi"}, "callback": receiver.url}
+        task_id = httpx2.post(f"{own}/v1/tasks", json=body).json()["id"]
+        assert receiver.ends.acquire(timeout=60)
+        workers = [child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)]
+        process.terminate()
+        process.communicate()
+    assert f'"url":"https://example.com/ops/v1/tasks/{task_id}/result"'.encode() in written.bodies["callbacks"]
+    assert [words[words.index("--public-url") + 1] for words in workers if "worker" in words] == [public[1]]
 
 
 def _callback(server: Server, task_id: str) -> dict[str, Any]:
