@@ -171,8 +171,8 @@ class CloudCoin:
             data=self._no_data,
         )
         body = _encode(payload if is_flat else Envelope("error", payload))
-        headers = {"cache-control": "no-store"} | headers_of(error)
-        return json_answer(body, status_of(error), [(n.encode(), v.encode("latin-1")) for n, v in headers.items()])
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in headers_of(error).items()]
+        return json_answer(body, status_of(error), headers)
 
     async def read(self, call: Call[AnyQuery, None]) -> Response:
         """Read a task."""
