@@ -40,7 +40,8 @@ class Keys(NamedTuple):
 def serving(app: HttpApp) -> AbstractAsyncContextManager[str]:
     """The URL of a server as `serve` runs it."""
     settings = config(app, 1, access_log=False)
-    return served(app, app.stop, http=settings.http, ws="none", proxy_headers=False, server_header=False)
+    options = ("http", "ws", "proxy_headers", "server_header", "access_log")
+    return served(app, app.stop, **{name: getattr(settings, name) for name in options})
 
 
 class Attacked(NamedTuple):
