@@ -169,7 +169,11 @@ class _Ending:
 
 
 class _Protocol(CorkedProtocol, StrictProtocol, BoundedHeads):
-    """uvicorn's, but answers leave in one piece, heads have an end, and what is in doubt is refused."""
+    """uvicorn's, but answers leave in one piece, heads have an end, and what is in doubt is refused.
+
+    Of uvicorn's two parsers this is llhttp (httptools): it is written in C, and is the stricter one about line ends,
+    lengths and chunks. What it lets pass beside that is `StrictProtocol`'s affair.
+    """
 
 
 class _Server(uvicorn.Server):

@@ -10,8 +10,9 @@ from milepost.access.principal import LOCAL
 from milepost.http.dialects.cloudcoin import OTHER_NAMES
 from milepost.service import Service
 from tests.http.conftest import EXPORT, Tasks, http_app, in_memory
+from tests.http.dialects.aparavi_wire import PIPELINE
 from tests.http.dialects.asking import ASKED, About, Asked, Place, Starting
-from tests.http.dialects.test_one_rule import ACME, PIPELINE, ask, naming, prepare, spoken
+from tests.http.dialects.test_one_rule import ACME, ask, naming, prepare, spoken
 
 from .conftest import made
 

@@ -160,11 +160,13 @@ async def test_a_path_that_is_encoded_without_need_is_the_same_path(
     encoded = [
         "/" + "/".join("".join(f"%{ord(c):02x}" for c in part) for part in one.path[1:].split("/")) for one in plain
     ]
+    seen = set()
     for key in (None, attacked.keys.admin):
         expected = await answers(port, [request("GET", one.path, key) for one in plain])
         found = await answers(port, [request("GET", path, key) for path in encoded])
         assert [answer.status for answer in found] == [answer.status for answer in expected]
-    assert 200 in {answer.status for answer in found}
+        seen |= {answer.status for answer in found}
+    assert seen >= {200, 401}
 
 
 @pytest.mark.parametrize("trick", ["dots upwards", "encoded dots upwards", "two slashes", "a dot at the end"])

@@ -55,9 +55,10 @@ async def test_each_dialect_says_it_in_its_words_and_takes_a_right_key_all_the_s
     task = (await service.start(LOCAL, start, origin="native")).task
     path = (await paths(service, task))[name]
     async with in_memory(http_app(service, *dialects(), limits=Limits(wrong_keys=2))) as client:
-        for expected in (401, 401, 429, 429):
-            answer = await client.get(path, headers=shows(WRONG))
-            assert answer.status_code == expected
+        for expected in (401, 401, 429):
+            assert (await client.get(path, headers=shows(WRONG))).status_code == expected
+        answer = await client.get(path, headers=shows(WRONG))
+        assert answer.status_code == 429
         assert WORDS[name](answer.json()) == REFUSALS[name]
         assert int(answer.headers["retry-after"]) in range(1, 31)
         assert answer.headers["cache-control"] == "no-store"
