@@ -15,7 +15,7 @@ from milepost.access.tally import Tally
 from milepost.cli.strict import StrictProtocol
 from milepost.start import Start
 
-from .conftest import AFTER, BEFORE, HOST, SMUGGLED, Attacked, exchange, marked, marks
+from .conftest import AFTER, BEFORE, HOST, SMUGGLED, Attacked, exchange, marked, marks, parsed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -219,6 +219,25 @@ async def test_what_comes_after_an_offer_of_another_protocol_is_not_read_from_it
     await service.delete(LOCAL, task.id)
     assert answers.count(b"HTTP/1.1 ") == 1
     assert b"smuggled" not in answers
+
+
+async def test_what_follows_a_refusal_is_nobody_s(attacked: Attacked) -> None:
+    """The request before it is still being answered; what comes meanwhile is neither refused again nor read."""
+    service = attacked.service
+    task = (await service.start(LOCAL, Start(type="export"), origin="native")).task
+    waits = f"GET /v1/tasks/{task.id}?wait=60 HTTP/1.1\r\nAuthorization: Bearer {attacked.keys.service}\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", attacked.port)
+    async with asyncio.timeout(20):
+        writer.write(waits + HOST + b"\r\n" + REFUSED["two hosts"])
+        await service.begun.acquire()
+        writer.write(SMUGGLED + REFUSED["no host"] + SMUGGLED)
+        await writer.drain()
+        assert marks(await exchange(attacked.port, AFTER)) == ["after"], "so what was written there has come, too"
+        await service.cancel(LOCAL, task.id)
+        answers = await reader.read()
+    writer.transport.abort()
+    await service.delete(LOCAL, task.id)
+    assert marks(parsed(answers)) == [200, 400]
 
 
 async def test_trailers_are_no_headers(attacked: Attacked, port: int) -> None:
