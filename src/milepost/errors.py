@@ -75,6 +75,13 @@ class TooMany(ServiceError):
         super().__init__(detail)
 
 
+class TooManyWrongKeys(TooMany):
+    """From where the caller asks, too many wrong keys were shown, and another one was. A right one is taken still."""
+
+    code = "too-many-wrong-keys"
+    title = "Too many wrong keys"
+
+
 class Unauthenticated(ServiceError):
     """Nobody that is known asks."""
 

@@ -87,3 +87,22 @@ def test_nothing_is_kept_of_who_is_silent(timer: Timer) -> None:
         buckets.take("ada")
         timer.now += SECOND // 10
     assert len(buckets) == 1
+
+
+def test_no_more_is_kept_than_there_is_room_for(timer: Timer) -> None:
+    buckets = Buckets(1, 1, timer, most=10)
+    for number in range(100):
+        buckets.take(f"caller {number}")
+        assert len(buckets) == min(number + 1, 10)
+    assert refused(buckets, "caller 99") == 1
+    buckets.take("caller 1")
+
+
+def test_it_may_be_less_than_one_in_a_second(timer: Timer) -> None:
+    buckets = Buckets(0.1, 1, timer)
+    assert buckets.pause("ada") == 0
+    assert buckets.pause("ada") == 10
+    timer.now += 9 * SECOND
+    assert buckets.pause("ada") == 1
+    timer.now += SECOND
+    assert buckets.pause("ada") == 0

@@ -93,6 +93,10 @@ def test_paths_lead_to_operations(method: str, path: str, expected: tuple[str, s
         ("/tasks/%FF", "others"),
         ("/b/%FF", "b"),
         ("/tasks/1/execute/more", "a"),
+        ("tasks/1", "others"),
+        ("x/tasks/1", "others"),
+        ("http://localhost/tasks/1", "others"),
+        ("*", "others"),
     ],
 )
 def test_unknown_paths_are_refused_by_whoever_owns_what_is_around(path: str, owner: str) -> None:

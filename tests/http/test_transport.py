@@ -95,9 +95,9 @@ WRONG: Sequence[tuple[str, Iterable[bytes], set[int]]] = [
     ("a coding that is not known", [POST, b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"], {400}),
     ("a long body of another type", [b"POST /v1/tasks HTTP/1.1\r\n", HOST, b"Content-Length: 99999999\r\n\r\n"], {415}),
     ("a long body to nowhere", [b"POST /x HTTP/1.1\r\n", HOST, b"Content-Length: 99999999\r\n\r\n", MEGABYTE], {404}),
-    ("everything there is", lines(b"OPTIONS * HTTP/1.1\r\n", HOST), {405}),
-    ("a tunnel", lines(b"CONNECT example.com:443 HTTP/1.1\r\n", HOST), {400, 405}),
-    ("another version", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], {400, 405}),
+    ("everything there is", lines(b"OPTIONS * HTTP/1.1\r\n", HOST), {404}),
+    ("a tunnel", lines(b"CONNECT example.com:443 HTTP/1.1\r\n", HOST), {400, 404}),
+    ("another version", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], {400, 404}),
 ]
 
 

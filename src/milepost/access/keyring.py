@@ -37,6 +37,8 @@ PREFIX: Final = "mp"
 _KEY: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{16}})_([0-9a-f]{{64}})")
 _NOBODY: Final = ApiKey("", "", "", (), None, bytes(32), 0, 0)
 """What an unknown key is compared with, so that it takes the same way as a wrong secret. Revoked for ever."""
+_NO_KEY: Final = ("0" * 16, "0" * 64)
+"""Looked for in the place of what is no key, so that it takes the same way as an unknown one."""
 
 
 class Keyring:
@@ -76,13 +78,11 @@ class Keyring:
         What another process does to keys is heeded at once.
         """
         parsed = _KEY.fullmatch(credentials)
-        if parsed is None:
-            return None
-        key_id, secret = parsed.groups()
+        key_id, secret = _NO_KEY if parsed is None else parsed.groups()
         (found,) = await self._store.find_keys([key_id])
         key = _NOBODY if found is None else found
         is_right = hmac.compare_digest(_digest(secret), key.digest)
-        if not is_right or not key.is_valid(self._clock()):
+        if parsed is None or not is_right or not key.is_valid(self._clock()):
             return None
         self._uses.note(key)
         return _principal(key)

@@ -55,6 +55,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of a key, in each server: so many a second, in the long run."""
     burst: Millions = 20_000
     """Requests that it may make at once after it was silent."""
+    wrong_keys: Millions = 600
+    """From one address, in each server: so many a minute."""
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():

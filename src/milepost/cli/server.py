@@ -22,6 +22,7 @@ from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
 from milepost.cli.heads import BoundedHeads
 from milepost.cli.storing import opened
+from milepost.cli.strict import StrictProtocol
 from milepost.cli.supervisor import Supervisor
 from milepost.http.admission import Admission, Tokens
 from milepost.http.app import HttpApp
@@ -167,8 +168,12 @@ class _Ending:
         self._server.should_exit = True
 
 
-class _Protocol(CorkedProtocol, BoundedHeads):
-    """uvicorn's, but answers leave in one piece and heads have an end."""
+class _Protocol(CorkedProtocol, StrictProtocol, BoundedHeads):
+    """uvicorn's, but answers leave in one piece, heads have an end, and what is in doubt is refused.
+
+    Of uvicorn's two parsers this is llhttp (httptools): it is written in C, and is the stricter one about line ends,
+    lengths and chunks. What it lets pass beside that is `StrictProtocol`'s affair.
+    """
 
 
 class _Server(uvicorn.Server):

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from milepost.access.principal import ANONYMOUS, Principal
 from milepost.errors import Unauthenticated
+from milepost.http.credentials import PREFIX
 from milepost.http.dialect import Operation
 from milepost.http.forwarded import VOUCHED
 from milepost.http.open_mode import OpenMode, is_loopback_address
@@ -20,7 +21,10 @@ class Tokens(Protocol):
     """Who else knows callers by what they show, such as `milepost.access.oidc.OpenIdConnect`."""
 
     async def principal(self, credentials: str) -> Principal | None:
-        """Who shows this; None for nobody. Raises ServiceError where that can't be found out."""
+        """Who shows this, which does not begin as keys do; None for nobody.
+
+        Raises ServiceError where that can't be found out.
+        """
         ...
 
 
@@ -63,12 +67,13 @@ class Admission:
         return principal or ANONYMOUS
 
     async def _principal(self, credentials: str) -> Principal | None:
-        found = await self._service().keys.principal(credentials)
-        if found is None and self._tokens is not None:
+        """Who shows this, a key or a token; what is neither costs as much as an unknown key, whatever it looks like."""
+        if self._tokens is not None and not credentials.startswith(PREFIX):
             found = await self._tokens.principal(credentials)
             if found is not None:
                 await self._service().keys.meet(found)
-        return found
+                return found
+        return await self._service().keys.principal(credentials)
 
 
 def _is_here(request: Request) -> bool:

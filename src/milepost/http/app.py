@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import ANONYMOUS
-from milepost.errors import NotOpen, ServiceError, TooMany
+from milepost.errors import NotOpen, ServiceError, TooMany, Unauthenticated
 from milepost.http.admission import Admission
 from milepost.http.dialect import Authenticator, Call, Dialect
 from milepost.http.dispatch import Route, Table, Unrouted
@@ -153,7 +153,12 @@ class HttpApp:
         check_single(request)
         operation = route.operation
         credentials = route.dialect.credentials(request)
-        principal = await self._authenticator(request, operation, credentials)
+        try:
+            principal = await self._authenticator(request, operation, credentials)
+        except Unauthenticated:
+            if credentials is not None:
+                self._throttle.wrong_key(None if request.client is None else request.client.host)
+            raise
         request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks
         # What is public is nobody's in particular: whoever has used up a share is still told that the server lives.
         share = self._throttle.share(ANONYMOUS if operation.public else principal, credentials)

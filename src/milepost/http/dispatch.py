@@ -124,6 +124,8 @@ class Table:
         """
         raw: bytes | None = scope.get("raw_path")
         path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
+        if path and not path.startswith("/"):
+            return ["", path]  # no path, but what some parsers take for one, such as `x/v1`: nothing is found there
         segments = path.split("/")[1:]
         if raw is not None and "%" in path:
             segments = [unquote(segment, errors=errors) for segment in segments]

@@ -28,6 +28,8 @@ _ALWAYS: Final = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; sandbox",
     "cross-origin-resource-policy": "same-origin",
+    # The address may be a link, which is a right: it is told to nobody that the result refers to.
+    "referrer-policy": "no-referrer",
 }
 
 

@@ -19,10 +19,11 @@ PUBLIC: Final = "milepost.public"
 VOUCHED: Final = "milepost.vouched"
 """In a request's scope: whether a trusted proxy has said for whom it asks; absent where none has passed it on."""
 
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+"""A name or an address, perhaps with a port, as the Host header has it."""
 _PREFIX: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/?")
 """Of a path: plain segments, none of which leads upwards, or to another host as `//` would."""
-_URL: Final = re.compile(rf"(https?://{_HOST.pattern})({_PREFIX.pattern})", re.IGNORECASE)
+_URL: Final = re.compile(rf"(https?://{HOST.pattern})({_PREFIX.pattern})", re.IGNORECASE)
 _PAIR: Final = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*))\s*([,;]|$)', re.ASCII)
 """A parameter of `Forwarded`, and what ends it. A little wider than the RFC: proxies forget to quote colons."""
 _RIVALS: Final = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
@@ -177,7 +178,7 @@ def _checked(said: _Said) -> _Said:
     scheme = None if said.scheme is None else said.scheme.lower()
     if scheme not in (None, "http", "https"):
         raise _malformed("X-Forwarded-Proto", "This is http or https.")
-    if said.host is not None and _HOST.fullmatch(said.host) is None:
+    if said.host is not None and HOST.fullmatch(said.host) is None:
         raise _malformed("X-Forwarded-Host", "This is no host.")
     if said.prefix is not None and _PREFIX.fullmatch(said.prefix) is None:
         raise _malformed("X-Forwarded-Prefix", "This is no path.")

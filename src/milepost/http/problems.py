@@ -39,6 +39,7 @@ STATUSES: Final[dict[type[ServiceError], int]] = {
     errors.Invalid: 422,
     errors.KeyConflict: 422,
     errors.TooMany: 429,
+    errors.TooManyWrongKeys: 429,
     http_errors.Internal: 500,
     errors.NotOpen: 503,
     errors.Unavailable: 503,

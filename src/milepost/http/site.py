@@ -105,7 +105,7 @@ class Site:
 
     async def metrics(self, call: Call[NoQuery, None]) -> Response:
         """Figures for Prometheus."""
-        return Response(await metrics(call.service, call.principal), media_type=METRICS_TEXT)
+        return Response(await metrics(call.service, call.principal), headers=NO_STORE, media_type=METRICS_TEXT)
 
     async def home(self, call: Call[NoQuery, None]) -> Response:
         """To the reference."""

@@ -12,6 +12,7 @@ from milepost.access.limits import Limits
 from milepost.access.places import Places
 from milepost.access.principal import ANONYMOUS, Principal
 from milepost.access.rate import Buckets
+from milepost.access.wrong_keys import WrongKeys
 from milepost.times import Clock, elapsed
 
 NOBODY: Final = ""
@@ -23,6 +24,11 @@ class Throttle:
     def __init__(self, limits: Limits, timer: Clock = elapsed) -> None:
         self._buckets = Buckets(limits.requests, limits.burst, timer)
         self._places = Places(limits.open_per_key, limits.open)
+        self._wrong_keys = WrongKeys(limits.wrong_keys, timer)
+
+    def wrong_key(self, host: str | None) -> None:
+        """A wrong key was shown from there. Raises TooManyWrongKeys."""
+        self._wrong_keys.add(host)
 
     def share(self, principal: Principal, credentials: str | None) -> "Share":
         """The share of who makes a request, which counts as one. Raises TooMany."""

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
-from milepost.errors import Unauthenticated
+from milepost.errors import Malformed, Unauthenticated
 from milepost.http.dialect import Operation
 from milepost.http.dialects.services import Services
 from milepost.service import DEFAULT_TENANT, Service
@@ -190,13 +190,29 @@ KEY = f"mp_{ID}_{SECRET}"
         ({"x-spaaza-session-user-id": ID}, None),
         ({"x-spaaza-session-user-id": ID, "x-spaaza-session-key": ""}, None),
         ({"x-spaaza-session-key": SECRET}, f"mp__{SECRET}"),
-        ({"authorization": "Bearer a:b", "x-spaaza-session-key": KEY}, "mp_a_b"),
+        ({"authorization": f"Bearer {ID}:{SECRET}", "x-spaaza-session-key": KEY}, KEY),
+        ({"authorization": "Basic eDp5", "x-spaaza-session-key": KEY}, KEY),
         ({}, None),
     ],
 )
 def test_a_key_is_shown_in_its_two_parts(headers: Mapping[str, str], shown: str | None) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     assert Services().credentials(Request({"type": "http", "headers": raw})) == shown
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("authorization", "Bearer a:b"), ("x-spaaza-session-key", KEY)],
+        [("authorization", f"Bearer {KEY}"), ("x-spaaza-session-user-id", ID), ("x-spaaza-session-key", "x")],
+        [("x-spaaza-session-key", KEY), ("x-spaaza-session-key", KEY)],
+        [("x-spaaza-session-user-id", ID), ("x-spaaza-session-user-id", "x"), ("x-spaaza-session-key", SECRET)],
+    ],
+)
+def test_who_shows_two_keys_is_refused(headers: list[tuple[str, str]]) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    with pytest.raises(Malformed, match=r"X-Spaaza-Session-(Key|User-Id): This "):
+        Services().credentials(Request({"type": "http", "headers": raw}))
 
 
 async def test_an_address_of_a_file_is_only_for_who_may_see_it(service: Service, tasks: Tasks) -> None:

@@ -43,7 +43,6 @@ PREFIX: Final = "task_"
 PATIENCE: Final = 3600
 """Seconds."""
 
-_NO_STORE: Final = ((b"cache-control", b"no-store"),)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -110,7 +109,7 @@ class Aparavi:
         """See `aparavi_words.error_body`."""
         headers = [(name.encode(), value.encode("latin-1")) for name, value in headers_of(error).items()]
         body = error_body(error, self._profile(request.scope.get("user")))
-        return json_answer(_encode(body), status_of(error), (*_NO_STORE, *headers))
+        return json_answer(_encode(body), status_of(error), headers)
 
     async def start(self, call: Call[StartQuery, dict[str, Any]]) -> Response:
         """Start a pipeline."""
@@ -118,7 +117,7 @@ class Aparavi:
         with placed(place):
             created = await call.service.start(call.principal, start, origin=self.name)
         data = StartedData(await call.service.token_of(created.task))
-        return json_answer(_encode(StartedBody("OK", data, "Task started successfully")), headers=_NO_STORE)
+        return json_answer(_encode(StartedBody("OK", data, "Task started successfully")))
 
     async def validate(self, call: Call[NoQuery, dict[str, Any]]) -> Response:
         """Check a pipeline."""
@@ -185,9 +184,7 @@ class Aparavi:
         except NotFound:
             return self._unknown(call)
         data = EndedData(task.state is State.CANCELLED or task.cancel_requested, call.query.token)
-        return json_answer(
-            _encode(EndedBody(status="OK", data=data, message="Task deleted successfully")), headers=_NO_STORE
-        )
+        return json_answer(_encode(EndedBody(status="OK", data=data, message="Task deleted successfully")))
 
     async def deliver(self, call: Call[TaskQuery, None]) -> Response:
         """Deliver to a standing pipeline."""
@@ -200,7 +197,7 @@ class Aparavi:
             told = await outcome(call, task, self._profile(call.principal))
         except NotFound as error:
             raise TaskNotFound from error  # by its status: Python's package takes a 200 for what was delivered
-        return json_answer(_encode(told), 200 if task.state.terminal else 202, _NO_STORE)
+        return json_answer(_encode(told), 200 if task.state.terminal else 202)
 
     async def version(self, call: Call[AnyQuery, None]) -> Response:  # noqa: ARG002 every handler's
         """Which version this is."""
@@ -239,7 +236,7 @@ class Aparavi:
         """The answer about a task that is unknown, to who reads it from the body. Raises TaskNotFound to others."""
         if self._profile(call.principal) != "python":
             raise TaskNotFound
-        return json_answer(_encode(error_body(TaskNotFound(), "python")), headers=_NO_STORE)
+        return json_answer(_encode(error_body(TaskNotFound(), "python")))
 
     def _profile(self, user: object) -> Profile:
         """Whose words a caller knows."""

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from milepost.access.bound import bound
-from milepost.errors import Invalid, NotFound, ServiceError, TooMany
+from milepost.errors import Invalid, NotFound, ServiceError, TooMany, TooManyWrongKeys
 from milepost.http.credentials import raw_or_bearer
 from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation
 from milepost.http.faults import beneath, field_name
@@ -158,20 +158,21 @@ class CloudCoin:
     def problem(self, error: ServiceError, request: Request) -> Response:
         """A refusal as a task in error: pollers that heed no status code, and expect a payload, stop as well.
 
-        Who polls too often is told nothing of how the task stands, and may go on.
+        Who polls too often is told nothing of how the task stands, and may go on; not so who has no right to know.
         """
+        goes_on = isinstance(error, TooMany) and not isinstance(error, TooManyWrongKeys)
         asked = _ASKED.search(_path(request))
         is_flat = asked is not None and asked["flat"] is not None and self._flat_task
         payload = TaskPayload(
             id="" if asked is None else unquote(asked["id"], errors="replace"),
-            status="running" if asked is not None and isinstance(error, TooMany) else "error",
+            status="running" if asked is not None and goes_on else "error",
             progress=0,
             message=_said(error),
             data=self._no_data,
         )
         body = _encode(payload if is_flat else Envelope("error", payload))
-        headers = {"cache-control": "no-store"} | headers_of(error)
-        return json_answer(body, status_of(error), [(n.encode(), v.encode("latin-1")) for n, v in headers.items()])
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in headers_of(error).items()]
+        return json_answer(body, status_of(error), headers)
 
     async def read(self, call: Call[AnyQuery, None]) -> Response:
         """Read a task."""

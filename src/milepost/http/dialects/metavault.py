@@ -135,7 +135,7 @@ class Metavault:
     async def root(self, call: Call[AnyQuery, None], prefix: str) -> Response:
         """What serves this API."""
         root = ApiRoot(disable_authentication=call.principal == LOCAL, self=call.url(prefix + API))
-        return json_answer(_encode(root), headers=[(b"cache-control", b"no-store")])
+        return json_answer(_encode(root))
 
     async def read(self, call: Call[AnyQuery, None], prefix: str) -> Response:
         """Read a background task."""

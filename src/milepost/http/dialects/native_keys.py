@@ -26,7 +26,6 @@ GrantText = Annotated[
     Meta(description="TENANT:ROLE, or *:service.", extra_json_schema={"pattern": "^.+:(user|member|admin|service)$"}),
 ]
 
-_NO_STORE: Final = ((b"cache-control", b"no-store"),)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -73,7 +72,7 @@ class KeyList(msgspec.Struct):
 async def list_keys(call: Call[NoQuery, None]) -> Response:
     """List keys."""
     found = await call.service.key_management.list(call.principal)
-    return json_answer(_encode(KeyList([_body(key) for key in found])), headers=_NO_STORE)
+    return json_answer(_encode(KeyList([_body(key) for key in found])))
 
 
 async def add_key(call: Call[NoQuery, NewKeyBody]) -> Response:
@@ -86,7 +85,7 @@ async def add_key(call: Call[NoQuery, NewKeyBody]) -> Response:
 async def revoke_key(call: Call[NoQuery, None]) -> Response:
     """Revoke a key."""
     revoked = await call.service.key_management.revoke(call.principal, call.path["id"])
-    return json_answer(_encode(_body(revoked)), headers=_NO_STORE)
+    return json_answer(_encode(_body(revoked)))
 
 
 async def rotate_key(call: Call[NoQuery, RotationBody | None]) -> Response:
@@ -97,7 +96,7 @@ async def rotate_key(call: Call[NoQuery, RotationBody | None]) -> Response:
 
 
 def _made(key: ApiKey, secret: str) -> Response:
-    return json_answer(_encode(_body(key, secret)), 201, _NO_STORE)
+    return json_answer(_encode(_body(key, secret)), 201)
 
 
 def _body(key: ApiKey, secret: str | UnsetType = UNSET) -> KeyBody:

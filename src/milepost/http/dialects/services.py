@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from milepost.errors import Conflict, Forbidden, Gone, Invalid, NotFound, NotReady, ServiceError
+from milepost.errors import Conflict, Fault, Forbidden, Gone, Invalid, Malformed, NotFound, NotReady, ServiceError
 from milepost.http.credentials import bearer, key_of
 from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.services_errors import NO_RIGHT, NO_TASK, refusal, renamed
@@ -26,7 +26,7 @@ from milepost.http.dialects.services_shapes import (
     TaskBody,
     UrlBody,
 )
-from milepost.http.headers import header
+from milepost.http.headers import single
 from milepost.http.rendered import RawHeaders
 from milepost.http.representation import json_answer, representation
 from milepost.service import DEFAULT_TENANT, Filter
@@ -90,13 +90,20 @@ class Services:
         return operations(self)
 
     def credentials(self, request: Request) -> str | None:
-        """`Authorization: Bearer ID:SECRET`, or the two in the headers of a session."""
+        """`Authorization: Bearer ID:SECRET`, or the two in the headers of a session.
+
+        Raises Malformed where these show two keys: another program on the way may have heeded the other one.
+        """
         said = bearer(request)
         if said is not None:
             identity, colon, secret = said.partition(":")
-            return key_of(identity, secret) if colon else said
-        secret = header(request, SESSION_KEY.lower().encode()) or ""
-        return key_of(header(request, SESSION_USER.lower().encode()) or "", secret) if secret else None
+            said = key_of(identity, secret) if colon else said
+        identity, secret = (single(request, name.lower().encode()) or "" for name in (SESSION_USER, SESSION_KEY))
+        session = key_of(identity, secret) if secret else None
+        if None not in (said, session) and said != session:
+            fault = Fault("This and Authorization show two keys.", parameter=SESSION_KEY)
+            raise Malformed(f"{fault.parameter}: {fault.detail}", errors=[fault])
+        return said or session
 
     def problem(self, error: ServiceError, request: Request) -> Response:  # noqa: ARG002 the protocol's
         """The envelope with a code, a name and a description."""
@@ -211,7 +218,7 @@ async def _scoped(call: Call[Any, None], chain: int | None) -> Call[Any, None]:
 
 def _session_chain(call: Call[Any, Any]) -> int | None:
     """The chain of the caller's session, if it is in one. Raises Forbidden for what is none."""
-    said = header(call.request, SESSION_CHAIN.lower().encode())
+    said = single(call.request, SESSION_CHAIN.lower().encode())
     try:
         return None if said is None else Chain.parse(said.strip())
     except ValueError:
