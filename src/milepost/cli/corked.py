@@ -15,6 +15,8 @@ LARGEST: Final = 64 * 1024
 class Corked:
     """A transport that writes once in a turn of the event loop, whatever is written to it in between."""
 
+    __slots__ = ("_loop", "_pieces", "_size", "_transport")
+
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()

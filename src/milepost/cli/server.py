@@ -21,6 +21,7 @@ from milepost.cli.corked import CorkedProtocol
 from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
 from milepost.cli.heads import BoundedHeads
+from milepost.cli.slim import SlimProtocol
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
 from milepost.http.admission import Admission, Tokens
@@ -167,8 +168,8 @@ class _Ending:
         self._server.should_exit = True
 
 
-class _Protocol(CorkedProtocol, BoundedHeads):
-    """uvicorn's, but answers leave in one piece and heads have an end."""
+class _Protocol(CorkedProtocol, BoundedHeads, SlimProtocol):
+    """uvicorn's, but answers leave in one piece, heads have an end, and what waits is small."""
 
 
 class _Server(uvicorn.Server):

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import Any
+from contextlib import aclosing, suppress
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from milepost.http.waiting import cancel, disconnection
+from milepost.http.stopping import Stopping
+from milepost.http.waiting import interrupted
 
 
 class Stream(Response):
@@ -24,7 +25,7 @@ class Stream(Response):
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         *,
-        until: asyncio.Event | None = None,
+        until: Stopping | None = None,
     ) -> None:
         self.status_code = status_code
         self.background = None
@@ -36,26 +37,12 @@ class Stream(Response):
         """Let go of what would have been sent."""
         await self._pieces.aclose()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if await self._sent_or_stopped(receive, send):
+            with suppress(ClientDisconnect):
+                await interrupted(self._send(send), scope, receive, self._until)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _sent_or_stopped(self, receive: Receive, send: Send) -> bool:
-        """Send all pieces; False when the client left before."""
-        sending = asyncio.ensure_future(self._send(send))
-        leaving = asyncio.ensure_future(disconnection(receive))
-        ends: list[asyncio.Future[Any]] = [sending, leaving]
-        if self._until is not None:
-            ends.append(asyncio.ensure_future(self._until.wait()))
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-            return not leaving.done()
-        finally:
-            await cancel(*ends)
 
     async def _send(self, send: Send) -> None:
         async for piece in self._pieces:

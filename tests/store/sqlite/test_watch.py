@@ -73,10 +73,10 @@ async def test_a_query_that_fails_is_not_repeated_for_ever(monkeypatch: pytest.M
     versions.errors = [StoreBusy("being recovered")]
     watch.rung()
     await bounded(failed.wait())
-    assert watch._look is not None
+    assert watch._looking is not None
     watch.close()
     await bounded(asyncio.gather(*waits))
-    assert watch._look.cancelled()
+    assert watch._looking.cancelled()
 
 
 async def test_queries_keep_their_distance() -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from milepost.lifecycle import IllegalChange
 from milepost.store.api_keys import ApiKey, Replacement
@@ -140,8 +140,11 @@ class SqliteStore:
 
     @staticmethod
     def _rung(bell: Doorbell, watch: Watch) -> None:
-        bell.hush()
-        watch.rung()
+        for changed in bell.heard():
+            if changed is None:
+                watch.rung()
+            else:
+                watch.heard(changed)
 
     @staticmethod
     async def _poll(reads: Reads, watch: Watch, writer: Writer) -> None:
@@ -361,9 +364,9 @@ class SqliteStore:
         """See TaskStore."""
         return await self._read(Reads.known_files, keys)
 
-    async def wait(self, id: str, *, version: int, timeout: int) -> None:
+    def wait(self, id: str, *, version: int, timeout: int) -> Coroutine[Any, Any, None]:
         """See TaskStore."""
-        await self._parts.watch.wait(id, version, timeout / SECOND)
+        return self._parts.watch.wait(id, version, timeout / SECOND)
 
     def changes(self) -> AsyncGenerator[None, None]:
         """See TaskStore."""
