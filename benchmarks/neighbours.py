@@ -16,6 +16,7 @@ All times are seconds, of the clock that the processes of a machine share.
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -203,7 +204,9 @@ def main() -> None:
             doing = change(asked.store, Path(file).read_text().split(), float(rate))
         case _:
             parser.error("That is too little, or too much.")
-    print(msgspec.json.encode(uvloop.run(doing)).decode())
+    found = msgspec.json.encode(uvloop.run(doing))
+    os.set_blocking(sys.stdout.fileno(), True)  # so that much is said to the end
+    print(found.decode())
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ _decode: Final = msgspec.json.Decoder(Changed).decode
 
 # What a bell answers that nobody will listen to again, and one that just went.
 _DEAD: Final = frozenset({errno.ECONNREFUSED, errno.ENOTSOCK})
+_FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS})
 
 
 class Doorbell:
@@ -43,6 +44,8 @@ class Doorbell:
         self._folder = _folder(path)
         self._name = secrets.token_hex(_NAME_BYTES)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._owed: dict[str, Changed | None] = {}
+        """What bells that were full were not told; None for what is too much."""
         self._plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             for one in (self._socket, self._plain):
@@ -70,26 +73,35 @@ class Doorbell:
 
     def ring(self, changed: Changed | None = None) -> None:
         """Ring all other bells, without waiting for anybody, in any thread. Who does not hear it has a poll."""
-        said: bytes | None = None
+        said = _said(changed)
         with suppress(OSError):
             for bell in self._folder.iterdir():
                 if bell.name != self._name:
-                    said = _said(changed) if said is None else said
-                    self._ring(bell, said)
+                    self._ring(bell, changed, said)
 
-    def _ring(self, bell: Path, said: bytes) -> None:
+    def _ring(self, bell: Path, changed: Changed | None, said: bytes) -> None:
+        if bell.name in self._owed:
+            owed = self._owed.pop(bell.name)
+            changed = None if owed is None or changed is None else owed | changed
+            said = _said(changed)
         try:
             self._socket.sendto(said, str(bell))
         except OSError as error:
-            # A full bell has rung already, one that went is gone; what else keeps this one silent (rights, say) is
-            # made up for by the poll of its owner.
+            # One that went is gone; what keeps a bell silent otherwise (rights, say) is made up for by the poll of its
+            # owner.
             if error.errno in _DEAD:
                 with suppress(OSError):
                     bell.unlink()
-            elif said:
-                # What some who do not listen were told may have used up the memory for that: this takes hardly any.
-                with suppress(OSError):
-                    self._plain.sendto(b"", str(bell))
+            elif error.errno in _FULL:
+                self._owe(bell, changed if said else None)
+
+    def _owe(self, bell: Path, changed: Changed | None) -> None:
+        """A full bell has rung already. What it was not told it is told with the next ring; should none come, it looks."""
+        self._owed[bell.name] = changed
+        # Should it be that others, which do not listen, were told so much that there is no memory left to tell more:
+        # this takes hardly any.
+        with suppress(OSError):
+            self._plain.sendto(b"", str(bell))
 
     def close(self) -> None:
         """Take the bell away."""

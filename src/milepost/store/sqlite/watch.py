@@ -8,6 +8,7 @@ tasks that somebody waits for are looked at, a few at a time.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from time import monotonic
 from typing import Final
 from weakref import WeakSet
 
@@ -137,10 +138,11 @@ class Watch:
 
     def _begin_to_look(self) -> None:
         self._is_to_look = False
-        self._look_on(iter(list(self._waiting)), self._loop.time())
+        self._look_on(iter(list(self._waiting)))
 
-    def _look_on(self, left: Iterator[str], since: float) -> None:
+    def _look_on(self, left: Iterator[str], took: float = 0.0) -> None:
         self._looking = None
+        began = monotonic()
         watched = list(islice(left, AT_ONCE))
         try:
             found = self._versions(watched) if watched else {}
@@ -151,11 +153,12 @@ class Watch:
         for task_id in watched:
             if task_id in self._waiting:  # they may have left since
                 self._wake(task_id, found.get(task_id))
+        now = monotonic()
+        took += now - began
         if len(watched) == AT_ONCE:
-            self._looking = self._loop.call_soon(self._look_on, left, since)
+            self._looking = self._loop.call_soon(self._look_on, left, took)
             return
-        now = self._loop.time()
-        self._look_after = now + SPARE * (now - since)
+        self._look_after = self._loop.time() + SPARE * took
         if self._is_to_look:  # it rang meanwhile, and may have meant one that was looked at before
             self._looking = self._loop.call_at(self._look_after, self._begin_to_look)
 
