@@ -20,6 +20,7 @@ from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
 from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
+from milepost.cli.garbage import settle
 from milepost.cli.heads import BoundedHeads
 from milepost.cli.slim import SlimProtocol
 from milepost.cli.storing import opened
@@ -185,4 +186,5 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        settle()
         self._on_ready()

@@ -8,6 +8,7 @@ that wait, this is a quarter of what they take.
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Literal
+from weakref import ref
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -60,12 +61,13 @@ class Leaving:
     __slots__ = ("_back", "_cycle", "_signal")
 
     def __init__(self, cycle: RequestResponseCycle, signal: Signal) -> None:
-        self._cycle = cycle
+        self._cycle = ref(cycle)  # which has this in its scope: it goes as soon as nobody needs it
         self._signal = signal
 
     def call(self, back: Callable[[], None]) -> bool:
         """Call this when the client has left; False where that can't be known, as more is to come of the body."""
-        if self._cycle.more_body:
+        cycle = self._cycle()
+        if cycle is None or cycle.more_body:
             return False
         self._back = back
         self._signal.back = self._told
@@ -74,14 +76,15 @@ class Leaving:
 
     def has_left(self) -> bool:
         """Whether the client has."""
-        return self._cycle.disconnected
+        cycle = self._cycle()
+        return cycle is None or cycle.disconnected
 
     def leave(self) -> None:
         """Call nobody any more."""
         self._signal.back = None
 
     def _told(self) -> None:
-        if self._cycle.disconnected:
+        if self.has_left():
             self._back()
 
 
