@@ -10,16 +10,16 @@ Each prints `ready`, begins when it reads a line, and prints as JSON what came o
 how long that took, and how long each of its commits kept others out. `start` starts one task after the other until its
 input ends: how long each took. `hear` waits for COUNT changes of a task, as a waiting request does: when it knew each
 version; so does `poll`, which looks every so many seconds whether anybody has committed. `change` changes the tasks whose
-ids are the lines of FILE, RATE a second: which version each has then, when that was asked for, and when it was durable.
+ids are the lines of FILE, RATE a second, and writes there instead, as JSON, which version each has then, when that was
+asked for, and when it was durable: there is much of it.
 All times are seconds, of the clock that the processes of a machine share.
 """
 
 import argparse
 import asyncio
-import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -138,8 +138,9 @@ async def polled(store: Path, task_id: str, pause: float) -> AsyncGenerator[int,
         await asyncio.sleep(pause)
 
 
-async def change(store: Path, ids: Sequence[str], rate: float) -> dict[str, tuple[int, float, float]]:
-    """Change these tasks, so many a second, however long each takes."""
+async def change(store: Path, file: Path, rate: float) -> int:
+    """Change the tasks of a file, so many a second, however long each takes. Gives how many there were."""
+    ids = file.read_text().split()
     changes: dict[str, tuple[int, float, float]] = {}
     async with Milepost(store, files_root=store.parent).opened() as service:
 
@@ -154,7 +155,8 @@ async def change(store: Path, ids: Sequence[str], rate: float) -> dict[str, tupl
             for number, task_id in enumerate(ids):
                 await asyncio.sleep(first + number / rate - time.monotonic())
                 together.create_task(one(task_id))
-    return changes
+    file.write_bytes(msgspec.json.encode(changes))
+    return len(changes)
 
 
 async def known(versions: AsyncGenerator[int, None], changes: int) -> dict[int, float]:
@@ -190,7 +192,7 @@ def main() -> None:
     asked = parser.parse_args()
     for module in (writer, heart):
         vars(module)["Gate"] = NoGate if asked.no_gate else TimedGate
-    doing: Coroutine[Any, Any, Worked | list[float] | dict[int, float] | dict[str, tuple[int, float, float]]]
+    doing: Coroutine[Any, Any, Worked | list[float] | dict[int, float] | int]
     match asked.what, *asked.more:
         case "work", count:
             doing = work(asked.store, int(count))
@@ -201,12 +203,10 @@ def main() -> None:
         case "poll", task_id, count, pause:
             doing = known(polled(asked.store, task_id, float(pause)), int(count))
         case "change", file, rate:
-            doing = change(asked.store, Path(file).read_text().split(), float(rate))
+            doing = change(asked.store, Path(file), float(rate))
         case _:
             parser.error("That is too little, or too much.")
-    found = msgspec.json.encode(uvloop.run(doing))
-    os.set_blocking(sys.stdout.fileno(), True)  # so that much is said to the end
-    print(found.decode())
+    print(msgspec.json.encode(uvloop.run(doing)).decode())
 
 
 if __name__ == "__main__":

@@ -175,7 +175,8 @@ async def by_process(store: Path, ids: Sequence[str]) -> dict[str, Change]:
     file.write_text("\n".join(ids))
     async with neighbour("change", store, file, RATE, folder=store.parent) as changing:
         changing.begin()
-        return {task_id: Change(*change) for task_id, change in (await changing.done()).items()}
+        await changing.done()
+    return {task_id: Change(*change) for task_id, change in msgspec.json.decode(file.read_bytes()).items()}
 
 
 async def all_told(changes: Mapping[str, Change], waiters: Mapping[str, Waiter]) -> Round:

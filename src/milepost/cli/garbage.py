@@ -7,10 +7,10 @@ every few seconds as Python has it by default. Requests leave no such garbage be
 import gc
 from typing import Final
 
-YOUNG: Final = 10_000
+YOUNG: Final = 5_000
 """More containers than there were at the last look at what is new; Python's own is 700."""
-OLDER: Final = 10
-ALL: Final = 10
+OLDER: Final = 5
+ALL: Final = 40
 """Looks at what is younger for one at what is older, and for one at all."""
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -134,7 +134,11 @@ class HttpApp:
         try:
             if unclear is not None:
                 raise unclear
-            return await self._carried_out(request, route, path, held)
+            call = await self._admitted(request, route, path)
+            response = await operation.handler(call)
+            if isinstance(response, Stream | Exchange):
+                await _take_place(call, response, held)
+            return response
         except ClientDisconnect:
             raise
         except NotOpen as error:
@@ -150,8 +154,8 @@ class HttpApp:
             logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)
 
-    async def _carried_out(self, request: Request, route: Route, path: Mapping[str, str], held: list[Place]) -> Response:
-        """What an operation answers to who may ask it. Raises ServiceError."""
+    async def _admitted(self, request: Request, route: Route, path: Mapping[str, str]) -> Call[Any, Any]:
+        """The call of who may ask, read to its end. Raises ServiceError."""
         check_single(request)
         operation = route.operation
         credentials = route.dialect.credentials(request)
@@ -161,12 +165,13 @@ class HttpApp:
         share = self._throttle.share(ANONYMOUS if operation.public else principal, credentials)
         query = route.query.read(request.scope["query_string"])
         body = await route.read_body(request)
-        call = Call(request, self._service(), principal, path, query, body, self.stopping, share)
-        response = await operation.handler(call)
-        if isinstance(response, Stream | Exchange):
-            try:
-                held.append(share.place())
-            except TooMany:
-                await response.aclose()
-                raise
-        return response
+        return Call(request, self._service(), principal, path, query, body, self.stopping, share)
+
+
+async def _take_place(call: Call[Any, Any], response: Stream | Exchange, held: list[Place]) -> None:
+    """Take a place for an answer that lasts. Raises TooMany."""
+    try:
+        held.append(call.share.place())
+    except TooMany:
+        await response.aclose()
+        raise

@@ -30,7 +30,7 @@ from milepost.store.protocol import (
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.sqlite import api_keys, changes, leases, retention, schedule, task_types
 from milepost.store.sqlite.callback_store import SqliteCallbacks
-from milepost.store.sqlite.connection import check_library, connect
+from milepost.store.sqlite.connection import READING_CACHE, check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
 from milepost.store.sqlite.log import MAX_LOG_BYTES, MAX_LOG_LINES, LogCap
@@ -136,7 +136,7 @@ class SqliteStore:
         await self._resources.aclose()
 
     def _reads(self) -> Reads:
-        return Reads(connect(self._path, busy_timeout=self._busy_timeout))
+        return Reads(connect(self._path, busy_timeout=self._busy_timeout, cache=READING_CACHE))
 
     @staticmethod
     def _rung(bell: Doorbell, watch: Watch) -> None:
