@@ -25,8 +25,8 @@ _NAME_BYTES: Final = 8
 _LONGEST_ADDRESS: Final = 107
 """Bytes of a socket's path that fit into sockaddr_un, see unix(7)."""
 
-LONGEST: Final = 8192
-"""Bytes of what a ring says: of some 150 changes."""
+LONGEST: Final = 60_000
+"""Bytes of what a ring says: of some 1,200 changes. Only who could not be told for seconds is owed as many."""
 FULL: Final = 10
 """Rings with which a bell may have been full, see net.unix.max_dgram_qlen in unix(7): it is 10, or more."""
 
