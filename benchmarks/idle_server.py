@@ -2,8 +2,8 @@
 
     python benchmarks/idle_server.py
 
-uvicorn with the settings of `milepost serve`, and an application that waits until its client leaves: nothing of Milepost
-is loaded. The port is printed; it serves until SIGTERM.
+uvicorn with the settings of `milepost serve`, and an application that waits until its client leaves: nothing of
+Milepost is loaded. The port is printed; it serves until SIGTERM.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
 """How soon does each of thousands who wait hear of its task's change, and what does it cost to keep them waiting?
 
 10,000 requests wait for as many tasks on one server, 500 tasks change a second, in one round by PATCH and in another by
-another process; who was told asks again at once. Printed is what 99 of 100 changes take at most, from before the change is
-asked for until the answer is there. What the server needs in memory meanwhile stands beside uvicorn with an application
-that does nothing but wait. Everything runs on this machine, on the loopback interface, in folders that are removed.
+another process; who was told asks again at once. Printed is what 99 of 100 changes take at most, from before the change
+is asked for until the answer is there. What the server needs in memory meanwhile stands beside uvicorn with an
+application that does nothing but wait. Everything runs on this machine, on the loopback interface, in folders that are
+removed.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -108,7 +110,7 @@ async def waiting(port: int, ids: Sequence[str], pid: int) -> AsyncIterator[dict
     for first in range(0, len(ids), CONNECTING):
         connected += await asyncio.gather(
             *(
-                loop.create_connection(lambda waiter=waiters[one]: waiter, "127.0.0.1", port)
+                loop.create_connection(partial(waiters.__getitem__, one), "127.0.0.1", port)
                 for one in ids[first : first + CONNECTING]
             )
         )
@@ -144,7 +146,7 @@ class Round(NamedTuple):
     told: float
     """The 99th percentile of what passed from before a change was asked for until who waits was told (ms)."""
     after: float
-    """The same from when the change was durable, as far as who made it knows; less than 0 where that came later (ms)."""
+    """The same from when the change was durable, as far as who made it knows: less than 0 where that was later (ms)."""
 
 
 async def by_patch(port: int, ids: Sequence[str]) -> dict[str, Change]:

@@ -37,6 +37,10 @@ class Corked:
         self._uncork()
         self._transport.close()
 
+    def get_write_buffer_size(self) -> int:
+        """See asyncio.WriteTransport."""
+        return self._size + self._transport.get_write_buffer_size()
+
     def _uncork(self) -> None:
         if self._pieces and not self._transport.is_closing():
             self._transport.write(b"".join(self._pieces))

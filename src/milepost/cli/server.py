@@ -16,12 +16,13 @@ import structlog
 import uvicorn
 import uvloop
 
+from milepost.access.limits import DEFAULT_LIMITS
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
 from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
 from milepost.cli.garbage import settle
-from milepost.cli.heads import BoundedHeads
+from milepost.cli.impatient import ImpatientProtocol
 from milepost.cli.slim import SlimProtocol
 from milepost.cli.storing import opened
 from milepost.cli.supervisor import Supervisor
@@ -77,7 +78,8 @@ async def _run(
         exposed.check_store(is_open=await web.is_open())
         is_open = await web.log_access()
         tls = exposed.certificate
-        served = config(web, grace, access_log=access_log, tls=None if tls is None else tls.context)
+        context = None if tls is None else tls.context
+        served = config(web, grace, access_log=access_log, tls=context, patience=app.limits.patience)
         server = _Server(served, lambda: on_ready(is_open))
         # The worker looks after the store too, but one that hangs does not.
         await stack.enter_async_context(app.maintenance())
@@ -93,13 +95,18 @@ async def _run(
 
 
 def config(
-    web: Callable[..., Any], grace: float, *, access_log: bool, tls: ssl.SSLContext | None = None
+    web: Callable[..., Any],
+    grace: float,
+    *,
+    access_log: bool,
+    tls: ssl.SSLContext | None = None,
+    patience: float = DEFAULT_LIMITS.patience,
 ) -> uvicorn.Config:
-    """How uvicorn serves an application here; `grace` is in seconds."""
+    """How uvicorn serves an application here; `grace` and `patience`, with slow peers, are in seconds."""
     return uvicorn.Config(
         web,
         loop="none",
-        http=_Protocol,
+        http=type("_Protocol", (_Protocol,), {"patience": patience}),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -169,8 +176,10 @@ class _Ending:
         self._server.should_exit = True
 
 
-class _Protocol(CorkedProtocol, BoundedHeads, SlimProtocol):
-    """uvicorn's, but answers leave in one piece, heads have an end, and what waits is small."""
+class _Protocol(CorkedProtocol, ImpatientProtocol, SlimProtocol):
+    """uvicorn's, but answers leave in one piece, heads have an end, who is too slow is hung up on, and who waits takes
+    little memory.
+    """
 
 
 class _Server(uvicorn.Server):

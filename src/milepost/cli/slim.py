@@ -64,15 +64,16 @@ class Leaving:
         self._cycle = ref(cycle)  # which has this in its scope: it goes as soon as nobody needs it
         self._signal = signal
 
-    def call(self, back: Callable[[], None]) -> bool:
-        """Call this when the client has left; False where that can't be known, as more is to come of the body."""
-        cycle = self._cycle()
-        if cycle is None or cycle.more_body:
-            return False
+    def call(self, back: Callable[[], None]) -> None:
+        """Call this when the client has left."""
         self._back = back
         self._signal.back = self._told
         self._told()
-        return True
+
+    def is_whole(self) -> bool:
+        """Whether all of the body has come."""
+        cycle = self._cycle()
+        return cycle is not None and not cycle.more_body
 
     def has_left(self) -> bool:
         """Whether the client has."""
@@ -112,7 +113,7 @@ class SlimProtocol(HttpToolsProtocol):
         self.pipeline = _Queue()  # type: ignore[assignment]
         writable: Any = Signal()
         writable.set()
-        self.flow._is_writable_event = writable
+        self.flow._is_writable_event = writable  # noqa: SLF001 it has no other way in
 
     def on_headers_complete(self) -> None:
         """A head is complete."""
@@ -122,6 +123,5 @@ class SlimProtocol(HttpToolsProtocol):
         if cycle is not before:
             signal: Any = Signal()  # the one of before has not been waited for: the application begins later
             cycle.message_event = signal
-            self.scope[LEAVING] = Leaving(cycle, signal)  # type: ignore[literal-required]
-
-
+            scope: Any = self.scope  # it knows no others' keys
+            scope[LEAVING] = Leaving(cycle, signal)

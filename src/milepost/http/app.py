@@ -63,6 +63,7 @@ class HttpApp:
         self._site = site = Site(dialects, open_mode=self.is_open)
         self._table = Table([*dialects, site], otherwise=site, limits=limits)
         self._throttle = Throttle(limits)
+        self._patience = limits.patience
         self._lifespan = Router(lifespan=lifespan).lifespan
         hide_secrets()
         self.begin()
@@ -137,6 +138,7 @@ class HttpApp:
             call = await self._admitted(request, route, path)
             response = await operation.handler(call)
             if isinstance(response, Stream | Exchange):
+                response.patience = self._patience
                 await _take_place(call, response, held)
             return response
         except ClientDisconnect:

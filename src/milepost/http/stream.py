@@ -8,12 +8,17 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from milepost.access.limits import DEFAULT_LIMITS
+from milepost.http.errors import TooSlow
+from milepost.http.patience import taken
 from milepost.http.stopping import Stopping
 from milepost.http.waiting import interrupted
 
 
 class Stream(Response):
     """Sends what a generator yields, each piece when the client has taken the one before.
+
+    `patience`: seconds that a client has to take 64 KiB; the connection of one that takes longer is broken off.
 
     Ends at once when the client leaves, and (complete, as far as HTTP knows) once `until` is set. Closes the generator
     in any case. An error of the generator breaks the connection off, so that nobody takes a part for the whole.
@@ -27,6 +32,7 @@ class Stream(Response):
         *,
         until: Stopping | None = None,
     ) -> None:
+        self.patience: float = DEFAULT_LIMITS.patience
         self.status_code = status_code
         self.background = None
         self._pieces = pieces
@@ -40,11 +46,11 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            with suppress(ClientDisconnect):
+            with suppress(ClientDisconnect, TooSlow):
                 await interrupted(self._send(send), scope, receive, self._until)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send) -> None:
         async for piece in self._pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await taken(send, piece, self.patience)
             await asyncio.sleep(0)  # others have their turn too, and that the client has left is noticed

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -21,10 +21,9 @@ async def interrupted(work: Awaitable[T], scope: Scope, receive: Receive, stoppi
     Thousands do this at once: it takes no asyncio task where the server tells by itself who has left, else one.
     """
     here = _Here()
-    leaving: Leaving = scope.get(LEAVING) or _Received(receive)
-    if not leaving.call(here.end_soon):
-        leaving = _Received(receive)
-        leaving.call(here.end_soon)
+    told: Leaving | None = scope.get(LEAVING)
+    leaving = told if told is not None and told.is_whole() else _Received(receive)
+    leaving.call(here.end_soon)
     if stopping is not None:
         stopping.call(here.end_soon)
     try:
@@ -45,8 +44,12 @@ async def interrupted(work: Awaitable[T], scope: Scope, receive: Receive, stoppi
 class Leaving(Protocol):
     """Calls back when the client of a request has left."""
 
-    def call(self, back: Callable[[], None]) -> bool:
-        """Call this when it has, which may be at once; False where that can't be told now."""
+    def call(self, back: Callable[[], None]) -> None:
+        """Call this when it has, which may be at once. Only where the body is whole: else nobody looks."""
+        ...
+
+    def is_whole(self) -> bool:
+        """Whether all of the body of its request has come."""
         ...
 
     def has_left(self) -> bool:
@@ -66,10 +69,12 @@ class _Received:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
 
-    def call(self, back: Callable[[], None]) -> bool:
+    def call(self, back: Callable[[], None]) -> None:
         self._waiting = asyncio.ensure_future(disconnection(self._receive))
         self._waiting.add_done_callback(lambda _: back())
-        return True
+
+    def is_whole(self) -> bool:
+        return False
 
     def has_left(self) -> bool:
         return self._waiting.done()
@@ -84,10 +89,8 @@ class _Here:
     __slots__ = ("_before", "_is_over", "_task", "is_ended")
 
     def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._before = task.cancelling()
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._before = self._task.cancelling()
         self._is_over = False
         self.is_ended = False
 

@@ -33,6 +33,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "not-open": (14, "not_open"),
     "unavailable": (15, "unavailable"),
     "too-many-requests": (17, "too_many_requests"),
+    "request-timeout": (18, "request_timeout"),
 }
 """The number and name of each refusal, by its code in `milepost.errors`. Stable: new ones get new numbers."""
 

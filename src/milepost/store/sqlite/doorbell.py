@@ -1,8 +1,8 @@
 """How does a process hear that another one has committed?
 
 Each process binds a Unix datagram socket, its bell, in a folder beside the store, and rings all others after a commit.
-A ring says which records were changed, so that nobody has to look at all that somebody waits for. It is only a hint, which
-can be lost, and says nothing where that would be much: whoever hears it then looks for itself.
+A ring says which records were changed, so that nobody has to look at all that somebody waits for. It is only a hint,
+which can be lost, and says nothing where that would be much: whoever hears it then looks for itself.
 """
 
 import errno
@@ -96,7 +96,7 @@ class Doorbell:
                 self._owe(bell, changed if said else None)
 
     def _owe(self, bell: Path, changed: Changed | None) -> None:
-        """A full bell has rung already. What it was not told it is told with the next ring; should none come, it looks."""
+        """A full bell has rung already. What it was not told it is told with the next ring; if none comes, it looks."""
         self._owed[bell.name] = changed
         # Should it be that others, which do not listen, were told so much that there is no memory left to tell more:
         # this takes hardly any.
