@@ -10,8 +10,9 @@ Each prints `ready`, begins when it reads a line, and prints as JSON what came o
 how long that took, and how long each of its commits kept others out. `start` starts one task after the other until its
 input ends: how long each took. `hear` waits for COUNT changes of a task, as a waiting request does: when it knew each
 version; so does `poll`, which looks every so many seconds whether anybody has committed. `change` changes the tasks
-whose ids are the lines of FILE, RATE a second, and writes there instead, as JSON, which version each has then, when that
+whose ids are the lines of FILE, RATE a second, and writes there instead, as JSON, which version each has then, when it
 was asked for, and when it was durable: there is much of it.
+
 All times are seconds, of the clock that the processes of a machine share.
 """
 

@@ -1,13 +1,11 @@
-
-
 import pytest
 from starlette.requests import Request
 
 from milepost.access.principal import LOCAL
 from milepost.errors import Invalid, NotFound, PreconditionFailed
-from milepost.http.stopping import Stopping
 from milepost.http.dialect import Call, NoQuery
 from milepost.http.etag import etag, expected_version, is_unchanged
+from milepost.http.stopping import Stopping
 from milepost.service import Service
 
 from .conftest import SHARE, Tasks

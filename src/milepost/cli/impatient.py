@@ -5,10 +5,14 @@ it. What takes that long on purpose, a request that waits, is the application's.
 """
 
 import asyncio
+from fcntl import ioctl
+from struct import Struct
+from termios import TIOCOUTQ
 from typing import Final
 
 from milepost.cli.heads import BoundedHeads
 
+_INT: Final = Struct("i")
 _REFUSAL: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -105,5 +109,12 @@ class ImpatientProtocol(BoundedHeads):
             self._taking = self.loop.call_later(self.patience, self._took, left)
 
     def _left(self) -> int:
-        """Bytes that the peer has not taken."""
-        return self.transport.get_write_buffer_size()
+        """Bytes that the peer has not taken: those here, and those in the system, which may keep megabytes."""
+        left = self.transport.get_write_buffer_size()
+        if left == 0:
+            return 0
+        try:
+            (queued,) = _INT.unpack(ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(_INT.size)))
+        except OSError:  # it has gone
+            return left
+        return left + int(queued)

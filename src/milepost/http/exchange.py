@@ -32,9 +32,9 @@ LINGER: Final = 5.0
 class Exchange(Response):
     """Sends what a generator yields, which reads the request meanwhile.
 
-    The first piece begins the answer. A client that takes nothing for `patience` seconds is cut off, and once `until` is
-    set one that has not taken everything within `LINGER` seconds. An error of the generator breaks the connection off, so
-    that nobody takes a part for the whole.
+    The first piece begins the answer. A client that takes nothing for `patience` seconds is cut off, and once `until`
+    is set one that has not taken everything within `LINGER` seconds. An error of the generator breaks the connection
+    off, so that nobody takes a part for the whole.
     """
 
     def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str, *, until: asyncio.Event) -> None:

@@ -1,8 +1,8 @@
 """Who waits for which task to change, or for any change at all?
 
 Everything here happens in one event loop. Its own commits say what they changed, and so does a bell that another
-process rings; to wake costs as much as there is to wake, however many wait. Only where a ring was lost, or says nothing,
-all tasks that somebody waits for are looked at, a few at a time.
+process rings; to wake costs as much as there is to wake, however many wait. Only where a ring was lost, or says
+nothing, all tasks that somebody waits for are looked at, a few at a time.
 """
 
 import asyncio
