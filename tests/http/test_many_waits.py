@@ -8,12 +8,15 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from milepost.access.places import Place
 from milepost.access.principal import LOCAL
 from milepost.cli.server import config
+from milepost.cli.slim import Leaving
 from milepost.http.app import HttpApp
 from milepost.http.dialects.native import Native
 from milepost.service import Service
 from milepost.store.sqlite.store import SqliteStore
+from milepost.store.sqlite.watch import _Wait
 from milepost.task import Task
 from milepost.update import Update
 
@@ -132,5 +135,5 @@ async def test_who_leaves_gives_back_its_place_and_its_memory(
     assert not app.stopping._calls
     assert len(asyncio.all_tasks()) <= before - MANY
     gc.collect()
-    left = [one for one in gc.get_objects() if type(one).__name__ in ("Call", "Leaving", "Place", "_Here", "_Wait")]
+    left = [one for one in gc.get_objects() if type(one) in (Leaving, Place, _Wait)]
     assert left == []

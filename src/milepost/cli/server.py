@@ -19,6 +19,7 @@ import uvloop
 from milepost.access.limits import DEFAULT_LIMITS
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
+from milepost.cli.descriptors import raise_limit
 from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
 from milepost.cli.garbage import settle
@@ -53,6 +54,7 @@ def run(
     `on_ready` is called once requests are taken, with whether everybody on this machine may call. Raises CommandError
     when the store can't be opened, or must not be served there.
     """
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
             _run(app, sockets, worker, grace, access_log=access_log, exposed=exposed, tokens=tokens, on_ready=on_ready)
