@@ -19,15 +19,17 @@ _REFUSAL: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent
 class ImpatientProtocol(BoundedHeads):
     """uvicorn's, but who neither sends nor takes anything for `patience` seconds is hung up on."""
 
+    __slots__ = ("_sending", "_taking")
+
     patience: float = 60
-    _sending: asyncio.TimerHandle | None = None
-    """Runs while a head, or the rest of a body, is to come."""
-    _taking: asyncio.TimerHandle | None = None
-    """Runs while something written is to be taken."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         super().connection_made(transport)
+        self._taking: asyncio.TimerHandle | None = None
+        """Runs while something written is to be taken."""
+        self._sending: asyncio.TimerHandle | None = None
+        """Runs while a head, or the rest of a body, is to come."""
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
