@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Unit = Literal["/s", "ms", "MB", "% of a core"]
+Unit = Literal["/s", "ms", "MB", "% of a core", "times"]
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):

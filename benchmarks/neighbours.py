@@ -4,12 +4,16 @@
     python benchmarks/neighbours.py start STORE [--no-gate]
     python benchmarks/neighbours.py hear STORE ID COUNT
     python benchmarks/neighbours.py poll STORE ID COUNT SECONDS
+    python benchmarks/neighbours.py change STORE FILE RATE
 
 Each prints `ready`, begins when it reads a line, and prints as JSON what came of it. `work` runs COUNT queued tasks:
 how long that took, and how long each of its commits kept others out. `start` starts one task after the other until its
 input ends: how long each took. `hear` waits for COUNT changes of a task, as a waiting request does: when it knew each
-version; so does `poll`, which looks every so many seconds whether anybody has committed. All times are seconds, of the
-clock that the processes of a machine share.
+version; so does `poll`, which looks every so many seconds whether anybody has committed. `change` changes the tasks
+whose ids are the lines of FILE, RATE a second, and writes there instead, as JSON, which version each has then, when it
+was asked for, and when it was durable: there is much of it.
+
+All times are seconds, of the clock that the processes of a machine share.
 """
 
 import argparse
@@ -31,6 +35,7 @@ from milepost.store.sqlite import heart, writer
 from milepost.store.sqlite.connection import connect
 from milepost.store.sqlite.gate import Gate
 from milepost.times import HOUR
+from milepost.update import Update
 
 TOGETHER: Final = 100
 """Tasks that the worker runs at once."""
@@ -134,6 +139,27 @@ async def polled(store: Path, task_id: str, pause: float) -> AsyncGenerator[int,
         await asyncio.sleep(pause)
 
 
+async def change(store: Path, file: Path, rate: float) -> int:
+    """Change the tasks of a file, so many a second, however long each takes. Gives how many there were."""
+    ids = file.read_text().split()
+    changes: dict[str, tuple[int, float, float]] = {}
+    async with Milepost(store, files_root=store.parent).opened() as service:
+
+        async def one(task_id: str) -> None:
+            began = time.monotonic()
+            changed = await service.update(LOCAL, task_id, Update(title=str(began)))
+            changes[task_id] = changed.version, began, time.monotonic()
+
+        await told_to_begin()
+        first = time.monotonic()
+        async with asyncio.TaskGroup() as together:
+            for number, task_id in enumerate(ids):
+                await asyncio.sleep(first + number / rate - time.monotonic())
+                together.create_task(one(task_id))
+    file.write_bytes(msgspec.json.encode(changes))
+    return len(changes)
+
+
 async def known(versions: AsyncGenerator[int, None], changes: int) -> dict[int, float]:
     """When each version was known, until there were so many changes."""
     times: dict[int, float] = {}
@@ -160,14 +186,14 @@ async def _line() -> str:
 def main() -> None:
     """Do what the arguments say, and print what came of it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["work", "start", "hear", "poll"])
+    parser.add_argument("what", choices=["work", "start", "hear", "poll", "change"])
     parser.add_argument("store", type=Path)
     parser.add_argument("more", nargs="*")
     parser.add_argument("--no-gate", action="store_true")
     asked = parser.parse_args()
     for module in (writer, heart):
         vars(module)["Gate"] = NoGate if asked.no_gate else TimedGate
-    doing: Coroutine[Any, Any, Worked | list[float] | dict[int, float]]
+    doing: Coroutine[Any, Any, Worked | list[float] | dict[int, float] | int]
     match asked.what, *asked.more:
         case "work", count:
             doing = work(asked.store, int(count))
@@ -177,6 +203,8 @@ def main() -> None:
             doing = known(heard(asked.store, task_id), int(count))
         case "poll", task_id, count, pause:
             doing = known(polled(asked.store, task_id, float(pause)), int(count))
+        case "change", file, rate:
+            doing = change(asked.store, Path(file), float(rate))
         case _:
             parser.error("That is too little, or too much.")
     print(msgspec.json.encode(uvloop.run(doing)).decode())

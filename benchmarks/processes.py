@@ -99,6 +99,14 @@ async def bare_serving(answer: bytes, folder: Path) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
+async def idle_serving(folder: Path) -> AsyncIterator[tuple[Process, int]]:
+    """A server that answers nothing; and its port."""
+    log = folder / "idle.log"
+    async with running(HERE / "idle_server.py", log=log) as process:
+        yield process, int(await _line(process, "", log))
+
+
+@contextlib.asynccontextmanager
 async def working(store: Path, concurrency: int) -> AsyncIterator[Process]:
     """`milepost worker` on this store."""
     where = ("--store", store, "--files-root", store.parent, "--concurrency", concurrency)
@@ -152,6 +160,14 @@ def memory(pids: list[int]) -> float:
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return total / 1024
+
+
+def resident(pid: int) -> float:
+    """What a process has in memory, in MB (RSS)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"The process {pid} has ended.")
 
 
 def processor_seconds(pids: list[int]) -> float:

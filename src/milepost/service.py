@@ -198,7 +198,9 @@ class Service:
             left = deadline - elapsed()
             if left <= 0:
                 break
-            await self.store.wait(task.id, version=task.version if until_end else seen, timeout=left)
+            past = task.version if until_end else seen
+            del task  # thousands wait here, and nobody needs it
+            await self.store.wait(_id(task_id), version=past, timeout=left)
             task = await self.get(principal, task_id)
         return task
 

@@ -12,6 +12,7 @@ from milepost.http.batch import Outcome, start_lines
 from milepost.http.dialect import Call, NoQuery
 from milepost.http.errors import Internal
 from milepost.http.lines import NDJSON, LineReader, Lines
+from milepost.http.stopping import Stopping
 from milepost.service import MANY, Created, Service, Wish
 from milepost.start import Start
 from milepost.store.protocol import Filter
@@ -34,7 +35,7 @@ def read(line: Export) -> Wish:
 
 async def call(service: Service, *pieces: bytes, silent: bool = False) -> Call[NoQuery, Lines[Export]]:
     """A request with a body of these pieces; `silent`: nothing comes after them until the server stops."""
-    stopping = asyncio.Event()
+    stopping = Stopping()
 
     async def messages() -> AsyncIterator[Any]:
         for index, piece in enumerate(pieces):

@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 from starlette.requests import Request
 
@@ -7,6 +5,7 @@ from milepost.access.principal import LOCAL
 from milepost.errors import Invalid, NotFound, PreconditionFailed
 from milepost.http.dialect import Call, NoQuery
 from milepost.http.etag import etag, expected_version, is_unchanged
+from milepost.http.stopping import Stopping
 from milepost.service import Service
 
 from .conftest import SHARE, Tasks
@@ -44,7 +43,7 @@ def test_without_a_condition_nothing_is_known() -> None:
 
 
 async def expected(service: Service, condition: str, task_id: str) -> int | None:
-    asked = Call(request(if_match=condition), service, LOCAL, {}, NoQuery(), None, asyncio.Event(), SHARE)
+    asked = Call(request(if_match=condition), service, LOCAL, {}, NoQuery(), None, Stopping(), SHARE)
     return await expected_version(asked, "native", task_id)
 
 

@@ -134,8 +134,9 @@ async def test_a_client_that_takes_nothing_does_not_keep_a_server_that_stops(mon
 class Silent:
     """A client that sends `count` pieces and takes nothing, but for the first on its way, until `takes` is set."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, patience: float = 60) -> None:
         self.count = count
+        self.patience = patience
         self.read = 0
         self.takes = asyncio.Event()
         self.taken = 0
@@ -153,6 +154,7 @@ class Silent:
 
     async def answered(self) -> None:
         response = Exchange(self.pieces(), "text/plain", until=self.until)
+        response.patience = self.patience
         await response({"type": "http"}, self.receive, self.send)
 
     async def receive(self) -> Any:
@@ -173,8 +175,7 @@ async def test_no_more_is_read_while_much_waits_to_be_taken(monkeypatch: pytest.
 
 async def test_a_client_that_takes_nothing_of_much_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "MOST", 10_000)
-    monkeypatch.setattr(exchange, "PATIENCE", 0.01)
-    client = Silent(500)
+    client = Silent(500, patience=0.01)
     await client.answered()
     assert (client.read, client.taken) == (12, 0)
 

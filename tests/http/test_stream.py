@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from starlette.responses import Response
 
+from milepost.http.stopping import Stopping
 from milepost.http.stream import Stream
 
 from .conftest import served
@@ -65,7 +66,7 @@ async def test_a_client_that_leaves_ends_it_at_once() -> None:
 
 
 async def test_it_can_be_ended_from_outside() -> None:
-    source, until = Source(b"one", b"two"), asyncio.Event()
+    source, until = Source(b"one", b"two"), Stopping()
     async with streaming(Stream(source.pieces(), until=until)) as answer:
         pieces = answer.aiter_bytes()
         assert await anext(pieces) == b"one"

@@ -2,17 +2,19 @@ import asyncio
 from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
+from milepost.http.stopping import Stopping
 from milepost.http.waiting import interrupted
 
 
-def request(leaves: asyncio.Event) -> Request:
+def receiving(leaves: asyncio.Event) -> Receive:
     async def receive() -> dict[str, Any]:
         await leaves.wait()
         return {"type": "http.disconnect"}
 
-    return Request({"type": "http", "headers": []}, receive)
+    return receive
 
 
 class Work:
@@ -30,22 +32,22 @@ class Work:
             raise
 
 
-async def begun(work: Work, leaves: asyncio.Event, stopping: asyncio.Event) -> asyncio.Task[str | None]:
-    waiting = asyncio.create_task(interrupted(work(), request(leaves), stopping))
+async def begun(work: Work, leaves: asyncio.Event, stopping: Stopping) -> asyncio.Task[str | None]:
+    waiting = asyncio.create_task(interrupted(work(), {}, receiving(leaves), stopping))
     await asyncio.sleep(0)
     return waiting
 
 
 async def test_the_work_s_result_is_given() -> None:
     work = Work()
-    waiting = await begun(work, asyncio.Event(), asyncio.Event())
+    waiting = await begun(work, asyncio.Event(), Stopping())
     work.done.set_result("done")
     assert await waiting == "done"
 
 
 async def test_the_work_s_error_is_raised() -> None:
     work = Work()
-    waiting = await begun(work, asyncio.Event(), asyncio.Event())
+    waiting = await begun(work, asyncio.Event(), Stopping())
     work.done.set_exception(LookupError("none"))
     with pytest.raises(LookupError):
         await waiting
@@ -53,7 +55,7 @@ async def test_the_work_s_error_is_raised() -> None:
 
 async def test_a_client_that_leaves_ends_the_work() -> None:
     work, leaves = Work(), asyncio.Event()
-    waiting = await begun(work, leaves, asyncio.Event())
+    waiting = await begun(work, leaves, Stopping())
     leaves.set()
     with pytest.raises(ClientDisconnect):
         await waiting
@@ -61,7 +63,7 @@ async def test_a_client_that_leaves_ends_the_work() -> None:
 
 
 async def test_a_server_that_stops_ends_the_work() -> None:
-    work, stopping = Work(), asyncio.Event()
+    work, stopping = Work(), Stopping()
     waiting = await begun(work, asyncio.Event(), stopping)
     stopping.set()
     assert await waiting is None
@@ -70,7 +72,7 @@ async def test_a_server_that_stops_ends_the_work() -> None:
 
 async def test_cancelling_the_request_ends_the_work() -> None:
     work = Work()
-    waiting = await begun(work, asyncio.Event(), asyncio.Event())
+    waiting = await begun(work, asyncio.Event(), Stopping())
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

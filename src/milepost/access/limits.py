@@ -45,6 +45,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that are read at once for a list, whatever its client asks for."""
     wait: Annotated[int, Meta(ge=1, le=86_400)] = 86_400
     """Seconds that a request may wait for a task, whatever its client and its dialect ask for."""
+    patience: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """Seconds that a client has for the head of a request, for each 64 KiB of its body, and to take as much."""
     open: Millions = 50_000
     """Requests that wait, or are answered by a stream, at once, in each server."""
     open_per_key: Millions = 20_000

@@ -1,8 +1,6 @@
 """How many requests may be under way at once that take long: those that wait, and those answered by a stream?"""
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator
 
 from milepost.errors import TooMany
 
@@ -20,19 +18,39 @@ class Places:
         self.open = 0
         """How many are taken."""
 
-    @contextlib.contextmanager
-    def taken(self, name: str) -> Iterator[None]:
-        """A place inside. Raises TooMany."""
+    def taken(self, name: str) -> "Place":
+        """A place, until it is given back. Raises TooMany."""
         if self.open >= self._most:
             raise TooMany("This server has as many waits and streams open as it may.", retry_after=PAUSE)
         if name and self._taken[name] >= self._each:
             raise TooMany(f"This key has {self._each} waits and streams open, as many as it may.", retry_after=PAUSE)
         self._taken[name] += 1
         self.open += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
-            self._taken[name] -= 1
-            if not self._taken[name]:
-                del self._taken[name]
+        return Place(self, name)
+
+    def give_back(self, name: str) -> None:
+        """Give one back."""
+        self.open -= 1
+        self._taken[name] -= 1
+        if not self._taken[name]:
+            del self._taken[name]
+
+
+class Place:
+    """A place that is taken, also as a context. Small, as there are thousands."""
+
+    __slots__ = ("_name", "_places")
+
+    def __init__(self, places: Places, name: str) -> None:
+        self._places = places
+        self._name = name
+
+    def give_back(self) -> None:
+        """Let somebody else have it. To be called once."""
+        self._places.give_back(self._name)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()

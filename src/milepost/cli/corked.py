@@ -15,6 +15,8 @@ LARGEST: Final = 64 * 1024
 class Corked:
     """A transport that writes once in a turn of the event loop, whatever is written to it in between."""
 
+    __slots__ = ("_loop", "_pieces", "_size", "_transport")
+
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
@@ -35,11 +37,14 @@ class Corked:
         self._uncork()
         self._transport.close()
 
+    def get_write_buffer_size(self) -> int:
+        """See asyncio.WriteTransport."""
+        return self._size + self._transport.get_write_buffer_size()
+
     def _uncork(self) -> None:
-        if self._pieces and not self._transport.is_closing():
-            self._transport.write(b"".join(self._pieces))
-        self._pieces.clear()
-        self._size = 0
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -1,5 +1,6 @@
 """How much of a request may come before its body? The parser keeps the head until it is complete, and knows no end."""
 
+import asyncio
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,7 +14,12 @@ _REFUSAL: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: 
 class BoundedHeads(HttpToolsProtocol):
     """uvicorn's, but what has no end (a header, the extension of a chunk, trailers) is cut off with 431."""
 
-    _pending = 0
+    __slots__ = ("_pending",)  # uvicorn's own attributes are as many as instances of a class can share the names of
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        self._pending = 0
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come."""

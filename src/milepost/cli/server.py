@@ -16,11 +16,15 @@ import structlog
 import uvicorn
 import uvloop
 
+from milepost.access.limits import DEFAULT_LIMITS
 from milepost.app import Milepost
 from milepost.cli.corked import CorkedProtocol
+from milepost.cli.descriptors import raise_limit
 from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
-from milepost.cli.heads import BoundedHeads
+from milepost.cli.garbage import settle
+from milepost.cli.impatient import ImpatientProtocol
+from milepost.cli.slim import SlimProtocol
 from milepost.cli.storing import opened
 from milepost.cli.strict import StrictProtocol
 from milepost.cli.supervisor import Supervisor
@@ -51,6 +55,7 @@ def run(
     `on_ready` is called once requests are taken, with whether everybody on this machine may call. Raises CommandError
     when the store can't be opened, or must not be served there.
     """
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
             _run(app, sockets, worker, grace, access_log=access_log, exposed=exposed, tokens=tokens, on_ready=on_ready)
@@ -76,7 +81,8 @@ async def _run(
         exposed.check_store(is_open=await web.is_open())
         is_open = await web.log_access()
         tls = exposed.certificate
-        served = config(web, grace, access_log=access_log, tls=None if tls is None else tls.context)
+        context = None if tls is None else tls.context
+        served = config(web, grace, access_log=access_log, tls=context, patience=app.limits.patience)
         server = _Server(served, lambda: on_ready(is_open))
         # The worker looks after the store too, but one that hangs does not.
         await stack.enter_async_context(app.maintenance())
@@ -92,13 +98,18 @@ async def _run(
 
 
 def config(
-    web: Callable[..., Any], grace: float, *, access_log: bool, tls: ssl.SSLContext | None = None
+    web: Callable[..., Any],
+    grace: float,
+    *,
+    access_log: bool,
+    tls: ssl.SSLContext | None = None,
+    patience: float = DEFAULT_LIMITS.patience,
 ) -> uvicorn.Config:
-    """How uvicorn serves an application here; `grace` is in seconds."""
+    """How uvicorn serves an application here; `grace` and `patience`, with slow peers, are in seconds."""
     return uvicorn.Config(
         web,
         loop="none",
-        http=_Protocol,
+        http=type("_Protocol", (_Protocol,), {"patience": patience}),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -168,8 +179,9 @@ class _Ending:
         self._server.should_exit = True
 
 
-class _Protocol(CorkedProtocol, StrictProtocol, BoundedHeads):
-    """uvicorn's, but answers leave in one piece, heads have an end, and what is in doubt is refused.
+class _Protocol(CorkedProtocol, StrictProtocol, ImpatientProtocol, SlimProtocol):
+    """uvicorn's, but answers leave in one piece, what is in doubt is refused, heads have an end, who is too slow is
+    hung up on, and who waits takes little memory.
 
     Of uvicorn's two parsers this is llhttp (httptools): it is written in C, and is the stricter one about line ends,
     lengths and chunks. What it lets pass beside that is `StrictProtocol`'s affair.
@@ -189,4 +201,5 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        settle()
         self._on_ready()

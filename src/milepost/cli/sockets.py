@@ -11,6 +11,8 @@ from milepost.cli.exits import CommandError, Exit
 LOCALHOST: Final = "localhost"
 _BOTH: Final = {LOCALHOST: ("127.0.0.1", "::1"), "::": ("0.0.0.0", "::")}  # noqa: S104 who names it wants it
 """What stands for addresses of both families, each with a socket of its own, so that no IPv4 caller looks like IPv6."""
+UNSENT: Final = 128 << 10
+"""Bytes beyond what its peer is ready to take that a connection takes of an answer."""
 _TRIES: Final = 20
 """Free ports that are tried before none counts as free in both families."""
 
@@ -79,6 +81,8 @@ def _bound(address: str, port: int) -> socket.socket:
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Else the system keeps megabytes for each peer that reads slowly. Those that it accepts have it from this one.
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.bind((address, port))

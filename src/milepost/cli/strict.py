@@ -54,9 +54,10 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head is complete. What is raised here the parser takes for an error of the request."""
-        self._why = doubt(self.parser.get_http_version(), self.parser.get_method(), self.url, self.headers)
-        if self._why:
-            raise ValueError(self._why)
+        why = doubt(self.parser.get_http_version(), self.parser.get_method(), self.url, self.headers)
+        if why:
+            self._why = why  # not in all connections: one attribute more than uvicorn's makes each of them larger
+            raise ValueError(why)
         super().on_headers_complete()
         self.headers = []  # for trailers: a proxy that looks at headers does not look at these
         if self.parser.should_upgrade():

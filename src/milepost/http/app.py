@@ -1,9 +1,9 @@
 """How does a request become an answer: which steps does the ASGI application take, and in what order?"""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -11,6 +11,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from milepost.access.limits import DEFAULT_LIMITS, Limits
+from milepost.access.places import Place
 from milepost.access.principal import ANONYMOUS
 from milepost.errors import NotOpen, ServiceError, TooMany, Unauthenticated
 from milepost.http.admission import Admission
@@ -23,6 +24,7 @@ from milepost.http.headers import check_single
 from milepost.http.open_mode import OpenMode
 from milepost.http.redaction import hide_secrets
 from milepost.http.site import Site
+from milepost.http.stopping import Stopping
 from milepost.http.stream import Stream
 from milepost.http.throttle import Throttle
 from milepost.service import Service
@@ -30,6 +32,8 @@ from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.told import DISK_FULL, unavailable
 
 logger = logging.getLogger(__name__)
+
+_NO_WEBSOCKET: Final = {"type": "websocket.close", "code": 1000}
 
 
 class HttpApp:
@@ -59,6 +63,7 @@ class HttpApp:
         self._site = site = Site(dialects, open_mode=self.is_open)
         self._table = Table([*dialects, site], otherwise=site, limits=limits)
         self._throttle = Throttle(limits)
+        self._patience = limits.patience
         self._lifespan = Router(lifespan=lifespan).lifespan
         hide_secrets()
         self.begin()
@@ -83,7 +88,7 @@ class HttpApp:
     def begin(self) -> None:
         """Be as new, for a server that starts: one that has stopped may have been in this process, on another loop."""
         self._site.is_leaving = False
-        self.stopping = asyncio.Event()
+        self.stopping = Stopping()
         """Set by whoever is about to stop the server: waits then answer with what there is, and streams end."""
 
     def leave(self) -> None:
@@ -96,32 +101,30 @@ class HttpApp:
         self.stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "http":
-                await self._answer(scope, receive, send)
-            case "lifespan":
-                await self._lifespan(scope, receive, send)
-            case _:
-                await send({"type": "websocket.close", "code": 1000})
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Thousands of requests may wait in here: each call that is not made, and what is not kept, is saved as often.
+        if scope["type"] != "http":
+            await self._lifespan(scope, receive, send) if scope["type"] == "lifespan" else await send(_NO_WEBSOCKET)
+            return
         request = Request(scope, receive, send)
-        with ExitStack() as held:
-            try:
-                response = await self._response(request, held)
-                if request.method == "HEAD":
-                    start = {"status": response.status_code, "headers": response.raw_headers}
-                    await send({"type": "http.response.start", **start})
-                    await send({"type": "http.response.body"})
-                else:
-                    await response(scope, receive, send)
-            except ClientDisconnect:
-                return
+        held: list[Place] = []
+        try:
+            response = await self._response(request, held)
+            if request.method == "HEAD":
+                start = {"status": response.status_code, "headers": response.raw_headers}
+                await send({"type": "http.response.start", **start})
+                await send({"type": "http.response.body"})
+            else:
+                await response(scope, receive, send)
+        except ClientDisconnect:
+            return
+        finally:
+            for place in held:
+                place.give_back()
 
-    async def _response(self, request: Request, held: ExitStack) -> Response:
+    async def _response(self, request: Request, held: list[Place]) -> Response:
         """The answer to a request, refusals and errors included, in the words of whose path it is.
 
-        `held` is let go of once it has left.
+        What is `held` is given back once it has left.
         """
         unclear = self._forwarding(request.scope)
         try:
@@ -132,7 +135,12 @@ class HttpApp:
         try:
             if unclear is not None:
                 raise unclear
-            return await self._carried_out(request, route, path, held)
+            call = await self._admitted(request, route, path)
+            response = await operation.handler(call)
+            if isinstance(response, Stream | Exchange):
+                response.patience = self._patience
+                await _take_place(call, response, held)
+            return response
         except ClientDisconnect:
             raise
         except NotOpen as error:
@@ -148,8 +156,8 @@ class HttpApp:
             logger.exception("%s %s failed", request.method, operation.path)
             return dialect.problem(Internal(), request)
 
-    async def _carried_out(self, request: Request, route: Route, path: Mapping[str, str], held: ExitStack) -> Response:
-        """What an operation answers to who may ask it. Raises ServiceError."""
+    async def _admitted(self, request: Request, route: Route, path: Mapping[str, str]) -> Call[Any, Any]:
+        """The call of who may ask, read to its end. Raises ServiceError."""
         check_single(request)
         operation = route.operation
         credentials = route.dialect.credentials(request)
@@ -164,12 +172,13 @@ class HttpApp:
         share = self._throttle.share(ANONYMOUS if operation.public else principal, credentials)
         query = route.query.read(request.scope["query_string"])
         body = await route.read_body(request)
-        call = Call(request, self._service(), principal, path, query, body, self.stopping, share)
-        response = await operation.handler(call)
-        if isinstance(response, Stream | Exchange):
-            try:
-                held.enter_context(share.place())
-            except TooMany:
-                await response.aclose()
-                raise
-        return response
+        return Call(request, self._service(), principal, path, query, body, self.stopping, share)
+
+
+async def _take_place(call: Call[Any, Any], response: Stream | Exchange, held: list[Place]) -> None:
+    """Take a place for an answer that lasts. Raises TooMany."""
+    try:
+        held.append(call.share.place())
+    except TooMany:
+        await response.aclose()
+        raise

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from milepost.errors import ServiceError, Unavailable
 from milepost.http.dialect import Call
-from milepost.http.errors import Internal
+from milepost.http.errors import Internal, TooSlow
 from milepost.http.lines import Line, Lines
 from milepost.service import MANY, Created, Wish
 from milepost.store.refusals import StoreBusy, StoreFull
@@ -31,15 +31,15 @@ async def start_lines(
     """Start what the lines of a request ask for, and tell of each in their order, soon after it has arrived.
 
     What is told as made is durable. `read` says what a line wishes, and may raise ServiceError. When the server is
-    about to stop before the end, the last outcome is that of the first line which was not heeded: Unavailable.
+    about to stop before the end, or no more comes in time, the last outcome is that of the first line which was not
+    heeded: Unavailable, or TooSlow.
     """
     async with aclosing(call.body.bunches(MANY, call.stopping)) as bunches:
         async for lines in bunches:
             yield await _start(call, [_wish(line, read) for line in lines], lines, origin)
     if not call.body.ended:
-        yield [
-            Outcome(call.body.number + 1, Unavailable("The server is about to stop; nothing from here on was done."))
-        ]
+        stopping = Unavailable("The server is about to stop; nothing from here on was done.")
+        yield [Outcome(call.body.number + 1, TooSlow() if call.body.is_too_slow else stopping)]
 
 
 def _wish(line: Line[B], read: Callable[[B], Wish]) -> Wish | ServiceError:

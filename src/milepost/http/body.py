@@ -17,6 +17,7 @@ from milepost.http.errors import UnsupportedMediaType
 from milepost.http.faults import body_fault, sentence
 from milepost.http.headers import header, joined
 from milepost.http.misfits import misfit, repeated_member
+from milepost.http.patience import pieces
 
 _DIGITS: Final = 18
 """Of a Content-Length; with more it is too large for anything."""
@@ -44,7 +45,7 @@ class BodyReader:
         """The body. Raises UnsupportedMediaType, TooLarge, Malformed, and Invalid with a pointer to what is wrong."""
         check_media_type(request, self._media_types)
         check_coding(request, self._what, self._media_types)
-        return self.decode(await read_bytes(request, self._limits.body))
+        return self.decode(await read_bytes(request, self._limits.body, self._limits.patience))
 
     def decode(self, body: bytes) -> Any:
         """The value that these bytes stand for. Raises Malformed, Invalid."""
@@ -124,11 +125,11 @@ def media_type(request: Request) -> str:
     return (header(request, b"content-type") or "").partition(";")[0].strip().lower()
 
 
-async def read_bytes(request: Request, limit: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is clear that it has more than `limit` bytes."""
+async def read_bytes(request: Request, limit: int, patience: float) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is clear that it has more than `limit` bytes, and TooSlow."""
     check_length(request, "body", limit)
     body = bytearray()
-    async for piece in request.stream():
+    async for piece in pieces(request, patience):
         body += piece
         if len(body) > limit:
             raise too_large("body", limit)
@@ -151,7 +152,7 @@ def without_body(handler: Handler) -> Handler:
     @wraps(handler)
     async def checked(call: Call[Any, Any]) -> Response:
         said = b""
-        async for piece in call.request.stream():
+        async for piece in pieces(call.request, call.service.limits.patience):
             said = (said + piece).strip()
             if said not in (b"", b"{", b"{}"):
                 break

@@ -23,7 +23,6 @@ called. The same structs make its OpenAPI document.
             return PlainTextResponse(error.detail, status_of(error), headers_of(error))
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
@@ -36,6 +35,7 @@ from starlette.responses import Response
 from milepost.access.principal import Principal
 from milepost.errors import ServiceError
 from milepost.http.forwarded import PUBLIC
+from milepost.http.stopping import Stopping
 from milepost.http.throttle import Share
 from milepost.http.waiting import interrupted
 from milepost.service import Service
@@ -72,7 +72,7 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     query: Q
     body: B
     """What the operation's `body` decodes to; None where it names none."""
-    stopping: asyncio.Event
+    stopping: Stopping
     """Set once the server is about to stop: what takes long should come to an end."""
     share: Share
     """How much of the server the caller may take."""
@@ -113,7 +113,7 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         timeout = min(timeout, self.service.limits.wait * SECOND)
         with self.share.place():
             waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
-            task = await interrupted(waiting, self.request, self.stopping)
+            task = await interrupted(waiting, self.request.scope, self.request.receive, self.stopping)
         return task or await self.service.get(self.principal, task_id)
 
 

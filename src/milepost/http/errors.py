@@ -34,6 +34,16 @@ class UnsupportedMediaType(ServiceError):
         super().__init__(detail)
 
 
+class TooSlow(ServiceError):
+    """The client holds back what it announced."""
+
+    code = "request-timeout"
+    title = "The request came too slowly"
+
+    def __init__(self) -> None:
+        super().__init__("The rest of the body did not come in time.")
+
+
 class RangeNotSatisfiable(ServiceError):
     """The range begins past the end of the `size` bytes that there are."""
 

@@ -14,6 +14,9 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from milepost.access.limits import DEFAULT_LIMITS
+from milepost.http.errors import TooSlow
+from milepost.http.patience import taken
 from milepost.http.waiting import cancel
 
 IN_MEMORY: Final = 1 << 20
@@ -22,8 +25,6 @@ MOST: Final = 32 << 20
 """Bytes of it with which no more of the request is read: what some 250,000 started tasks are told with."""
 PIECE: Final = 64 << 10
 """Bytes that are sent at once."""
-PATIENCE: Final = 60.0
-"""Seconds that a client has to take some of it while nothing more is read of its request."""
 LINGER: Final = 5.0
 """Seconds that a client has to take the rest once the server is about to stop."""
 
@@ -31,12 +32,13 @@ LINGER: Final = 5.0
 class Exchange(Response):
     """Sends what a generator yields, which reads the request meanwhile.
 
-    The first piece begins the answer. A client that lets more than `MOST` bytes wait and takes nothing for `PATIENCE`
-    seconds is cut off, and once `until` is set one that has not taken everything within `LINGER` seconds.
-    An error of the generator breaks the connection off, so that nobody takes a part for the whole.
+    The first piece begins the answer. A client that takes nothing for `patience` seconds is cut off, and once `until`
+    is set one that has not taken everything within `LINGER` seconds. An error of the generator breaks the connection
+    off, so that nobody takes a part for the whole.
     """
 
     def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str, *, until: asyncio.Event) -> None:
+        self.patience: float = DEFAULT_LIMITS.patience
         self.status_code = 200
         self.background = None
         self._pieces = pieces
@@ -61,11 +63,8 @@ class Exchange(Response):
                     if not await self._has_room(backlog, sending):
                         return
             backlog.end()
-            if self._until.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(sending, LINGER)
-            else:
-                await sending
+            with suppress(TimeoutError, TooSlow):
+                await asyncio.wait_for(sending, LINGER if self._until.is_set() else None)
         finally:
             await cancel(sending)
             backlog.close()
@@ -77,7 +76,7 @@ class Exchange(Response):
             news = [asyncio.ensure_future(event.wait()) for event in (backlog.taken, self._until)]
             ends: list[asyncio.Future[Any]] = [sending, *news]
             try:
-                done, _ = await asyncio.wait(ends, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(ends, timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
                     return False
             finally:
@@ -88,7 +87,7 @@ class Exchange(Response):
         piece = await backlog.take()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         while piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await taken(send, piece, self.patience)
             piece = await backlog.take()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

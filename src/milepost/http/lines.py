@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import ServiceError
@@ -31,37 +32,40 @@ class LineReader:
     def __init__(self, shape: Any, media_types: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
         self._reader = BodyReader(shape, media_types, limits, what="line")
         self._media_types = tuple(media_types)
-        self._limit = limits.body
+        self._limits = limits
 
     async def read(self, request: Request) -> "Lines[Any]":
         """The lines, of which none has been read yet. Raises UnsupportedMediaType."""
         check_media_type(request, self._media_types)
         check_coding(request, "body", self._media_types)
-        return Lines(request, self._reader, self._limit)
+        return Lines(request, self._reader, self._limits)
 
 
 class Lines(Generic[B]):
     """The lines of a body, as they come. Empty ones are passed over, and counted."""
 
-    def __init__(self, request: Request, reader: BodyReader, limit: int) -> None:
+    def __init__(self, request: Request, reader: BodyReader, limits: Limits) -> None:
         self._request = request
         self._reader = reader
-        self._limit = limit
+        self._limits = limits
+        self._limit = limits.body
         self._rest = bytearray()
         self._is_too_long = False
         self.number = 0
         """How many lines there have been."""
         self.ended = False
         """Whether that was all of the body."""
+        self.is_too_slow = False
+        """Whether the rest of it did not come in time."""
 
     async def bunches(self, most: int, stopping: asyncio.Event) -> AsyncGenerator[list[Line[B]], None]:
-        """What has arrived, up to `most` lines at once, until all has, or `stopping` is set.
+        """What has arrived, up to `most` lines at once, until all has, `stopping` is set, or no more comes in time.
 
         Everybody else has a turn now and then, however many lines a piece of the body has, empty ones included.
         Raises ClientDisconnect when the client leaves before; what it left unfinished is no line.
         """
         while not self.ended and not stopping.is_set():
-            message = await unless_stopped(self._request.receive(), stopping)
+            message = await self._next(stopping)
             if message is None:
                 return
             if message["type"] == "http.disconnect":
@@ -79,6 +83,19 @@ class Lines(Generic[B]):
             self.ended = not message.get("more_body", False)
             if bunch:
                 yield bunch
+
+    async def _next(self, stopping: asyncio.Event) -> Message | None:
+        """What comes next; None when `stopping` is set before, or nothing comes in time.
+
+        A line that has begun has to come on. Between two lines a client may be silent for as long as anybody may wait.
+        """
+        seconds = self._limits.patience if self._rest or self._is_too_long else self._limits.wait
+        try:
+            async with asyncio.timeout(seconds):
+                return await unless_stopped(self._request.receive(), stopping)
+        except TimeoutError:
+            self.is_too_slow = True
+            return None
 
     def _split(self, piece: bytes, *, is_last: bool) -> Iterator[bytes | None]:
         """The lines that this piece of the body ends; None for one that is too long, which is not kept."""

@@ -20,6 +20,7 @@ from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import Fault, Invalid, Malformed, Unavailable
 from milepost.http.body import check_coding, check_length, is_without_body, media_type, too_large
 from milepost.http.headers import header
+from milepost.http.patience import pieces
 from milepost.http.upload import OCTET_STREAM, disposed_name
 from milepost.intake import Upload
 
@@ -54,13 +55,13 @@ async def payload(request: Request, limits: Limits = DEFAULT_LIMITS) -> AsyncIte
     if kind != FORM:
         check_length(request, "body", limits.delivery)
         name = disposed_name(header(request, b"content-disposition")) or _NAMES.get(kind)
-        yield (Upload(request.stream(), name, header(request, b"content-type")),)
+        yield (Upload(pieces(request, limits.patience), name, header(request, b"content-type")),)
         return
     most = limits.delivery + BETWEEN
     check_length(request, "form", most)
-    async with aclosing(_bounded(request.stream(), most)) as pieces:
+    async with aclosing(_bounded(pieces(request, limits.patience), most)) as coming:
         bounds = {"max_files": limits.delivery_files, "max_fields": MAX_FIELDS, "max_part_size": MAX_FIELD}
-        form = _Form(request.headers, pieces, **bounds)
+        form = _Form(request.headers, coming, **bounds)
         try:
             yield [Upload(_pieces(file), file.filename, file.content_type) for file in await form.files()]
         finally:

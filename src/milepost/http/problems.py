@@ -13,7 +13,7 @@ from starlette.responses import Response
 from milepost import errors
 from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http import errors as http_errors
-from milepost.http.errors import MethodNotAllowed, RangeNotSatisfiable, UnsupportedMediaType
+from milepost.http.errors import MethodNotAllowed, RangeNotSatisfiable, TooSlow, UnsupportedMediaType
 
 PROBLEM_JSON: Final = "application/problem+json"
 TYPES: Final = "/problems/"
@@ -24,6 +24,7 @@ STATUSES: Final[dict[type[ServiceError], int]] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     http_errors.MethodNotAllowed: 405,
+    http_errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.NotReady: 409,
     errors.UniqueKeyConflict: 409,
@@ -83,6 +84,8 @@ def headers_of(error: ServiceError) -> dict[str, str]:
             return {"content-range": f"bytes */{error.size}"}
         case errors.TooMany():
             return {"retry-after": str(error.retry_after)}
+        case TooSlow():
+            return {"connection": "close"}  # what is still to come of it is not waited for
         case errors.Unauthenticated():
             return {"www-authenticate": "Bearer"}
     return {"retry-after": _RETRY_AFTER[type(error)]} if type(error) in _RETRY_AFTER else {}

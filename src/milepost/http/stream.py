@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import Any
+from contextlib import aclosing, suppress
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from milepost.http.waiting import cancel, disconnection
+from milepost.access.limits import DEFAULT_LIMITS
+from milepost.http.errors import TooSlow
+from milepost.http.patience import taken
+from milepost.http.stopping import Stopping
+from milepost.http.waiting import interrupted
 
 
 class Stream(Response):
     """Sends what a generator yields, each piece when the client has taken the one before.
+
+    `patience`: seconds that a client has to take 64 KiB; the connection of one that takes longer is broken off.
 
     Ends at once when the client leaves, and (complete, as far as HTTP knows) once `until` is set. Closes the generator
     in any case. An error of the generator breaks the connection off, so that nobody takes a part for the whole.
@@ -24,8 +30,9 @@ class Stream(Response):
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         *,
-        until: asyncio.Event | None = None,
+        until: Stopping | None = None,
     ) -> None:
+        self.patience: float = DEFAULT_LIMITS.patience
         self.status_code = status_code
         self.background = None
         self._pieces = pieces
@@ -36,28 +43,14 @@ class Stream(Response):
         """Let go of what would have been sent."""
         await self._pieces.aclose()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if await self._sent_or_stopped(receive, send):
+            with suppress(ClientDisconnect, TooSlow):
+                await interrupted(self._send(send), scope, receive, self._until)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _sent_or_stopped(self, receive: Receive, send: Send) -> bool:
-        """Send all pieces; False when the client left before."""
-        sending = asyncio.ensure_future(self._send(send))
-        leaving = asyncio.ensure_future(disconnection(receive))
-        ends: list[asyncio.Future[Any]] = [sending, leaving]
-        if self._until is not None:
-            ends.append(asyncio.ensure_future(self._until.wait()))
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-            return not leaving.done()
-        finally:
-            await cancel(*ends)
 
     async def _send(self, send: Send) -> None:
         async for piece in self._pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await taken(send, piece, self.patience)
             await asyncio.sleep(0)  # others have their turn too, and that the client has left is noticed

@@ -4,12 +4,11 @@ What a key may do is counted by the key; whoever is known in another way is know
 is public, is counted in all only.
 """
 
-from contextlib import AbstractContextManager
 from typing import Final
 
 from milepost.access.keyring import key_id
 from milepost.access.limits import Limits
-from milepost.access.places import Places
+from milepost.access.places import Place, Places
 from milepost.access.principal import ANONYMOUS, Principal
 from milepost.access.rate import Buckets
 from milepost.access.wrong_keys import WrongKeys
@@ -43,10 +42,12 @@ class Throttle:
 class Share:
     """What one request may take."""
 
+    __slots__ = ("_name", "_places")
+
     def __init__(self, places: Places, name: str) -> None:
         self._places = places
         self._name = name
 
-    def place(self) -> AbstractContextManager[None]:
-        """A place to wait in, or to be answered by a stream, while inside. Raises TooMany on entering."""
+    def place(self) -> Place:
+        """A place to wait in, or to be answered by a stream, until it is given back. Raises TooMany."""
         return self._places.taken(self._name)

@@ -16,6 +16,7 @@ from milepost.errors import Fault, Invalid
 from milepost.http.body import BodyReader, check_coding, check_length, media_type
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.headers import header
+from milepost.http.patience import pieces
 from milepost.intake import Upload
 
 OCTET_STREAM: Final = "application/octet-stream"
@@ -30,6 +31,7 @@ class UploadReader:
     def __init__(self, shape: Any, media_types: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> None:
         self._body = BodyReader(shape, media_types, limits)
         self._most = limits.delivery
+        self._patience = limits.patience
         self._media_types = tuple(media_types)
 
     async def read(self, request: Request) -> Any:
@@ -44,7 +46,7 @@ class UploadReader:
             raise UnsupportedMediaType(f"The body must be sent as {wanted}.", (*self._media_types, OCTET_STREAM))
         check_coding(request, "file")
         check_length(request, "file", self._most)
-        return Upload(request.stream(), disposed_name(disposition), header(request, b"content-type"))
+        return Upload(pieces(request, self._patience), disposed_name(disposition), header(request, b"content-type"))
 
 
 def disposed_name(disposition: str | None) -> str | None:

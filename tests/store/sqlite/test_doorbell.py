@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.store.sqlite.doorbell import Doorbell
+from milepost.store.sqlite.doorbell import FULL, LONGEST, Doorbell
 from tests.store.scene import bounded
 
 from .processes import child
@@ -61,8 +61,8 @@ async def test_hushing_takes_all_rings(path: Path) -> None:
     with closing(Doorbell(path)) as one, closing(Doorbell(path)) as two:
         for _ in range(5):
             two.ring()
-        one.hush()
-        one.hush()
+        list(one.heard())
+        list(one.heard())
         async with listening(one) as rung:
             await asyncio.sleep(0)
             assert not rung.is_set()
@@ -79,7 +79,7 @@ async def test_a_bell_that_nobody_listens_to_holds_nobody_up(path: Path) -> None
 
         await bounded(asyncio.to_thread(ring_on))
         assert len(bells(path)) == 2
-        deaf.hush()
+        list(deaf.heard())
 
 
 def test_ringing_passes_over_what_is_no_bell(path: Path) -> None:
@@ -153,3 +153,52 @@ def test_the_longest_address_is_what_the_system_takes(tmp_path: Path) -> None:
         bell.bind(str(tmp_path / name))
         with pytest.raises(OSError, match="too long"), closing(socket.socket(socket.AF_UNIX)) as longer:
             longer.bind(str(tmp_path / f"{name}y"))
+
+
+def test_a_ring_says_what_was_changed(path: Path) -> None:
+    with closing(Doorbell(path)) as one, closing(Doorbell(path)) as two:
+        two.ring({"a": 2, "b": None})
+        two.ring({})
+        two.ring()
+        assert list(one.heard()) == [{"a": 2, "b": None}, {}, None]
+        two.ring({f"{number:036}": number for number in range(LONGEST // 36)})
+        assert list(one.heard()) == [None], "that would be too much"
+
+
+def test_what_is_no_ring_leads_to_a_look(path: Path) -> None:
+    with closing(Doorbell(path)) as one, closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as stranger:
+        (bell,) = bells(path)
+        for said in (b"nonsense", b"[1]", b'{"a": "b"}'):
+            stranger.sendto(said, str(bell))
+        assert list(one.heard()) == [None, None, None]
+
+
+def test_a_bell_that_was_full_is_told_the_rest_with_the_next_ring(path: Path) -> None:
+    with closing(Doorbell(path)) as one, closing(Doorbell(path)) as two:
+        sent = 0
+        while not two._owed:
+            two.ring({f"{sent}": sent})
+            sent += 1
+        two.ring({"more": 1})
+        heard = list(one.heard())
+        assert len(heard) > FULL
+        assert heard[-1] is None, "there may be more, and nobody rings again"
+        two.ring({"last": 1})
+        rest = list(one.heard())
+        told = {name for ring in (*heard, *rest) if ring is not None for name in ring}
+        assert told == {*map(str, range(sent)), "more", "last"}
+        assert not two._owed
+
+
+def test_who_is_owed_too_much_has_to_look(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("milepost.store.sqlite.doorbell.LONGEST", 100)
+    with closing(Doorbell(path)) as one, closing(Doorbell(path)) as two:
+        while not two._owed:
+            two.ring({"some": 1})
+        for number in range(20):
+            two.ring({f"{number:036}": 1})
+        list(one.heard())
+        two.ring({"last": 1})
+        assert list(one.heard()) == [None]
+        two.ring({"later": 1})
+        assert list(one.heard()) == [{"later": 1}]

@@ -73,10 +73,10 @@ async def test_a_query_that_fails_is_not_repeated_for_ever(monkeypatch: pytest.M
     versions.errors = [StoreBusy("being recovered")]
     watch.rung()
     await bounded(failed.wait())
-    assert watch._look is not None
+    assert watch._looking is not None
     watch.close()
     await bounded(asyncio.gather(*waits))
-    assert watch._look.cancelled()
+    assert watch._looking.cancelled()
 
 
 async def test_queries_keep_their_distance() -> None:
@@ -148,3 +148,78 @@ async def test_closing_forgets_a_look_that_was_due() -> None:
     watch.close()
     await asyncio.sleep(3 * COALESCE)
     assert versions.looks == []
+
+
+async def test_what_another_process_says_wakes_those_it_names_without_a_query() -> None:
+    versions = Versions(a=1, b=1, c=1)
+    watch = Watch(versions)
+    first, second, third = await waiting(watch, "a", "b", "c")
+    changes = watch.changes()
+    versions.looks.clear()
+    watch.heard({"a": 2, "b": None, "c": 1, "x": 7})
+    await bounded(asyncio.gather(first, second))
+    await bounded(anext(changes))
+    assert versions.looks == []
+    assert not third.done()
+    watch.close()
+    await bounded(third)
+    await changes.aclose()
+
+
+async def test_many_are_looked_at_a_few_at_a_time_and_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "AT_ONCE", 10)
+    names = [f"n{number}" for number in range(25)]
+    versions = Versions(**dict.fromkeys(names, 1))
+    watch = Watch(versions)
+    waits = await waiting(watch, *names)
+    versions.looks.clear()
+    looked = asyncio.Event()
+    waits[24].add_done_callback(lambda _: looked.set())
+    versions.versions["n24"] = 2
+    watch.rung()
+    while len(versions.looks) < 1:
+        await asyncio.sleep(0)
+    assert len(versions.looks) == 1
+    watch.rung()  # it may mean one that was looked at already
+    versions.versions["n0"] = 2
+    waits[5].cancel()
+    await bounded(looked.wait())
+    assert [len(look) for look in versions.looks[:3]] == [10, 10, 5]
+    await bounded(waits[0])
+    assert sum(map(len, versions.looks)) >= 25 + 10
+    watch.close()
+    await bounded(asyncio.gather(*waits, return_exceptions=True))
+
+
+async def test_a_look_that_took_long_is_not_soon_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "SPARE", 1e9)
+    versions = Versions(a=1)
+    watch = Watch(versions)
+    (wait,) = await waiting(watch, "a")
+    versions.looks.clear()
+    changes = watch.changes()
+    for _ in range(3):
+        watch.rung()
+        await bounded(anext(changes))
+    assert len(versions.looks) == 1
+    assert watch._looking is not None, "it is due, at some time"
+    watch.close()
+    await bounded(wait)
+    await changes.aclose()
+
+
+async def test_many_may_wait_for_one() -> None:
+    watch = Watch(Versions(a=1))
+    waits = await waiting(watch, *["a"] * 5)
+    waits[1].cancel()
+    await asyncio.gather(waits[1], return_exceptions=True)
+    watch.committed({"a": 2})
+    await bounded(asyncio.gather(*waits, return_exceptions=True))
+    assert not watch._waiting
+    assert not len(watch._deadlines)
+
+
+async def test_a_wait_ends_when_its_time_is_over() -> None:
+    watch = Watch(Versions(a=1))
+    await bounded(watch.wait("a", 1, 0.001))
+    assert not watch._waiting

@@ -279,7 +279,7 @@ def test_a_loop_that_ended_gets_no_answer_and_harms_nobody(path: Path) -> None:
 
     def make() -> Writer:
         options = {"busy_timeout": 1000, "log_cap": LogCap(100, 10), "skipped": Skipped()}
-        return Writer(path, **options, on_commit=lambda changed: None, ring=answered.set)  # type: ignore[arg-type]
+        return Writer(path, **options, on_commit=lambda changed: None, ring=lambda changed: answered.set())  # type: ignore[arg-type]
 
     async def leave() -> Writer:
         writer = make()

@@ -31,6 +31,7 @@ _SECTIONS: Final = {
     403: "rfc9110#section-15.5.4",
     404: "rfc9110#section-15.5.5",
     405: "rfc9110#section-15.5.6",
+    408: "rfc9110#section-15.5.9",
     409: "rfc9110#section-15.5.10",
     413: "rfc9110#section-15.5.14",
     415: "rfc9110#section-15.5.16",

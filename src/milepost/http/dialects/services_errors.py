@@ -34,6 +34,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "unavailable": (15, "unavailable"),
     "too-many-requests": (17, "too_many_requests"),
     "too-many-wrong-keys": (18, "too_many_wrong_keys"),
+    "request-timeout": (19, "request_timeout"),
 }
 """The number and name of each refusal, by its code in `milepost.errors`. Stable: new ones get new numbers."""
 

@@ -12,6 +12,11 @@ OLDEST_LIBRARY: Final = (3, 51, 3)
 """Before this release two connections that write or checkpoint at the same time could corrupt a WAL file."""
 DatabaseFailure = apsw.Error
 """What SQLite raises, and with it whoever opens a store, where a disk fails."""
+CACHE: Final = 16_384
+"""KiB of pages that a connection keeps which writes."""
+READING_CACHE: Final = 2_048
+"""The same of one that reads: it has to forget all of them whenever another process has committed, and the system has
+them too."""
 WAL_PAGES: Final = 1000
 """Above so many pages the write-ahead log is carried over into the database."""
 
@@ -27,10 +32,11 @@ def check_library(version: str = "") -> None:
         )
 
 
-def connect(path: Path, *, busy_timeout: int) -> apsw.Connection:
+def connect(path: Path, *, busy_timeout: int, cache: int = CACHE) -> apsw.Connection:
     """A connection whose commits survive power loss, and which never checkpoints by itself.
 
     `busy_timeout` is how many milliseconds a statement waits for a lock: only a backstop, as writers meet at the gate.
+    `cache`: KiB of pages that it keeps at most.
     """
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(busy_timeout)
@@ -38,7 +44,7 @@ def connect(path: Path, *, busy_timeout: int) -> apsw.Connection:
     # Else SQLite prepares some statements anew for each set of parameters, at 40 times the cost of running them.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     # Statement journals and sorts are small here; a temporary file would cost more than what it holds.
-    for name, value in (("synchronous", "full"), ("temp_store", "memory"), ("cache_size", -16_384)):
+    for name, value in (("synchronous", "full"), ("temp_store", "memory"), ("cache_size", -cache)):
         connection.pragma(name, value)
     return connection
 

@@ -1,7 +1,8 @@
 """How does a process hear that another one has committed?
 
 Each process binds a Unix datagram socket, its bell, in a folder beside the store, and rings all others after a commit.
-A ring says nothing: whoever hears it looks for itself.
+A ring says which records were changed, so that nobody has to look at all that somebody waits for. It is only a hint,
+which can be lost, and says nothing where that would be much: whoever hears it then looks for itself.
 """
 
 import errno
@@ -10,17 +11,30 @@ import secrets
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from milepost.store.sqlite.transaction import Changed
+
 _NAME_BYTES: Final = 8
 _LONGEST_ADDRESS: Final = 107
 """Bytes of a socket's path that fit into sockaddr_un, see unix(7)."""
 
+LONGEST: Final = 60_000
+"""Bytes of what a ring says: of some 1,200 changes. Only who could not be told for seconds is owed as many."""
+FULL: Final = 10
+"""Rings with which a bell may have been full, see net.unix.max_dgram_qlen in unix(7): it is 10, or more."""
+
+_decode: Final = msgspec.json.Decoder(Changed).decode
+
 # What a bell answers that nobody will listen to again, and one that just went.
 _DEAD: Final = frozenset({errno.ECONNREFUSED, errno.ENOTSOCK})
+_FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS})
 
 
 class Doorbell:
@@ -30,44 +44,82 @@ class Doorbell:
         self._folder = _folder(path)
         self._name = secrets.token_hex(_NAME_BYTES)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._owed: dict[str, Changed | None] = {}
+        """What bells that were full were not told; None for what is too much."""
+        self._plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
+            for one in (self._socket, self._plain):
+                one.setblocking(False)
             self._socket.bind(str(self._folder / self._name))
         except OSError:
             self._socket.close()
+            self._plain.close()
             raise
 
     def fileno(self) -> int:
         """What to wait on for rings."""
         return self._socket.fileno()
 
-    def hush(self) -> None:
-        """Take note of every ring that has come so far."""
+    def heard(self) -> Iterator[Changed | None]:
+        """What every ring says that has come so far: what was changed, or None, for what can't be known."""
+        rings = 0
         with suppress(BlockingIOError):
             while True:
-                self._socket.recv(1)
+                said = self._socket.recv(LONGEST)
+                rings += 1
+                yield _understood(said)
+        if rings >= FULL:
+            yield None  # whatever came while the bell was full was not heard
 
-    def ring(self) -> None:
+    def ring(self, changed: Changed | None = None) -> None:
         """Ring all other bells, without waiting for anybody, in any thread. Who does not hear it has a poll."""
+        said = _said(changed)
         with suppress(OSError):
             for bell in self._folder.iterdir():
                 if bell.name != self._name:
-                    self._ring(bell)
+                    self._ring(bell, changed, said)
 
-    def _ring(self, bell: Path) -> None:
+    def _ring(self, bell: Path, changed: Changed | None, said: bytes) -> None:
+        if bell.name in self._owed:
+            owed = self._owed.pop(bell.name)
+            changed = None if owed is None or changed is None else owed | changed
+            said = _said(changed)
         try:
-            self._socket.sendto(b"", str(bell))
+            self._socket.sendto(said, str(bell))
         except OSError as error:
-            # A full bell has rung already, one that went is gone; what else keeps this one silent (rights, say) is
-            # made up for by the poll of its owner.
+            # One that went is gone; what keeps a bell silent otherwise (rights, say) is made up for by the poll of its
+            # owner.
             if error.errno in _DEAD:
                 with suppress(OSError):
                     bell.unlink()
+            elif error.errno in _FULL:
+                self._owe(bell, changed if said else None)
+
+    def _owe(self, bell: Path, changed: Changed | None) -> None:
+        """A full bell has rung already. What it was not told it is told with the next ring; if none comes, it looks."""
+        self._owed[bell.name] = changed
+        # Should it be that others, which do not listen, were told so much that there is no memory left to tell more:
+        # this takes hardly any.
+        with suppress(OSError):
+            self._plain.sendto(b"", str(bell))
 
     def close(self) -> None:
         """Take the bell away."""
         (self._folder / self._name).unlink(missing_ok=True)
         self._socket.close()
+        self._plain.close()
+
+
+def _said(changed: Changed | None) -> bytes:
+    said = b"" if changed is None else msgspec.json.encode(changed)
+    return said if len(said) <= LONGEST else b""
+
+
+def _understood(said: bytes) -> Changed | None:
+    try:
+        return _decode(said) if said else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _folder(path: Path) -> Path:

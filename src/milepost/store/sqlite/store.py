@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from milepost.lifecycle import IllegalChange
 from milepost.store.api_keys import ApiKey, Replacement
@@ -30,7 +30,7 @@ from milepost.store.protocol import (
 from milepost.store.refusals import LeaseLost, Missing, Refusal
 from milepost.store.sqlite import api_keys, changes, leases, retention, schedule, task_types
 from milepost.store.sqlite.callback_store import SqliteCallbacks
-from milepost.store.sqlite.connection import check_library, connect
+from milepost.store.sqlite.connection import READING_CACHE, check_library, connect
 from milepost.store.sqlite.doorbell import Doorbell
 from milepost.store.sqlite.heart import SqliteHeart
 from milepost.store.sqlite.log import MAX_LOG_BYTES, MAX_LOG_LINES, LogCap
@@ -136,12 +136,15 @@ class SqliteStore:
         await self._resources.aclose()
 
     def _reads(self) -> Reads:
-        return Reads(connect(self._path, busy_timeout=self._busy_timeout))
+        return Reads(connect(self._path, busy_timeout=self._busy_timeout, cache=READING_CACHE))
 
     @staticmethod
     def _rung(bell: Doorbell, watch: Watch) -> None:
-        bell.hush()
-        watch.rung()
+        for changed in bell.heard():
+            if changed is None:
+                watch.rung()
+            else:
+                watch.heard(changed)
 
     @staticmethod
     async def _poll(reads: Reads, watch: Watch, writer: Writer) -> None:
@@ -362,9 +365,9 @@ class SqliteStore:
         """See TaskStore."""
         return await self._read(Reads.known_files, keys)
 
-    async def wait(self, id: str, *, version: int, timeout: int) -> None:
+    def wait(self, id: str, *, version: int, timeout: int) -> Coroutine[Any, Any, None]:
         """See TaskStore."""
-        await self._parts.watch.wait(id, version, timeout / SECOND)
+        return self._parts.watch.wait(id, version, timeout / SECOND)
 
     def changes(self) -> AsyncGenerator[None, None]:
         """See TaskStore."""

@@ -54,7 +54,7 @@ class Writer:
     """Writes for one event loop, the one that it is made in.
 
     `on_commit` is called in that loop with what changed, before the callers hear of their outcomes; `ring` in the
-    writer's own thread, after a commit that wrote anything. `busy_timeout` is in milliseconds.
+    writer's own thread with the same, after a commit that wrote anything. `busy_timeout` is in milliseconds.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Writer:
         log_cap: LogCap,
         skipped: Skipped,
         on_commit: Callable[[Changed], None],
-        ring: Callable[[], None],
+        ring: Callable[[Changed], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         # In this order: a connection that can't be made leaves no open files behind.
@@ -129,8 +129,9 @@ class Writer:
 
     def _run(self) -> None:
         while self._take():
-            if self._write():
-                self._ring()
+            changed = self._write()
+            if changed is not None:
+                self._ring(changed)
         with self._gate:
             self._wal.empty()
             self._connection.close()
@@ -151,8 +152,8 @@ class Writer:
             calls, self._waiting, self._waiting_since = self._waiting, [], 0.0
             return calls
 
-    def _write(self) -> bool:
-        """Carry out the calls that wait, and answer them; whether that changed anything."""
+    def _write(self) -> Changed | None:
+        """Carry out the calls that wait, and answer them; what that changed, None where it wrote nothing."""
         try:
             with self._gate:
                 self._connection.execute(SQL["begin"])
@@ -161,17 +162,18 @@ class Writer:
             calls = self._begun()
             refusal = _busy() if isinstance(error, apsw.BusyError) else error
             self._answer_later(calls, [Outcome(None, refusal) for _ in calls])
-            return False
+            return None
 
-    def _commit(self, calls: list[Call]) -> bool:
+    def _commit(self, calls: list[Call]) -> Changed | None:
         before = self._connection.total_changes()
         transaction = Transaction(self._connection, log_cap=self._log_cap, skipped=self._skipped)
         outcomes, committed = self._carry_out(transaction, calls)
         wrote = committed and self._connection.total_changes() != before
-        self._answer_later(calls, outcomes, transaction.changed if wrote else None)
+        changed = transaction.changed if wrote else None
+        self._answer_later(calls, outcomes, changed)
         if wrote:
             self._wal.shorten()
-        return wrote
+        return changed
 
     def _carry_out(self, transaction: Transaction, calls: list[Call]) -> tuple[list[Outcome], bool]:
         try:
