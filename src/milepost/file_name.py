@@ -8,6 +8,9 @@ LONGEST: Final = 255
 """Bytes of a name in UTF-8: what folders take."""
 LONGEST_SUFFIX: Final = 32
 """Characters of an ending that outlives the cutting of a name that is too long."""
+_PART: Final = r"([^./\u0000][^/\u0000]*|\.([^./\u0000][^/\u0000]*)?|\.\.[^/\u0000]+)"
+PATH_PATTERN: Final = rf"^/?({_PART}(/{_PART})*/?)?$"
+"""A path that does not lead upward, and has neither an empty part nor a NUL. JSON Schema's and Python's."""
 UNKNOWN: Final = "application/octet-stream"
 """The media type of which nothing is known."""
 LONGEST_MEDIA_TYPE: Final = 255

@@ -147,8 +147,9 @@ def value_too_large(size: int, most: int) -> Raised:
 
 def _of_file(file: File) -> Outcome:
     """A file that can be read to an end; from a pipe or a device there may come nothing, or something for ever."""
-    # Anything, as any code may have set it; its bytes that are no text must not become backslashes, which end folders.
-    name = file_name.cleaned(file.name if isinstance(file.name, str) else keepable(file.name), "result")
+    said: object = file.name  # by any code
+    # Not all of it through `keepable`: it makes backslashes of what is no text, and these would end folders.
+    name = file_name.cleaned(said if isinstance(said, str) else keepable(said), "result")
     try:
         path = file.path.resolve()
         why = None if not path.exists() or path.is_file() or path.is_dir() else "it is no regular file"
