@@ -46,6 +46,15 @@ def folder_of(place: Place, task: Task) -> Path:
     return Path(place.folders, task.id, str(task.epoch))
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else may enter, if it is not there, and so those above it that are missing."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 class _Face(NamedPaths):
     """What both kinds of context have: all that needs no waiting."""
 
@@ -112,7 +121,7 @@ class _Face(NamedPaths):
         What is in it when a try ends, the next one on the same machine finds; it is removed at the end of the task.
         """
         folder = folder_of(self._place, self.task)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         return folder
 
     def progress(
