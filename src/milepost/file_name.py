@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 255
@@ -19,14 +20,15 @@ LONGEST_MEDIA_TYPE: Final = 255
 _SEPARATOR: Final = re.compile(r"[/\\]")
 _EDGES: Final = ". "
 """What no name begins with, so that none is hidden or leads up, nor ends with, as Windows leaves it out."""
-_DEVICE: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
+_DEVICE: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE).match
 """What Windows takes for a device, whatever ending it has."""
-_PLAIN: Final = re.compile(r"(?!(?:con|prn|aux|nul|com|lpt))[\w-](?:[\w .-]{0,126}[\w-])?", re.ASCII | re.IGNORECASE)
-"""What most names are, and is clean."""
+_PLAIN: Final = re.compile(r"[\w-](?:[\w .-]{0,126}[\w-])?", re.ASCII).fullmatch
+"""What most names are, and is clean unless it is a device's."""
 _WORD: Final = r"[\w!#$&^.+-]+"
 _MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"[ -!#-\[\]-~]*"))*', re.ASCII)
 
 
+@lru_cache(1024)
 def cleaned(said: str, otherwise: str) -> str:
     """The name that is left of what was said; `otherwise`, which has to be clean, where nothing is.
 
@@ -35,12 +37,12 @@ def cleaned(said: str, otherwise: str) -> str:
     name is hidden, leads up, or is a device on Windows, and none is longer than `LONGEST`; what is too long keeps its
     ending. What is clean stays as it is.
     """
-    if _PLAIN.fullmatch(said):
+    if _PLAIN(said) and not _DEVICE(said):
         return said
     last = _SEPARATOR.split(said)[-1]
     plain = "".join(map(_shown, last)).strip(_EDGES)
     cut = _cut(plain)
-    return (_cut(f"_{cut}") if _DEVICE.match(cut) else cut) or otherwise
+    return (_cut(f"_{cut}") if _DEVICE(cut) else cut) or otherwise
 
 
 def _shown(character: str) -> str:
@@ -60,6 +62,7 @@ def _cut(name: str) -> str:
     return stem.encode()[: LONGEST - len(end.encode())].decode(errors="ignore").rstrip(_EDGES) + end
 
 
+@lru_cache(256)
 def media_type(said: str) -> str:
     """The media type that was said, if it is one (RFC 9110, section 8.3.1): it becomes a header."""
     return said if len(said) <= LONGEST_MEDIA_TYPE and _MEDIA_TYPE.fullmatch(said) else UNKNOWN

@@ -109,8 +109,10 @@ class DeliveredFile(msgspec.Struct, frozen=True, gc=False):
 
 def _make_safe(file: FileResult | DeliveredFile, otherwise: str) -> None:
     """Let no record hold an unsafe name or media type, whoever made it, nor one be read that an older Milepost kept."""
-    force_setattr(file, "name", file_name.cleaned(file.name, otherwise))
-    force_setattr(file, "media_type", file_name.media_type(file.media_type))
+    if (name := file_name.cleaned(file.name, otherwise)) != file.name:
+        force_setattr(file, "name", name)
+    if (media_type := file_name.media_type(file.media_type)) != file.media_type:
+        force_setattr(file, "media_type", media_type)
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):

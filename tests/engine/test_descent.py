@@ -189,7 +189,8 @@ def test_whatever_is_there_only_what_lies_beneath_is_found(tree: Tree, asked: li
                 node = found(tree, path)
                 assert said(lambda path=path: read(folder, path)) == as_file(node), path  # type: ignore[misc]
                 assert said(lambda path=path: listed(folder, path)) == as_folder(node), path  # type: ignore[misc]
-            assert sorted(path for path, _ in folder.walk()) == sorted(every(tree))
+            assert sorted(path for path, _ in folder.walk()) == sorted(path for path, _ in every(tree))
+            assert folder.files() == sorted(path for path, node in every(tree) if isinstance(node, bytes))
         assert opened() == before
 
 
@@ -214,12 +215,10 @@ def as_folder(node: Any) -> Any:
     )
 
 
-def every(tree: Tree, above: str = "") -> list[str]:
-    """The paths of all that is in a tree; links are not followed."""
+def every(tree: Tree, above: str = "") -> list[tuple[str, Any]]:
+    """All that is in a tree, by path; links are not followed."""
     here = [(f"{above}{name}", node) for name, node in tree.items()]
-    return [path for path, _ in here] + [
-        path for upper, node in here if isinstance(node, dict) for path in every(node, f"{upper}/")
-    ]
+    return here + [found for path, node in here if isinstance(node, dict) for found in every(node, f"{path}/")]
 
 
 def test_links_are_told_and_not_followed(root: Path, folder: Folder) -> None:

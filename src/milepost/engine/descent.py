@@ -183,6 +183,10 @@ class Folder:
         with way(self.descriptor, parts[:-1], os.fspath(path)) as at:
             return os.readlink(parts[-1] if parts else ".", dir_fd=at)
 
+    def files(self) -> list[str]:
+        """The paths of all files in it and its subfolders, in order; of no links, and of nothing else."""
+        return sorted(path for path, status in self.walk() if stat.S_ISREG(status.st_mode))
+
     def walk(
         self,
         *,
