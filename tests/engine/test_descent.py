@@ -301,6 +301,13 @@ def test_files_are_written_in_the_folder_only(root: Path, folder: Folder) -> Non
     assert sorted(path.name for path in (root.parent / "outside").iterdir()) == ["file"]
 
 
+def test_a_folder_that_nobody_closes_is_closed_when_it_is_forgotten(root: Path) -> None:
+    before = opened()
+    for _ in range(3):
+        opened_root(root)
+    assert opened() == before
+
+
 def test_a_folder_has_a_name_and_is_closed_once(root: Path) -> None:
     (root / "a" / "b").mkdir(parents=True)
     with opened_root(root) as folder:
