@@ -24,8 +24,8 @@ _THROUGH: Final = _FOLDER | getattr(os, "O_PATH", 0)
 """A folder that is only on the way need not be readable, where the system can tell the difference."""
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 """A pipe that took a file's place is not waited for."""
-_OF_A_LINK: Final = frozenset({ELOOP, ENOTDIR, EMLINK})
-"""How systems say that a name, which was not to be followed, is a link."""
+_OF_A_LINK: Final = frozenset({ELOOP, EMLINK})
+"""How systems say that a name, which was not to be followed, is a link; where a folder is wanted, also ENOTDIR."""
 _NO_FILE: Final = "is no regular file"
 
 
@@ -96,7 +96,7 @@ def _opened(name: str, flags: int, at: int, said: str, mode: int = 0o777) -> int
     try:
         return os.open(name, flags, mode, dir_fd=at)
     except OSError as error:
-        if error.errno in _OF_A_LINK and _is_link(name, at):
+        if error.errno in _OF_A_LINK or (error.errno == ENOTDIR and _is_link(name, at)):
             raise PathRefused(said, "leads through a link") from error
         if error.errno == ENXIO:  # a socket, or a pipe that nobody reads
             raise PathRefused(said, _NO_FILE) from error
