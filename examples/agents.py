@@ -15,15 +15,16 @@ import io
 import math
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
 
-from milepost import Context, Milepost, TaskError
+from milepost import Context, Folder, Milepost, NamedPath, TaskError
 from milepost.task import Task
 
 app = Milepost()
@@ -55,30 +56,34 @@ async def start_chain(app: Milepost, folder: str, **options: Any) -> list[Task]:
 
 
 @app.task(retries=2, timeout="1h")
-async def extract(ctx: Context, *, folder: str) -> dict[str, Any]:
+async def extract(ctx: Context, *, folder: NamedPath) -> dict[str, Any]:
     """Extract the text of the documents in a folder: plain text, Markdown, HTML and CSV."""
-    root = ctx.resolve(folder)
-    paths = await asyncio.to_thread(list_files, root)
-    # Texts are small, so they travel in the checkpoint itself; `exports.py` shows what to do with large output.
-    done: dict[str, Any] = ctx.saved or {"after": "", "seen": 0, "failed": 0, "skipped": 0, "documents": []}
-    left = sorted(name for name in paths if name > done["after"])
-    total = done["seen"] + len(left)
-    for name in left:
-        try:
-            reader = READERS[paths[name].suffix.lower()]
-            text = await asyncio.to_thread(read_text, ctx.resolve(paths[name]), reader)
-            done["documents"].append({"name": name, "text": text})
-        except KeyError:
-            done["skipped"] += 1
-            ctx.log(f"{name} is of no kind that can be read here", "warning", file=name)
-        except (OSError, UnicodeError, TaskError) as error:
-            done["failed"] += 1
-            ctx.log(f"{name} can't be read: {error}", "warning", file=name)
-        done |= {"after": name, "seen": done["seen"] + 1}
-        ctx.progress(done["seen"], total, message=name, failed=done["failed"], skipped=done["skipped"])
-        await ctx.checkpoint(done)
+    try:
+        root = ctx.open_folder(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise no_documents(folder) from error
+    with root:
+        paths = await asyncio.to_thread(list_files, root)
+        # Texts are small, so they travel in the checkpoint itself; `exports.py` shows what to do with large output.
+        done: dict[str, Any] = ctx.saved or {"after": "", "seen": 0, "failed": 0, "skipped": 0, "documents": []}
+        left = sorted(name for name in paths if name > done["after"])
+        total = done["seen"] + len(left)
+        for name in left:
+            try:
+                reader = READERS[PurePath(paths[name]).suffix.lower()]
+                text = await asyncio.to_thread(read_text, root, paths[name], reader)
+                done["documents"].append({"name": name, "text": text})
+            except KeyError:
+                done["skipped"] += 1
+                ctx.log(f"{name} is of no kind that can be read here", "warning", file=name)
+            except (OSError, UnicodeError, TaskError) as error:
+                done["failed"] += 1
+                ctx.log(f"{name} can't be read: {error}", "warning", file=name)
+            done |= {"after": name, "seen": done["seen"] + 1}
+            ctx.progress(done["seen"], total, message=name, failed=done["failed"], skipped=done["skipped"])
+            await ctx.checkpoint(done)
     if not done["documents"]:
-        raise TaskError(f"There are no documents in {folder!r}.", code="no_documents", retry=False)
+        raise no_documents(folder)
     return {"documents": done["documents"]}
 
 
@@ -107,17 +112,22 @@ async def summarise(ctx: Context, *, source: Source, sentences: int = 3) -> dict
     return {"summary": "\n\n".join(each["summary"] for each in summaries if each["summary"]), "documents": summaries}
 
 
-def list_files(root: Path) -> dict[str, Path]:
+def no_documents(folder: str) -> TaskError:
+    return TaskError(f"There are no documents in {folder!r}.", code="no_documents", retry=False)
+
+
+def list_files(root: Folder) -> dict[str, str]:
     """The files of a folder by name, which is text here; on disk it may be any bytes."""
-    paths = {path.relative_to(root): path for path in root.rglob("*") if not path.is_dir()}
-    return {os.fsencode(name).decode(errors="backslashreplace"): path for name, path in paths.items()}
+    paths = [path for path, status in root.walk() if not stat.S_ISDIR(status.st_mode)]
+    return {os.fsencode(path).decode(errors="backslashreplace"): path for path in paths}
 
 
-def read_text(path: Path, reader: Callable[[str], str]) -> str:
-    """The text of a document. Raises OSError, UnicodeError."""
-    if path.stat().st_size > LARGEST:
-        raise OSError(f"It is larger than {LARGEST} bytes.")
-    return reader(path.read_text(encoding="utf-8-sig")).strip()
+def read_text(root: Folder, path: str, reader: Callable[[str], str]) -> str:
+    """The text of a document. Raises OSError, UnicodeError, TaskError."""
+    with root.open(path, encoding="utf-8-sig") as file:
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise OSError(f"It is larger than {LARGEST} bytes.")
+        return reader(file.read()).strip()
 
 
 def text_of_markdown(source: str) -> str:

@@ -3,28 +3,31 @@
     milepost serve examples/backup.py --files-root examples/data
     milepost start backup folder=documents name=documents tag=monday --watch
 
-The folder lies beneath the files root. Links are archived as links and never followed. What vanishes or can't be read
-is counted as failed and named in the log; sockets, pipes and devices are skipped. Progress counts bytes, each twice:
-once when it is archived, once when it is verified.
+The folder lies beneath the files root and is opened once: whatever happens to names meanwhile, nothing from elsewhere
+is archived. Links are archived as links and never followed. What vanishes or can't be read is counted as failed and
+named in the log; sockets, pipes and devices are skipped. Progress counts bytes, each twice: once when it is archived,
+once when it is verified.
 """
 
-import contextlib
+import grp
 import gzip
 import hashlib
 import json
 import os
+import pwd
 import stat
 import tarfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import IO, Annotated, BinaryIO
 
 import msgspec
 
-from milepost import BlockingContext, File, Milepost, TaskError
+from milepost import BlockingContext, File, Folder, Milepost, NamedPath, TaskError
 
 app = Milepost()
 
@@ -55,13 +58,15 @@ class Position:
 
 
 @app.task(retries=2, timeout="12h")
-def backup(ctx: BlockingContext, *, folder: str, name: Label | None = None, tag: Label | None = None) -> File:
+def backup(ctx: BlockingContext, *, folder: NamedPath, name: Label | None = None, tag: Label | None = None) -> File:
     """Back up a folder as a compressed archive, and verify that."""
-    root = ctx.resolve(folder)
-    if not root.is_dir():
-        raise TaskError(f"There is no folder {folder!r}.", code="no_folder", retry=False)
     path, sums = ctx.folder / "backup.tar.gz", ctx.folder / "sums.jsonl"
-    total = done = archive_folder(ctx, root, path, sums)
+    try:
+        root = ctx.open_folder(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TaskError(f"There is no folder {folder!r}.", code="no_folder", retry=False) from error
+    with root:
+        total = done = archive_folder(ctx, root, path, sums)
 
     def on_piece(size: int) -> None:
         nonlocal done
@@ -79,7 +84,7 @@ def backup(ctx: BlockingContext, *, folder: str, name: Label | None = None, tag:
     return File(path, "-".join(filter(None, (name or root.name, tag))) + ".tar.gz", "application/gzip")
 
 
-def archive_folder(ctx: BlockingContext, root: Path, path: Path, sums_path: Path) -> int:
+def archive_folder(ctx: BlockingContext, root: Folder, path: Path, sums_path: Path) -> int:
     """Write the archive, and a line for each of its members with the SHA-256 of what was read; tells the bytes read."""
     with path.open("ab") as archive, sums_path.open("ab") as sums:
         at = Position(**ctx.saved) if ctx.saved else Position()
@@ -104,7 +109,7 @@ def archive_folder(ctx: BlockingContext, root: Path, path: Path, sums_path: Path
 
         for name, size, entry in left:
             try:
-                digest = add(archive, entry, f"{root.name}/{entry.relative_to(root)}", rest)
+                digest = add(archive, root, entry, rest)
             except Unreadable as error:
                 cut(archive, at.archive)  # half of it may have been written
                 at.failed += 1
@@ -133,20 +138,17 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def list_folder(ctx: BlockingContext, root: Path) -> Iterator[tuple[str, int, Path]]:
+def list_folder(ctx: BlockingContext, root: Folder) -> Iterator[tuple[str, int, str]]:
     """All that a folder contains: its name in the archive, its size, its path. Links to folders are not entered."""
-    for place, folders, files in os.walk(root, onerror=lambda error: ctx.log(str(error), "warning")):
-        # What this task writes to may lie in the folder that it reads.
-        folders[:] = [folder for folder in folders if Path(place, folder) not in (ctx.folder, ctx.folder.parent)]
-        for path in (Path(place, name) for name in (*folders, *files)):
-            size = 0
-            with contextlib.suppress(OSError):  # gone already: `add` will say so
-                status = path.lstat()
-                size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-            yield shown(f"{root.name}/{path.relative_to(root)}"), size, path
+    own = [path.stat() for path in (ctx.folder, ctx.folder.parent)]  # what this task writes to may lie in what it reads
+    for path, status in root.walk(
+        leave_out=lambda _, status: any(os.path.samestat(status, each) for each in own),
+        on_error=lambda error: ctx.log(str(error), "warning"),
+    ):
+        yield shown(f"{root.name}/{path}"), status.st_size if stat.S_ISREG(status.st_mode) else 0, path
 
 
-def add(archive: BinaryIO, path: Path, name: str, on_bytes: Callable[[int], None]) -> str | None:
+def add(archive: BinaryIO, root: Folder, path: str, on_bytes: Callable[[int], None]) -> str | None:
     """Append an entry; tells a file's SHA-256, a link's target, and None for what can't be archived.
 
     Each entry is a gzip member of its own. Members in a row are one valid gzip file, which unlike a single member can
@@ -154,12 +156,22 @@ def add(archive: BinaryIO, path: Path, name: str, on_bytes: Callable[[int], None
     """
     with gzip.GzipFile(filename="", fileobj=archive, mode="wb") as member:
         tar = tarfile.TarFile(fileobj=member, mode="w", copybufsize=PIECE)  # not closed: that would end the archive
+        name = f"{root.name}/{path}"
+        source = None
         try:
-            if stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-                return None
-            info = tar.gettarinfo(path, name)
-            source = Source(path, on_bytes) if info.isreg() else None
-        except OSError as error:
+            status = root.stat(path)
+            match stat.S_IFMT(status.st_mode):
+                case stat.S_IFREG:
+                    source = Source(root, path, on_bytes)
+                    info = described(name, tarfile.REGTYPE, os.fstat(source.file.fileno()))
+                case stat.S_IFDIR:
+                    info = described(name, tarfile.DIRTYPE, status)
+                case stat.S_IFLNK:
+                    info = described(name, tarfile.SYMTYPE, status)
+                    info.linkname = root.readlink(path)
+                case _:
+                    return None
+        except (OSError, TaskError) as error:
             raise Unreadable(str(error)) from error
         if source is None:
             tar.addfile(info)
@@ -169,12 +181,24 @@ def add(archive: BinaryIO, path: Path, name: str, on_bytes: Callable[[int], None
         return source.sha256.hexdigest()
 
 
+def described(name: str, kind: bytes, status: os.stat_result) -> tarfile.TarInfo:
+    """What an archive says of an entry."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = kind, stat.S_IMODE(status.st_mode), status.st_mtime
+    info.size = status.st_size if kind == tarfile.REGTYPE else 0
+    info.uid, info.gid = status.st_uid, status.st_gid
+    with suppress(KeyError):
+        info.uname = pwd.getpwuid(status.st_uid).pw_name
+    with suppress(KeyError):
+        info.gname = grp.getgrgid(status.st_gid).gr_name
+    return info
+
+
 class Source:
     """A file that is read into the archive: it is hashed on the way."""
 
-    def __init__(self, path: Path, on_bytes: Callable[[int], None]) -> None:
-        # A link or a pipe that took the file's place since it was found is neither followed nor waited for.
-        self.file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    def __init__(self, root: Folder, path: str, on_bytes: Callable[[int], None]) -> None:
+        self.file: IO[bytes] = root.open(path, "rb")
         self.sha256 = hashlib.sha256()
         self.on_bytes = on_bytes
 

@@ -11,15 +11,16 @@ deployed in one transaction: wholly, or not at all. A vault keeps its history, s
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import partial
+from pathlib import PurePath
+from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from milepost import BlockingContext, Milepost, TaskError
+from milepost import BlockingContext, Milepost, NamedPath, TaskError
 
 app = Milepost()
 
@@ -73,13 +74,14 @@ VERSIONS = """create table if not exists vault_version (
 
 
 @app.task(runner="process", retries=2, timeout="10m")
-def deploy(ctx: BlockingContext, *, model: str, environment: str, force: bool = False) -> dict[str, Any]:
+def deploy(ctx: BlockingContext, *, model: NamedPath, environment: NamedPath, force: bool = False) -> dict[str, Any]:
     """Deploy a version of a data-vault model to an environment database.
 
     `force` deploys an older version than the one that is there, or another content under the same number.
     """
-    wanted = read_model(ctx.resolve(model))
+    wanted = read_model(PurePath(model).name, partial(ctx.open, model, "rb"))
     tables = tables_of(wanted)
+    # SQLite takes nothing but a path: whoever else can write beneath the files root could put another file there.
     with closing(sqlite3.connect(ctx.resolve(environment), isolation_level=None)) as database, database:
         database.execute("begin immediate")  # the `with` commits at its end and rolls back on any error
         database.execute(VERSIONS)
@@ -112,12 +114,13 @@ def broken(element: str, why: str) -> TaskError:
     return TaskError(f"{element}: {why}", code="broken_model", retry=False)
 
 
-def read_model(path: Path) -> Model:
+def read_model(name: str, open_file: Callable[[], IO[bytes]]) -> Model:
     """The model in a file. Raises TaskError, which says where the file is wrong."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Model)
+        with open_file() as file:
+            return msgspec.json.decode(file.read(), type=Model)
     except (OSError, msgspec.DecodeError) as error:
-        raise broken(path.name, str(error)) from error
+        raise broken(name, str(error)) from error
 
 
 def tables_of(model: Model) -> dict[str, Table]:

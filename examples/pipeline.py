@@ -4,7 +4,7 @@
     milepost start pipeline --input @examples/data/pipeline.json --watch
 
 One component says where the files come from: with the provider `file` from a folder beneath the files root, which its
-`config.path` names (all of it, if it names none), links to folders not followed; with `webhook` from whoever delivers
+`config.path` names (all of it, if it names none), links not followed; with `webhook` from whoever delivers
 some to a standing pipeline. Of several such components `source` says which it is. The others are steps, and each sees
 every byte of every file; a pipeline that names no step takes them all. Of delivered files the text itself is told too,
 to answer with. A file that can't be read is counted as failed and named in the log, and the others go on.
@@ -14,17 +14,19 @@ import codecs
 import hashlib
 import json
 import os
+import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from milepost import BlockingContext, Milepost, TaskError
+from milepost import BlockingContext, Folder, Milepost, TaskError
+from milepost.task import DeliveredFile
 
 app = Milepost()
 
@@ -59,8 +61,10 @@ class Position:
 def pipeline(ctx: BlockingContext, *, components: list[Component], source: str | None = None) -> dict[str, Any]:
     """Run a pipeline over the files of a folder, or those delivered; tells what it found of each, and the totals."""
     origin, providers = plan(components, source)
-    files = delivered(ctx) if origin.provider == "webhook" else listed(ctx, origin)
-    with (ctx.folder / "report.jsonl").open("ab+") as report:
+    with ExitStack() as opened, (ctx.folder / "report.jsonl").open("ab+") as report:
+        files = (
+            delivered(ctx) if origin.provider == "webhook" else listed(ctx, opened.enter_context(named(ctx, origin)))
+        )
         # Shorter than what was saved: it was left on another machine, and all begins again.
         at = Position(**ctx.saved) if ctx.saved and report.tell() >= ctx.saved["bytes"] else Position()
         report.truncate(at.bytes)
@@ -78,10 +82,10 @@ def pipeline(ctx: BlockingContext, *, components: list[Component], source: str |
         left = sorted(key for key in files if key > at.after)
         total = at.done + len(left)
         for key in left:
-            name, open_path = files[key]
+            name, open_file = files[key]
             ctx.progress(at.done, total, failed=at.failed, message=name)
             try:
-                facts = examine(open_path(), [STEPS[provider]() for provider in providers], rest)
+                facts = examine(open_file(), [STEPS[provider]() for provider in providers], rest)
             except (OSError, TaskError) as error:
                 at.failed += 1
                 facts = {"error": str(error)}
@@ -122,31 +126,35 @@ def wrong(name: str, why: str) -> TaskError:
 
 
 class Found(NamedTuple):
-    """A file to examine: its name, and what gives its path. That raises OSError or TaskError."""
+    """A file to examine: its name, and what opens it. That raises OSError or TaskError."""
 
     name: str
-    path: Callable[[], Path]
+    open: Callable[[], IO[bytes]]
 
 
-def listed(ctx: BlockingContext, origin: Component) -> Mapping[str, Found]:
-    """The files of a folder and its subfolders, by their names relative to it. Raises TaskError."""
+def named(ctx: BlockingContext, origin: Component) -> Folder:
+    """The folder that the files come from. Raises TaskError."""
     path: str = origin.config.get("path", ".")
-    folder = ctx.resolve(path)
-    if not folder.is_dir():
-        raise TaskError(f"There is no folder {path!r}.", code="no_folder", retry=False)
-    names = {shown(name): name for name in list_files(ctx, folder)}
-    return {key: Found(key, partial(ctx.resolve, folder / name)) for key, name in names.items()}
+    try:
+        return ctx.open_folder(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TaskError(f"There is no folder {path!r}.", code="no_folder", retry=False) from error
+
+
+def listed(ctx: BlockingContext, folder: Folder) -> Mapping[str, Found]:
+    """The files of a folder and its subfolders, by their names relative to it."""
+    found = folder.walk(on_error=lambda error: ctx.log(str(error), "warning"))
+    names = {shown(path): path for path, status in found if not stat.S_ISDIR(status.st_mode)}
+    return {key: Found(key, partial(folder.open, path, "rb")) for key, path in names.items()}
 
 
 def delivered(ctx: BlockingContext) -> Mapping[str, Found]:
     """The files that were delivered, by their numbers, as two may have one name."""
-    return {f"{number:04}": Found(file.name, partial(ctx.fetch, file)) for number, file in enumerate(ctx.files)}
 
+    def opened(file: DeliveredFile) -> IO[bytes]:
+        return ctx.fetch(file).open("rb")
 
-def list_files(ctx: BlockingContext, folder: Path) -> Iterator[str]:
-    """The files of a folder and its subfolders, relative to it."""
-    for place, _, files in os.walk(folder, onerror=lambda error: ctx.log(str(error), "warning")):
-        yield from (str(Path(place, file).relative_to(folder)) for file in files)
+    return {f"{number:04}": Found(file.name, partial(opened, file)) for number, file in enumerate(ctx.files)}
 
 
 def shown(name: str) -> str:
@@ -154,11 +162,9 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def examine(path: Path, steps: Sequence["Step"], rest: Callable[[], None]) -> dict[str, Any]:
-    """What the steps find in a file. Raises OSError."""
-    if not path.is_file():
-        raise OSError("It is missing, or no regular file.")
-    with path.open("rb") as file:
+def examine(file: IO[bytes], steps: Sequence["Step"], rest: Callable[[], None]) -> dict[str, Any]:
+    """What the steps find in a file, which is closed then. Raises OSError."""
+    with file:
         while piece := file.read(PIECE):
             for step in steps:
                 step.take(piece)

@@ -323,7 +323,7 @@ class Milepost:
         return [*(loop(store, files, self._clock) for loop in loops), telling]
 
     def _place(self) -> Place:
-        return Place(str(self._files_folder.resolve() / "tasks"), str(self._files_root.resolve()))
+        return Place(str(self._files_folder.resolve() / "tasks"), str(self._files_root.absolute()))
 
     # Starting from Python.
 

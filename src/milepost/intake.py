@@ -6,7 +6,6 @@ has taken by then is deleted, or swept.
 
 import asyncio
 import mimetypes
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from errno import EINVAL
 from hashlib import sha256
@@ -17,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from milepost import file_name
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.principal import Principal
 from milepost.children import owner_of
@@ -29,14 +29,8 @@ from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.task import DeliveredFile, State, Task
 from milepost.update import Update
 
-MAX_FILE_NAME: Final = 255
-"""Bytes of a file's name in UTF-8: what folders take."""
-MAX_MEDIA_TYPE: Final = 255
-"""Characters of a media type."""
 UNNAMED: Final = "file"
-UNKNOWN: Final = "application/octet-stream"
-
-_SEPARATOR: Final = re.compile(r"[/\\]")
+"""What a file is called that nobody has named."""
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -187,9 +181,9 @@ async def _kept(files: FileStore, upload: Upload, room: int, most: int) -> Deliv
             raise Unavailable(
                 f"The file could not be stored ({error.strerror or error}); nothing was changed."
             ) from error
-    name = file_name(upload.name)
-    media_type = upload.media_type or mimetypes.guess_type(name)[0] or UNKNOWN
-    return DeliveredFile(stored.key, name, media_type[:MAX_MEDIA_TYPE], stored.size, stored.sha256)
+    name = file_name.cleaned(upload.name or "", UNNAMED)
+    media_type = upload.media_type or mimetypes.guess_type(name)[0] or file_name.UNKNOWN
+    return DeliveredFile(stored.key, name, media_type, stored.size, stored.sha256)
 
 
 async def _bounded(pieces: AsyncIterable[bytes], room: int, most: int) -> AsyncIterator[bytes]:
@@ -202,11 +196,3 @@ async def _bounded(pieces: AsyncIterable[bytes], room: int, most: int) -> AsyncI
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(f"The files of a delivery may have up to {most} bytes together.")
-
-
-def file_name(said: str | None) -> str:
-    """What a file can be called in a folder: the end of what was said, if that is a path, without what no name has."""
-    last = _SEPARATOR.split(said or "")[-1].strip()
-    plain = "".join(character if character.isprintable() else "_" for character in last)
-    cut = plain.encode()[:MAX_FILE_NAME].decode(errors="ignore")
-    return cut if cut not in ("", ".", "..") else UNNAMED

@@ -15,6 +15,8 @@ PART: Final = 4 << 20
 """Bytes of a JSON result that are read at once. To begin with a part, a store may have to pass over all before it."""
 PIECE: Final = 256 << 10
 """Bytes that are passed on at once: who has them sent may keep a second copy."""
+JSON_NAME: Final = "result.json"
+"""What a JSON result is called where it is saved."""
 
 _PAST: Final = "The result is past its retention."
 
@@ -25,7 +27,7 @@ class ResultBody(NamedTuple):
     `mark` is another one for other bytes, of the same task.
     """
 
-    name: str | None
+    name: str
     media_type: str
     size: int
     mark: str
@@ -44,7 +46,7 @@ async def result_body(task: Task, store: TaskStore, files: FileStore, scope: Sco
             stored = partial(store.result, task.id, scope, run=task.run)
             value = json.value
             read = partial(_read_json, stored, clock, json.size) if value is None else partial(_slice, bytes(value))
-            return ResultBody(None, "application/json", json.size, mark, read)
+            return ResultBody(JSON_NAME, "application/json", json.size, mark, read)
     if not task.state.terminal:
         raise NotReady(f"The task is {task.state}; there is no result yet.")
     if task.state is not State.SUCCEEDED:

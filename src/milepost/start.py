@@ -12,6 +12,7 @@ from jsonschema_rs import ValidationErrorKind
 from milepost import trigger as triggers
 from milepost.access.principal import EVERY_TENANT
 from milepost.errors import Fault, Invalid, pointer
+from milepost.file_name import PATH_PATTERN
 from milepost.store.protocol import TypeInfo
 from milepost.task import TYPE_NAME, DeliveredFile, DependencyFailure, Runner, State, Task, parse_id
 from milepost.times import DAY, EARLIEST, LATEST, LONGEST_DURATION, SECOND, format_duration
@@ -220,6 +221,8 @@ def _told(error: Any, secret: Collection[str]) -> list[Fault]:
         case ValidationErrorKind.AdditionalProperties():
             unknown = error.kind.unexpected[:MAX_FAULTS]
             return [Fault("There is no such argument here.", pointer([*path, name])) for name in unknown]
+        case ValidationErrorKind.Pattern() if error.kind.pattern == PATH_PATTERN:
+            return [Fault("A path beneath the files root, without `..`, empty parts and NUL.", pointer(path))]
     if secret and (len(path) == 1 or path[1] in secret):
         return [Fault("It does not fit the schema; what it is does not show, as it is secret.", pointer(path[:2]))]
     message = str(error.message)

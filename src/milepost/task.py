@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from milepost import file_name
 from milepost.trigger import Trigger
 
 Runner = Literal["loop", "thread", "process", "ray", "external"]
@@ -87,6 +89,9 @@ class FileResult(msgspec.Struct, frozen=True, gc=False, tag="file"):
     size: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        _make_safe(self, "result")
+
 
 class DeliveredFile(msgspec.Struct, frozen=True, gc=False):
     """A file that was delivered together with a task's input; `key` is its place in the file store, `size` in bytes."""
@@ -97,6 +102,17 @@ class DeliveredFile(msgspec.Struct, frozen=True, gc=False):
     media_type: str
     size: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        _make_safe(self, "file")
+
+
+def _make_safe(file: FileResult | DeliveredFile, otherwise: str) -> None:
+    """Let no record hold an unsafe name or media type, whoever made it, nor one be read that an older Milepost kept."""
+    if (name := file_name.cleaned(file.name, otherwise)) != file.name:
+        force_setattr(file, "name", name)
+    if (media_type := file_name.media_type(file.media_type)) != file.media_type:
+        force_setattr(file, "media_type", media_type)
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):

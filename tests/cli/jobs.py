@@ -49,7 +49,7 @@ async def meet(ctx: Context, *, gate: str) -> str:
     await ctx.checkpoint({"waiting": True})
     ctx.log("waiting", "warning")
     ctx.progress(0.5, message="waiting")
-    with await asyncio.to_thread(ctx.resolve(gate).open) as pipe:
+    with await asyncio.to_thread((ctx.resolve(".") / gate).open) as pipe:
         return await asyncio.to_thread(pipe.read)
 
 
@@ -107,7 +107,7 @@ def leave(ctx: BlockingContext) -> str:
 @app.task(runner="thread", timeout=0.1)
 def stick(ctx: BlockingContext, *, gate: str) -> None:
     """Waits for somebody who never comes, and hears nothing."""
-    ctx.resolve(gate).read_text()
+    (ctx.resolve(".") / gate).read_text()
 
 
 @app.task(timeout=0.1)

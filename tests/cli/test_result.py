@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from errno import EPERM
 from itertools import count
 from pathlib import Path
 
@@ -51,6 +53,8 @@ def test_in_a_folder_it_has_its_own_name(milepost: Command, blob: str, tmp_path:
     [
         ("attachment; filename=\"a.csv\"; filename*=UTF-8''%C3%A4.csv", "ä.csv"),
         ('attachment; filename="../../etc/passwd"', "passwd"),
+        ('attachment; filename="..\\\\..\\\\.bashrc"', "bashrc"),
+        ("attachment; filename*=UTF-8''a%0D%0A%1B%5B2J%E2%80%AE.txt", "a___[2J_.txt"),
         ('attachment; filename=".."', "result"),
         ('attachment; filename="/"', "result"),
         ("attachment", "result"),
@@ -62,6 +66,57 @@ def test_a_name_is_never_a_path(server: Server, disposition: str, name: str) -> 
     download.headers = httpx2.Headers({"content-disposition": disposition})
     assert download.name == name
     assert download.size is None
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling", "device"])
+def test_what_only_the_server_has_named_replaces_nothing(
+    milepost: Command, blob: str, tmp_path: Path, kind: str
+) -> None:
+    there, other = tmp_path / "wallet ledger.bin", tmp_path / "other"
+    if kind == "file":
+        there.write_bytes(b"mine")
+    else:
+        there.symlink_to("/dev/null" if kind == "device" else other)
+    if kind == "link":
+        other.write_bytes(b"mine")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    outcome = milepost("result", blob, "-o", tmp_path)
+    assert outcome == (Exit.USAGE, "", f"milepost: {there} is there already; to replace it, name it: -o '{there}'\n")
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("knows_links", [True, False])
+def test_nor_what_comes_meanwhile(
+    server: Server, blob: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_links: bool
+) -> None:
+    there = tmp_path / "wallet ledger.bin"
+    download = quick(server.remote, blob)
+    pieces = download.pieces
+
+    def and_then() -> Iterator[bytes]:
+        yield from pieces()
+        there.symlink_to("elsewhere")
+
+    monkeypatch.setattr(download, "pieces", and_then)
+    if not knows_links:
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+    with pytest.raises(CommandError, match="is there already"):
+        save(download, tmp_path)
+    assert there.is_symlink()
+    assert list(tmp_path.iterdir()) == [there]
+
+
+def refused(self: Path, target: Path) -> None:
+    """What a filesystem says that knows no second names."""
+    raise PermissionError(EPERM, os.strerror(EPERM))
+
+
+def test_a_filesystem_need_not_know_links(
+    server: Server, blob: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    save(quick(server.remote, blob), tmp_path)
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("wallet ledger.bin", SIZE)]
 
 
 def test_a_file_that_is_there_is_replaced_also_through_a_link(milepost: Command, blob: str, tmp_path: Path) -> None:

@@ -268,27 +268,3 @@ def test_the_private_folder_is_made_on_first_use(place: Place) -> None:
     assert ctx.folder == Path(place.folders, ctx.task.id, str(ctx.task.epoch))
     assert (ctx.id, ctx.owner, ctx.tenant, ctx.roles) == (ctx.task.id, ctx.task.owner, ctx.task.tenant, ctx.task.roles)
     assert ctx.folder.stat().st_mode & 0o777 == 0o700
-
-
-def test_paths_beneath_the_root_are_found(place: Place) -> None:
-    root = Path(place.files_root)
-    (root / "a").mkdir()
-    (root / "link").symlink_to(root / "a")
-    ctx = context_of(Book().lease(), place)
-    assert ctx.resolve("a/b.txt") == root / "a/b.txt"
-    assert ctx.resolve(root / "a") == root / "a"
-    assert ctx.resolve("link/b.txt") == root / "a/b.txt"
-    assert ctx.resolve(".") == root
-
-
-@pytest.mark.parametrize(
-    "path", ["../x", "a/../../x", "a/../b", "/etc/passwd", "out", "out/x", "circle/x", "nul\0", "/"]
-)
-def test_paths_that_lead_out_are_refused_and_named(place: Place, path: str) -> None:
-    root = Path(place.files_root)
-    (root / "out").symlink_to("/etc")
-    (root / "circle").symlink_to(root / "circle")
-    with pytest.raises(TaskError) as refusal:
-        context_of(Book().lease(), place).resolve(path)
-    assert (refusal.value.code, refusal.value.retry) == ("path_refused", False)
-    assert repr(path) in refusal.value.message

@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -63,6 +64,20 @@ async def test_a_file_comes_whole_under_its_name_and_to_be_read_only(files: Stor
     assert path.name == "a.bin"
     assert path.read_bytes() == CONTENT
     assert path.stat().st_mode & 0o777 == 0o400
+
+
+async def test_nobody_else_may_enter_where_it_lies(files: Store, tmp_path: Path) -> None:
+    """Nor where the task writes, whichever of both was made first."""
+    umask = os.umask(0)
+    try:
+        path = await fetch(
+            files, Place(str(tmp_path / "new" / "tasks"), str(tmp_path)), TASK, 0, await delivered(files)
+        )
+    finally:
+        os.umask(umask)
+    above = [folder for folder in path.parents if folder.is_relative_to(tmp_path / "new")]
+    assert len(above) == 6
+    assert {folder.stat().st_mode & 0o777 for folder in above} == {0o700}
 
 
 async def test_files_of_one_name_are_two(files: Store, place: Place) -> None:

@@ -1,6 +1,7 @@
 """When the private folders of tasks go."""
 
 import os
+import shutil
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +79,28 @@ async def test_p2_what_a_worker_writes_after_its_lease_is_lost_reaches_no_later_
     assert (now / "rows").read_text() == "1,2,"
     assert (now / "link").is_symlink()
     assert [left.name for left in now.parent.iterdir()] == ["2"]
+
+
+async def test_nobody_else_may_enter_a_copy_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(str(tmp_path), "")
+    first = attempt(1)
+    (folder_of(place, first) / "sub").mkdir(parents=True)
+    folder_of(place, first).chmod(0o750)
+    modes: list[int] = []
+    copystat = shutil.copystat
+
+    def noted(source: Path, target: Path) -> None:
+        modes.append(target.stat().st_mode & 0o777)
+        copystat(source, target)
+
+    monkeypatch.setattr(shutil, "copystat", noted)
+    umask = os.umask(0)
+    try:
+        await folders.take_over(place, attempt(2))
+    finally:
+        os.umask(umask)
+    assert modes == [0o700, 0o700]
+    assert folder_of(place, attempt(2)).stat().st_mode & 0o777 == 0o750
 
 
 async def test_what_is_no_file_is_not_handed_on(tmp_path: Path) -> None:

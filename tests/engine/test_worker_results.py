@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import mimetypes
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from milepost import BlockingContext, Context, File
 from milepost.access.principal import LOCAL
 from milepost.errors import NotFound
+from milepost.files.protocol import StoredFile
 from milepost.task import Counts, Failure, FileResult, JsonResult, State, Task
 from tests.engine import jobs
 from tests.engine.bench import Bench, until
@@ -174,19 +174,34 @@ async def test_a_deleted_task_is_unknown(bench: Bench) -> None:
         await bench.get(task)
 
 
-async def test_p2_an_outcome_that_no_store_can_take_is_a_failure(bench: Bench) -> None:
+async def test_p2_an_outcome_that_no_store_can_take_is_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     @bench.app.task
     async def work(ctx: Context) -> File:
-        path = ctx.folder / "out.unstorable"
+        path = ctx.folder / "out"
         path.write_text("x")
         return File(path)
 
-    mimetypes.add_type("text/\udc80", ".unstorable")
+    async def put(_: object) -> StoredFile:
+        return StoredFile("\udc80", 1, "0" * 64)
 
+    monkeypatch.setattr(bench.service.files, "put", put)
     async with bench.working():
         task = await bench.end(await bench.start("work"))
     assert task.failure is not None
     assert (task.state, task.failure.code) == (State.FAILED, "outcome_not_storable")
+
+
+async def test_what_a_file_is_called_and_is_becomes_safe_in_the_record(bench: Bench) -> None:
+    @bench.app.task
+    async def work(ctx: Context) -> File:
+        path = ctx.folder / "out"
+        path.write_text("x")
+        return File(path, "../a\r\nx: \udc80.html", "text/html\r\nx: y")
+
+    async with bench.working():
+        task = await bench.end(await bench.start("work"))
+    assert isinstance(task.result, FileResult)
+    assert (task.result.name, task.result.media_type) == ("a__x: _.html", "application/octet-stream")
 
 
 async def test_p2_an_outcome_that_can_t_be_settled_is_a_failure_and_frees_the_slot(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from milepost import Folder
 from milepost.access.principal import LOCAL
 from milepost.task import Counts, State
 from tests.examples.running import DATA, example, log_lines, running, served, until, until_done, until_end, value
@@ -62,7 +63,7 @@ async def test_what_cannot_be_read_is_counted_and_named(tmp_path: Path, monkeypa
     assert r"\xe9.txt" in [document["name"] for document in documents]
 
 
-@pytest.mark.parametrize(("folder", "code"), [("elsewhere", "no_documents"), ("..", "path_refused")])
+@pytest.mark.parametrize(("folder", "code"), [("elsewhere", "no_documents"), ("/", "path_refused")])
 async def test_nothing_to_extract_fails_at_once_with_all_that_depends_on_it(
     tmp_path: Path, folder: str, code: str
 ) -> None:
@@ -126,7 +127,8 @@ def test_csv() -> None:
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("\ufeffhello".encode())
-    assert agents.read_text(tmp_path / "a.txt", str) == "hello"
+    with Folder(os.open(tmp_path, os.O_RDONLY), "root") as folder:
+        assert agents.read_text(folder, "a.txt", str) == "hello"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from milepost import Folder
 from milepost.access.principal import LOCAL
 from milepost.errors import Invalid
 from milepost.task import FileResult, State
@@ -100,11 +101,43 @@ async def test_names_that_are_paths_are_refused(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("folder", "code"), [("elsewhere", "no_folder"), ("..", "path_refused"), ("/", "path_refused")]
+    ("folder", "code"), [("elsewhere", "no_folder"), ("/", "path_refused"), ("things/out", "path_refused")]
 )
 async def test_what_it_refuses_fails_at_once(tmp_path: Path, root: Path, folder: str, code: str) -> None:
     task, _, _ = await run(tmp_path, root, folder=folder)
     assert (task.state, task.attempt, task.failure.code) == (State.FAILED, 1, code)
+    assert task.failure.message.startswith("/input/folder: ") == (code == "path_refused")
+
+
+async def test_a_folder_that_leads_upward_is_refused_at_the_start(tmp_path: Path) -> None:
+    async with running(served(backup, tmp_path)) as app:
+        with pytest.raises(Invalid, match=r"/input/folder: A path beneath the files root"):
+            await app.start("backup", {"folder": "documents/../.."})
+
+
+async def test_p7_nothing_from_outside_is_archived_whatever_happens_to_names(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was found is a link to elsewhere by the time that it is archived; so is a file."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "to-the-harbour-office.txt").write_text("not for you")
+    add = backup.add
+
+    def swapped(archive: Any, folder: Any, path: str, on_bytes: Any) -> Any:
+        if path == "letters/to-the-harbour-office.txt":
+            (root / "things" / "letters").rename(tmp_path / "letters")
+            (root / "things" / "letters").symlink_to(outside)
+        if path == "nothing.txt":
+            (root / "things" / path).unlink()
+            (root / "things" / path).symlink_to(outside / "to-the-harbour-office.txt")
+        return add(archive, folder, path, on_bytes)
+
+    monkeypatch.setattr(backup, "add", swapped)
+    task, content, log = await run(tmp_path, root, folder="things")
+    assert task.state is State.SUCCEEDED, task.failure
+    assert "things/letters/to-the-harbour-office.txt" in {line.fields["file"] for line in log}
+    assert not [kind for kind, data in tree(extracted(content, tmp_path / "out")).values() if data == b"not for you"]
 
 
 async def test_its_own_folder_is_not_in_the_archive(tmp_path: Path, root: Path) -> None:
@@ -125,16 +158,16 @@ async def test_what_cannot_be_archived_is_counted_and_named(
     (root / "things" / "shrinks.bin").write_bytes(bytes(3 << 20))
     add = backup.add
 
-    def disturbed(archive: Any, path: Path, name: str, on_bytes: Any) -> Any:
+    def disturbed(archive: Any, folder: Any, path: str, on_bytes: Any) -> Any:
         """The folder changes while it is archived."""
 
         def shrink(read: int) -> None:
-            os.truncate(path, 1 << 20)
+            os.truncate(root / "things" / path, 1 << 20)
             on_bytes(read)
 
-        if path.name == "vanishes.txt":
-            path.unlink()
-        return add(archive, path, name, shrink if path.name == "shrinks.bin" else on_bytes)
+        if path == "vanishes.txt":
+            (root / "things" / path).unlink()
+        return add(archive, folder, path, shrink if path == "shrinks.bin" else on_bytes)
 
     monkeypatch.setattr(backup, "add", disturbed)
     task, content, log = await run(tmp_path, root, folder="things")
@@ -163,9 +196,9 @@ async def test_pause_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     added: list[str] = []
     add = backup.add
 
-    def noted(archive: Any, path: Path, *rest: Any) -> Any:
-        added.append(path.name)
-        return add(archive, path, *rest)
+    def noted(archive: Any, folder: Any, path: str, on_bytes: Any) -> Any:
+        added.append(path)
+        return add(archive, folder, path, on_bytes)
 
     monkeypatch.setattr(backup, "add", noted)
     folder = tmp_path / "root" / "files"
@@ -215,7 +248,7 @@ async def test_a_damaged_archive_is_made_again(tmp_path: Path, root: Path, monke
     tries: list[Any] = []
     archive_folder = backup.archive_folder
 
-    def careless(ctx: Any, folder: Path, path: Path, sums: Path) -> int:
+    def careless(ctx: Any, folder: Folder, path: Path, sums: Path) -> int:
         """The disk turns a bit, the first time."""
         size: int = archive_folder(ctx, folder, path, sums)
         if not tries:
@@ -237,10 +270,10 @@ def archive(tmp_path: Path) -> tuple[Path, Path]:
     """An archive of three files, and its sums."""
     path, sums = tmp_path / "backup.tar.gz", tmp_path / "sums.jsonl"
     lines = []
-    with path.open("wb") as file:
+    with path.open("wb") as file, Folder(os.open(tmp_path, os.O_RDONLY), "root") as folder:
         for name in ("a", "b", "c"):
             (tmp_path / name).write_text(name * 100)
-            lines.append(json.dumps([name, backup.add(file, tmp_path / name, name, nothing)]))
+            lines.append(json.dumps([f"root/{name}", backup.add(file, folder, name, nothing)]))
         file.write(gzip.compress(bytes(1024)))
     sums.write_text("\n".join(lines) + "\n")
     return path, sums
@@ -287,13 +320,18 @@ def test_verify_compares_with_what_was_read(archive: tuple[Path, Path], change: 
 
 def test_a_disk_that_is_full_is_not_taken_for_an_unreadable_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(os.urandom(1 << 20))
-    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):  # noqa: PTH123
-        backup.add(full, tmp_path / "file", "file", nothing)
+    with (
+        Folder(os.open(tmp_path, os.O_RDONLY), "root") as folder,
+        open("/dev/full", "wb", buffering=0) as full,  # noqa: PTH123
+        pytest.raises(OSError, match="No space left"),
+    ):
+        backup.add(full, folder, "file", nothing)
 
 
 def test_an_error_while_reading_is_one_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    source = backup.Source(tmp_path / "file", nothing)
+    with Folder(os.open(tmp_path, os.O_RDONLY), "root") as folder:
+        source = backup.Source(folder, "file", nothing)
     with source.file, (tmp_path / "file").open("ab") as unreadable:
         os.dup2(unreadable.fileno(), source.file.fileno())
         with pytest.raises(backup.Unreadable):

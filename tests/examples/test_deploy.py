@@ -160,7 +160,7 @@ def change(database: sqlite3.Connection, model: dict[str, Any]) -> None:
     path = Path(database.execute("select file from pragma_database_list").fetchone()[0]).with_name("model.json")
     path.write_text(json.dumps(model))
     changes: dict[str, Any] = {"created": [], "altered": {}, "unchanged": []}
-    tables = deploy.tables_of(deploy.read_model(path))
+    tables = deploy.tables_of(deploy.read_model(path.name, lambda: path.open("rb")))
     with database:
         database.execute("begin immediate")
         for name, table in tables.items():
@@ -186,7 +186,7 @@ async def test_a_model_that_cannot_be_read(tmp_path: Path, content: str | None) 
     if content is not None:
         (tmp_path / "model.json").write_text(content)
     with pytest.raises(deploy.TaskError, match=r"^model\.json: "):
-        deploy.read_model(tmp_path / "model.json")
+        deploy.read_model("model.json", lambda: (tmp_path / "model.json").open("rb"))
 
 
 def test_names_may_be_words_of_sql(tmp_path: Path) -> None:

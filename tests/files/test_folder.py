@@ -117,6 +117,41 @@ async def test_no_key_leads_out_of_the_root(root: Path, files: FileStore) -> Non
     assert secret.exists()
 
 
+async def test_no_link_is_followed(root: Path, files: FileStore, tmp_path: Path) -> None:
+    """Neither by a reader nor by a sweep; and what a store did not make, it leaves alone."""
+    stored = await files.put(stream(b"mine"))
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    os.utime(secret, (0, 0))
+    links = [root / "partial" / ("a" * 32), root / "aa" / ("a" * 32), root / "bb" / ("b" * 32)]
+    for link in links[:2]:
+        link.symlink_to(secret)
+    links[2].symlink_to("nowhere")
+    (root / "cc" / ("c" * 32)).mkdir()
+    for key in ("a" * 32, "b" * 32):
+        with pytest.raises(FileMissing):
+            await content(files, key)
+    assert await sweep_all_but(files, stored.key) == 0
+    assert all(link.is_symlink() for link in links)
+    assert secret.read_text() == "secret"
+    with pytest.raises(IsADirectoryError):
+        await content(files, "c" * 32)
+
+
+@pytest.mark.parametrize("name", ["partial", "aa"])
+async def test_nor_one_in_a_folder_s_place(root: Path, files: FileStore, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    mine = tmp_path / "elsewhere" / ("a" * 32)
+    mine.write_text("not the store's")
+    root.mkdir(parents=True)
+    (root / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError, match=name):
+        await files.put(stream(b"x"))
+    with pytest.raises(NotADirectoryError, match=name):
+        await sweep_all_but(files)
+    assert mine.exists()
+
+
 async def test_nothing_stays_open(files: FileStore, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(bytes(MEGABYTE))

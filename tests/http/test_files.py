@@ -117,7 +117,7 @@ async def test_a_json_result_is_json_of_any_size(client: httpx2.AsyncClient, tas
     assert response.content == value
     assert response.headers["content-type"] == "application/json"
     assert response.headers["etag"] == f'"{task.id}-{task.run}"'
-    assert "content-disposition" not in response.headers
+    assert response.headers["content-disposition"] == 'attachment; filename="result.json"'
     assert (await fetch(client, task.id, range="bytes=2-5")).content == b"rows"
 
 
@@ -173,7 +173,14 @@ async def test_p7_a_json_result_that_expires_while_it_is_sent_breaks_off(tasks: 
 
 
 async def test_a_media_type_that_is_none_does_not_become_a_header(client: httpx2.AsyncClient, tasks: Tasks) -> None:
-    for said in ("text/html\r\nx-evil: 1", "nonsense", "", "text/plain; charset=ü", 'text/plain; a="'):
+    for said in (
+        "text/html\r\nx-evil: 1",
+        "text/html;\nx=1",
+        "nonsense",
+        "",
+        "text/plain; charset=ü",
+        'text/plain; a="',
+    ):
         task = await tasks.with_file(b"content", media_type=said)
         assert (await fetch(client, task.id)).headers["content-type"] == "application/octet-stream"
 
@@ -212,8 +219,8 @@ async def test_what_reads_is_closed_when_it_fails() -> None:
         ("Übung.csv", "attachment; filename=\"_bung.csv\"; filename*=UTF-8''%C3%9Cbung.csv"),
         ('a"b.csv', "attachment; filename=\"a_b.csv\"; filename*=UTF-8''a%22b.csv"),
         ("100%25.csv", "attachment; filename=\"100_25.csv\"; filename*=UTF-8''100%2525.csv"),
-        ("../../etc/passwd", 'attachment; filename="_.._etc_passwd"'),
-        ("..\\evil.exe", 'attachment; filename="_evil.exe"'),
+        ("../../etc/passwd", 'attachment; filename="passwd"'),
+        ("..\\evil.exe", 'attachment; filename="evil.exe"'),
         ("a\r\nx: y", 'attachment; filename="a__x: y"'),
         ("txt\u202eexe", 'attachment; filename="txt_exe"'),
         ("...", 'attachment; filename="result"'),

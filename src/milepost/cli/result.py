@@ -4,13 +4,16 @@ import codecs
 import contextlib
 import io
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from errno import EEXIST
 from http import HTTPStatus
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, BinaryIO, Final
 
 import httpx2
@@ -18,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from milepost import file_name
 from milepost.cli.events import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import DEFAULT_URL, Ca, Id, Key, Url, examples, target
@@ -40,7 +44,11 @@ EXAMPLES = examples(
 Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", parser=target, help="Save the result here; in a folder, under its own name."
+        "-o",
+        "--output",
+        metavar="FILE",
+        parser=target,
+        help="Save the result here; in a folder, under its own name if that is free.",
     ),
 ]
 
@@ -107,8 +115,7 @@ class Download:
         names = [value for key, value in message.get_params([], "content-disposition") if key == "filename"]
         # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
         names.sort(key=lambda value: isinstance(value, str))
-        name = Path(printable(collapse_rfc2231_value(names[0]))).name if names else ""
-        return name if name not in ("", "..") else "result"
+        return file_name.cleaned(collapse_rfc2231_value(names[0]) if names else "", "result")
 
     @property
     def is_text(self) -> bool:
@@ -153,32 +160,60 @@ class Download:
 
 
 def save(download: Download, to: Path) -> Path:
-    """Write a result to a file, or into a folder under its own name; returns where. Raises CommandError."""
+    """Write a result to a file, or into a folder under its own name; returns where. Raises CommandError.
+
+    A file that was named is replaced. One that only the server has named is not, whatever it is.
+    """
     try:
         pieces = download.pieces()
         next(pieces)
-        to = (to / download.name if to.is_dir() else to).resolve()
-        with _written(to) as file:
+        is_named = not to.is_dir()
+        to = to.resolve() if is_named else to.resolve() / download.name
+        if not is_named and os.path.lexists(to):
+            raise FileExistsError(EEXIST, os.strerror(EEXIST))
+        with _written(to, replace=is_named) as file:
             _copy(download, pieces, file)
+    except FileExistsError as error:
+        raise CommandError(
+            f"{to} is there already; to replace it, name it: -o {shlex.quote(str(to))}", Exit.USAGE
+        ) from error
     except OSError as error:
         raise CommandError(f"-o: {to} can't be written ({error.strerror}).", Exit.USAGE) from error
     return to
 
 
 @contextlib.contextmanager
-def _written(to: Path) -> Iterator[BinaryIO]:
-    """A file to write that becomes `to` at the end, if there is no error. Devices and pipes are written as they are."""
-    if to.exists() and not to.is_file():
+def _written(to: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """A file to write that becomes `to` at the end, if there is no error. Devices and pipes are written as they are.
+
+    Raises FileExistsError where there is one by then that is not to be replaced.
+    """
+    if replace and to.exists() and not to.is_file():
         with to.open("wb") as file:
             yield file
         return
-    aside = to.with_name(f".{to.name}.{os.getpid()}.part")
+    # Nobody has put a link there before.
+    aside = to.with_name(f".milepost-{token_hex(8)}.part")
     try:
-        with aside.open("wb") as file:
+        with aside.open("xb") as file:
             yield file
-        aside.replace(to)
+        if replace:
+            aside.replace(to)
+        else:
+            _give_name(aside, to)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _give_name(aside: Path, to: Path) -> None:
+    """Let a file have a name that nothing has. Raises FileExistsError."""
+    try:
+        to.hardlink_to(aside)
+    except FileExistsError:
+        raise
+    except OSError:  # not every filesystem knows a second name
+        to.touch(exist_ok=False)
+        aside.replace(to)
 
 
 def _copy(download: Download, pieces: Iterator[bytes], file: BinaryIO) -> None:

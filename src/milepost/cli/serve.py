@@ -158,7 +158,7 @@ def serve(
         {
             "--store": app.path.resolve(),
             "--files": files_folder and files_folder.resolve(),
-            "--files-root": files_root and files_root.resolve(),
+            "--files-root": files_root and files_root.absolute(),
             "--concurrency": concurrency,
             "--grace": grace,
             "--public-url": public_url,

@@ -36,6 +36,8 @@ class Channel(Protocol):
 
     task: Task
     """The record at the claim."""
+    input: bytes
+    """What it was started with, as JSON."""
     saved: bytes | None
     """What the last checkpoint saved, as JSON."""
     files: tuple[DeliveredFile, ...]

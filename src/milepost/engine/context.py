@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import os
 from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec import UNSET
 from milepost.dependency import Fate, fate
 from milepost.engine.channel import Channel
 from milepost.engine.fields import kept
+from milepost.engine.named_paths import NamedPaths
 from milepost.engine.outcome import Parked, StopReason, TaskError
 from milepost.engine.relatives import ChildStart
 from milepost.engine.text import keepable
@@ -46,10 +46,20 @@ def folder_of(place: Place, task: Task) -> Path:
     return Path(place.folders, task.id, str(task.epoch))
 
 
-class _Face:
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else may enter, if it is not there, and so those above it that are missing."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+class _Face(NamedPaths):
     """What both kinds of context have: all that needs no waiting."""
 
     def __init__(self, channel: Channel, place: Place) -> None:
+        super().__init__(place.files_root, lambda: channel.input)
         self._channel = channel
         self._place = place
         self.saved: Any = None if channel.saved is None else msgspec.json.decode(channel.saved)
@@ -111,23 +121,8 @@ class _Face:
         What is in it when a try ends, the next one on the same machine finds; it is removed at the end of the task.
         """
         folder = folder_of(self._place, self.task)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         return folder
-
-    def resolve(self, path: str | os.PathLike[str]) -> Path:
-        """A path that a caller named, absolute or relative to the files root.
-
-        Raises TaskError (code `path_refused`, no retry) where it leads out of the files root, also by a symlink.
-        """
-        root = Path(self._place.files_root).resolve()
-        try:
-            found = (root / path).resolve()
-            lies_beneath = ".." not in Path(path).parts and found.is_relative_to(root)
-        except (OSError, RuntimeError, ValueError) as error:  # symlinks in a circle, a NUL
-            raise _refused(path, "can't be followed") from error
-        if not lies_beneath:
-            raise _refused(path, "does not lie beneath the files root")
-        return found
 
     def progress(
         self,
@@ -183,10 +178,6 @@ def _parked(reason: StopReason, waits_for: tuple[str, ...] = ()) -> Parked:
     parked = Parked(reason, waits_for)
     parked.is_due = True
     return parked
-
-
-def _refused(path: str | os.PathLike[str], why: str) -> TaskError:
-    return TaskError(f"The path {str(path)!r} {why}.", code="path_refused", retry=False)
 
 
 def _whole(number: object, name: str) -> int:

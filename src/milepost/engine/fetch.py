@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
-from milepost.engine.context import Place, folder_of
+from milepost.engine.context import Place, folder_of, make_private
 from milepost.engine.outcome import TaskError
 from milepost.files.protocol import FileMissing, FileStore
 from milepost.task import DeliveredFile, Task
@@ -55,7 +55,7 @@ async def _copy(files: FileStore, key: str, target: Path) -> None:
 
 def _begin(folder: Path) -> Path:
     """An empty file of one's own: a function may fetch the same file twice at once."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     descriptor, name = tempfile.mkstemp(dir=folder)
     os.close(descriptor)
     return Path(name)

@@ -98,7 +98,7 @@ def _copy(source: Path, target: Path) -> None:
 
     What a checkpoint speaks of has been synced; its copy is too. Pipes and sockets mean nothing to another process.
     """
-    target.mkdir()
+    target.mkdir(mode=0o700)
     for path in source.iterdir():
         copy = target / path.name
         if path.is_dir() and not path.is_symlink():
@@ -138,4 +138,4 @@ def _untouched_since(folders: Path, moment: int) -> list[str]:
     """The names of folders in which nothing was made or removed since a moment, in µs."""
     if not folders.exists():
         return []
-    return [folder.name for folder in folders.iterdir() if folder.stat().st_mtime_ns < moment * 1000]
+    return [folder.name for folder in folders.iterdir() if folder.lstat().st_mtime_ns < moment * 1000]

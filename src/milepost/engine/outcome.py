@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from milepost import file_name
 from milepost.engine.text import keepable
 from milepost.task import Failure
 from milepost.times import LONGEST_DURATION, parse_duration
@@ -68,7 +69,8 @@ class TaskError(Exception):
 class File:
     """A result that is a file: returned by a task, streamed into the file store.
 
-    `name` is what a download is called (default: the path's own), `media_type` by default guessed from the name.
+    `name` is what a download is called (default: the path's own), `media_type` by default guessed from the name. Both
+    are cleaned on the way: see `milepost.file_name`.
     """
 
     def __init__(self, path: Path | str, name: str | None = None, media_type: str | None = None) -> None:
@@ -145,7 +147,9 @@ def value_too_large(size: int, most: int) -> Raised:
 
 def _of_file(file: File) -> Outcome:
     """A file that can be read to an end; from a pipe or a device there may come nothing, or something for ever."""
-    name = keepable(file.name)
+    said: object = file.name  # by any code
+    # Not all of it through `keepable`: it makes backslashes of what is no text, and these would end folders.
+    name = file_name.cleaned(said if isinstance(said, str) else keepable(said), "result")
     try:
         path = file.path.resolve()
         why = None if not path.exists() or path.is_file() or path.is_dir() else "it is no regular file"

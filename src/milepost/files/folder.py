@@ -3,7 +3,7 @@
 Beneath the root, a file is `partial/<key>` while it is written and `<last two digits of the key>/<key>` ever after. A
 key is a UUIDv7 in hexadecimal: its first digits are the time, its last ones random, so that files spread evenly over
 256 folders whenever they are written. Several processes may share a root; it must be one filesystem, and a local one or
-one whose fsync and rename keep their word.
+one whose fsync and rename keep their word. No link in it is followed: there is none that a store has made.
 """
 
 import asyncio
@@ -15,8 +15,11 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from errno import ELOOP, ENOENT, ENOTDIR
+from io import FileIO
 from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, TypeVar, TypeVarTuple
 
 import uuid_utils
@@ -74,8 +77,10 @@ class FolderFiles:
         opened = ExitStack()  # filled in the thread, so that a cancellation can't lose the open file
         try:
             try:
-                file = await self._in_thread(lambda: opened.enter_context(place.open("rb", buffering=0)))
-            except FileNotFoundError:
+                file = await self._in_thread(lambda: opened.enter_context(_open(place, os.O_RDONLY)))
+            except OSError as error:
+                if error.errno not in (ENOENT, ELOOP):
+                    raise
                 raise FileMissing(key) from None
             while piece := await self._in_thread(os.pread, file.fileno(), max(0, min(READ_SIZE, end - at)), at):
                 at += len(piece)
@@ -115,6 +120,8 @@ class FolderFiles:
             return
         for folder in (*reversed(self._root.parents), self._root, self._partial, *self._shelves):
             folder.mkdir(mode=0o700, exist_ok=True)
+        if linked := [folder for folder in (self._partial, *self._shelves) if folder.is_symlink()]:
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(linked[0]))
         # Those that are there may be another process' doing, and not durable yet: all that one could change is synced.
         for folder in (self._root, *self._root.parents):
             if os.access(folder, os.W_OK):
@@ -164,8 +171,7 @@ class _Write:
 
     def open(self) -> None:
         """Makes the file, aside from where it would be read."""
-        self._partial.touch(mode=0o600, exist_ok=False)
-        self._file = self._opened.enter_context(self._partial.open("r+b", buffering=0))
+        self._file = self._opened.enter_context(_open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Hashes and writes more bytes."""
@@ -200,6 +206,13 @@ class _Write:
                 remove()
 
 
+def _open(path: Path, flags: int) -> FileIO:
+    """Open a file, unless it is a link; a new one is the user's alone. Raises OSError."""
+    return FileIO(
+        path, "rb+" if flags & os.O_RDWR else "rb", opener=lambda *_: os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    )
+
+
 def _sync(folder: Path) -> None:
     """Makes the names in a folder durable. Raises OSError where that fails."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -224,5 +237,7 @@ def _written_before(moment: int, folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
         for path in folder.iterdir():
             with suppress(FileNotFoundError):  # deleted since it was listed
-                if KEY.fullmatch(path.name) and path.stat().st_mtime_ns < moment * 1000:
-                    yield path
+                if KEY.fullmatch(path.name):
+                    status = path.lstat()
+                    if S_ISREG(status.st_mode) and status.st_mtime_ns < moment * 1000:
+                        yield path

@@ -9,16 +9,13 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from milepost import file_name
 from milepost.http.errors import RangeNotSatisfiable
 from milepost.http.etag import is_unchanged
 from milepost.http.stream import Stream
 from milepost.results import ResultBody
 
 _RANGE: Final = re.compile(r"bytes\s*=\s*(?:([0-9]{1,18})\s*-\s*([0-9]{0,18})|-\s*([0-9]{1,18}))", re.IGNORECASE)
-_WORD: Final = r"[\w!#$&^.+-]+"
-_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(?:\s?;\s?{_WORD}=(?:{_WORD}|"[ -!#-\[\]-~]*"))*', re.ASCII)
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff/\\]")
-"""What would lead to another folder, end a header, or turn the direction of text, so that `exe.txt` reads `txt.exe`."""
 _UNQUOTABLE: Final = re.compile(r'[^ -~]|["%]')
 
 _ALWAYS: Final = {
@@ -36,9 +33,12 @@ _ALWAYS: Final = {
 async def result_response(request: Request, result: ResultBody) -> Response:
     """A result, or the part of it that Range asks for. Raises RangeNotSatisfiable, and Gone if it has just expired."""
     tag = f'"{result.mark}"'
-    headers = _ALWAYS | {"etag": tag, "content-type": _media_type(result.media_type)}
-    if result.name is not None:
-        headers["content-disposition"] = content_disposition(result.name)
+    headers = _ALWAYS | {
+        "etag": tag,
+        "content-type": file_name.media_type(result.media_type),
+        # To be saved, not shown, whatever it is: a page or a drawing would else run as one of ours.
+        "content-disposition": content_disposition(result.name),
+    }
     if is_unchanged(request, tag):
         return Response(status_code=304, headers=headers)
     wanted = _range(request, tag, result.size)
@@ -55,15 +55,10 @@ async def result_response(request: Request, result: ResultBody) -> Response:
 
 def content_disposition(name: str) -> str:
     """To be saved under this name: a plain one for old clients, and the exact one beside it where they differ."""
-    safe = _UNSAFE.sub("_", name).strip(". ") or "result"
+    safe = file_name.cleaned(name, "result")
     plain = _UNQUOTABLE.sub("_", safe)
     exact = "" if plain == safe else f"; filename*=UTF-8''{quote(safe, safe='')}"
     return f'attachment; filename="{plain}"{exact}'
-
-
-def _media_type(said: str) -> str:
-    """The media type that the task said, if it is one: it becomes a header."""
-    return said if _MEDIA_TYPE.fullmatch(said) else "application/octet-stream"
 
 
 async def _announced(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
