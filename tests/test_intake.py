@@ -143,6 +143,7 @@ async def test_a_store_that_fails_is_no_fault_of_the_callers(tmp_path: Path) -> 
         (".env", ".env"),
         ("a\0b\n\u202ec\ud800", "a_b__c_"),
         ("ü" * 200, "ü" * 127),
+        ("a" * 254 + " b", "a" * 254),
         *((nothing, UNNAMED) for nothing in (None, "", " ", ".", "..", "a/", "a/..")),
     ],
 )

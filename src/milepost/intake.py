@@ -208,5 +208,5 @@ def file_name(said: str | None) -> str:
     """What a file can be called in a folder: the end of what was said, if that is a path, without what no name has."""
     last = _SEPARATOR.split(said or "")[-1].strip()
     plain = "".join(character if character.isprintable() else "_" for character in last)
-    cut = plain.encode()[:MAX_FILE_NAME].decode(errors="ignore")
+    cut = plain.encode()[:MAX_FILE_NAME].decode(errors="ignore").rstrip()
     return cut if cut not in ("", ".", "..") else UNNAMED
