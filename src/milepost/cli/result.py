@@ -104,7 +104,11 @@ class Download:
         """What the result calls itself: the name of a file, never a path."""
         message = Message()
         message["content-disposition"] = self.headers.get("content-disposition", "")
-        names = [value for key, value in message.get_params([], "content-disposition") if key == "filename"]
+        try:
+            said = message.get_params([], "content-disposition")
+        except (LookupError, TypeError, ValueError):  # it contradicts itself
+            said = []
+        names = [value for key, value in said if key == "filename"]
         # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
         names.sort(key=lambda value: isinstance(value, str))
         name = Path(printable(collapse_rfc2231_value(names[0]))).name if names else ""
