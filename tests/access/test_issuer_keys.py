@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -221,5 +222,11 @@ def test_or_on_this_machine(url: str) -> None:
 
 async def test_a_document_that_is_nested_without_end_is_none(issuer: Issuer, keys: IssuerKeys) -> None:
     issuer.broken = Response("[" * 100_000)
+    with pytest.raises(Unavailable):
+        await keys.key("rsa")
+
+
+async def test_nothing_is_unpacked(issuer: Issuer, keys: IssuerKeys) -> None:
+    issuer.broken = Response(gzip.compress(b" " * LARGEST), headers={"content-encoding": "gzip"})
     with pytest.raises(Unavailable):
         await keys.key("rsa")

@@ -31,6 +31,8 @@ hangs must not keep everybody from."""
 LARGEST: Final = 1 << 20
 """Bytes of the largest document that is read."""
 
+_WANTED: Final = {"accept": "application/json", "accept-encoding": "identity"}
+"""Of little that is compressed much may come. What is coded all the same is no JSON."""
 _UNREADABLE: Final = (
     *(httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError),
     *(msgspec.MsgspecError, RecursionError, ValueError),
@@ -121,10 +123,10 @@ async def _fetched(issuer: str) -> dict[str | None, Key]:
 
 async def _document(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
     body = bytearray()
-    async with client.stream("GET", url, headers={"accept": "application/json"}) as response:
+    async with client.stream("GET", url, headers=_WANTED) as response:
         if response.status_code != httpx2.codes.OK:
             raise ValueError(f"{url} was answered with status {response.status_code}")
-        async for piece in response.aiter_bytes():
+        async for piece in response.aiter_raw():
             body += piece
             if len(body) > LARGEST:
                 raise ValueError(f"{url} was answered with more than {LARGEST} bytes")
