@@ -53,6 +53,7 @@ def test_in_a_folder_it_has_its_own_name(milepost: Command, blob: str, tmp_path:
         ('attachment; filename="../../etc/passwd"', "passwd"),
         ('attachment; filename=".."', "result"),
         ("attachment; filename*=x''a; filename*0=b", "result"),
+        ("attachment; filename*=\0''a", "result"),
         ('attachment; filename="/"', "result"),
         ("attachment", "result"),
         ("", "result"),

@@ -102,16 +102,10 @@ class Download:
     @property
     def name(self) -> str:
         """What the result calls itself: the name of a file, never a path."""
-        message = Message()
-        message["content-disposition"] = self.headers.get("content-disposition", "")
         try:
-            said = message.get_params([], "content-disposition")
+            name = Path(printable(_disposed(self.headers.get("content-disposition", "")))).name
         except (LookupError, TypeError, ValueError):  # it contradicts itself
-            said = []
-        names = [value for key, value in said if key == "filename"]
-        # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
-        names.sort(key=lambda value: isinstance(value, str))
-        name = Path(printable(collapse_rfc2231_value(names[0]))).name if names else ""
+            name = ""
         return name if name not in ("", "..") else "result"
 
     @property
@@ -154,6 +148,16 @@ class Download:
         elif response.status_code != HTTPStatus.PARTIAL_CONTENT:
             raise CommandError("The result changed while it was fetched; fetch it again.", Exit.FAILED)
         self._has_begun = True
+
+
+def _disposed(disposition: str) -> str:
+    """The name that a Content-Disposition gives, or an empty one. Raises as the standard library does."""
+    message = Message()
+    message["content-disposition"] = disposition
+    names = [value for key, value in message.get_params([], "content-disposition") if key == "filename"]
+    # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
+    names.sort(key=lambda value: isinstance(value, str))
+    return collapse_rfc2231_value(names[0]) if names else ""
 
 
 def save(download: Download, to: Path) -> Path:
