@@ -45,7 +45,7 @@ def answering(pages: dict[str, bytes]) -> Iterator[None]:
             super().__init__(transport=httpx2.MockTransport(self._answer), **options)
 
         def _answer(self, request: httpx2.Request) -> httpx2.Response:
-            return httpx2.Response(200, content=pages.get(request.url.path, b"{}"))
+            return httpx2.Response(200, stream=httpx2.ByteStream(pages.get(request.url.path, b"{}")))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx2, "AsyncClient", Answers)
