@@ -47,7 +47,9 @@ PARSERS: Final[Mapping[str, Parser]] = {
         "discovery documents, JSON Web Key Sets",
         *("test_what_an_issuer_says_of_itself", "test_keys_of_an_issuer", "test_urls_of_issuers"),
     ),
+    "access.wrong_keys": _by("addresses of who shows wrong keys", "test_who_may_call_without_a_key"),
     # Requests
+    "cli.strict": _by("heads of requests", "test_heads_in_doubt"),
     "http.body": _by("bodies, their media type, coding and length", "test_json", "test_depth", "test_what_a_body_is"),
     "http.misfits": _by("what of a body is no JSON", "test_json"),
     "http.faults": _by("places of faults", "test_places_in_bodies", "test_places_of_faults_in_every_dialect"),
@@ -131,6 +133,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "files.folder": "keys that the file store itself has given",
     "http.dialects.services_errors": "pointers to faults: `test_tasks_of_the_services_api`",
     "http.openapi": "the document that it has written itself",
+    "signing": "secrets that this store has sealed; what opens them is in `sealing`",
     "store.sqlite.api_keys": "grants that the store itself has written; who may write it may do everything",
     "store.sqlite.callbacks": "the same of records that ended",
     "store.sqlite.log": "the same of log entries",

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from milepost.access.wrong_keys import network
+from milepost.cli.strict import doubt
 from milepost.errors import Invalid, Malformed, ServiceError, TooLarge
 from milepost.http import credentials, etag, events, files, prefer
 from milepost.http.body import check_coding, check_length, check_media_type, is_without_body
@@ -32,6 +34,24 @@ def request(headers: Headers, **scope: Any) -> Request:
     """A request with this head; text stands for its bytes in UTF-8."""
     raw = [(name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in headers]
     return Request({"type": "http", "method": "GET", "headers": raw, "query_string": b"", "path": "/", **scope})
+
+
+@fuzzed(60)
+@given(
+    st.sampled_from(["1.1", "1.0", "2.0"]),
+    st.sampled_from([b"GET", b"CONNECT", b"OPTIONS"]),
+    dirty(st.sampled_from(["/a", "*", "http://h/a", "//h", "h:80", "/a#b", "http://[::1"])),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["host", "transfer-encoding", "content-length"]),
+            dirty(st.sampled_from(["localhost", "[::1]:5", "chunked", "gzip, chunked", "5"])),
+        ),
+        max_size=3,
+    ),
+)
+def test_heads_in_doubt(version: str, method: bytes, target: str, headers: Headers) -> None:
+    said = [(name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in headers]
+    assert isinstance(doubt(version, method, target.encode("utf-8", "surrogatepass"), said), str)
 
 
 async def _is_open() -> bool:
@@ -229,6 +249,7 @@ async def test_who_may_call_without_a_key(headers: Headers, client: str) -> None
     except ServiceError as error:
         assert len(error.detail) < 300
     assert is_loopback(client) in (True, False)
+    assert isinstance(network(client), str)
 
 
 def _shapes() -> list[type[msgspec.Struct]]:
