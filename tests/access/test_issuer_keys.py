@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -181,16 +182,27 @@ async def test_an_issuer_that_hangs_keeps_nobody_whose_key_is_known(
     assert issuer.asked == ONCE * 2
 
 
+ODD: list[tuple[str, Any]] = [
+    ("crv", "P-999"),
+    ("crv", []),
+    ("kty", ["EC"]),
+    ("kty", {}),
+    ("kid", ["odd"]),
+    ("x", None),
+]
+
+
 async def test_keys_for_anything_else_are_passed_over(
     issuer: Issuer, keys: IssuerKeys, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = OctKey.import_key("s" * 32, {"kid": "secret"}).as_dict(private=True)
     broken = {"kty": "EC", "crv": "P-256", "x": "?", "y": "?", "kid": "broken"}
+    odd = [{**EC.as_dict(private=False), "kid": "odd", name: value} for name, value in ODD]
     encrypting = {**EC.as_dict(private=False), "kid": "encrypting", "use": "enc"}
     signing = {**EC.as_dict(private=False), "kid": "signing", "use": "sig"}
-    issuer.keys = {"keys": [secret, broken, encrypting, "text", signing, {"kid": "nothing"}]}
-    found = [await named(keys, kid) for kid in ("secret", "broken", "encrypting", "nothing", "signing", None)]
-    assert found == [None, None, None, None, "signing", "signing"]
+    issuer.keys = {"keys": [secret, broken, *odd, encrypting, "text", signing, {"kid": "nothing"}]}
+    found = [await named(keys, kid) for kid in ("secret", "broken", "odd", "encrypting", "nothing", "signing", None)]
+    assert found == [None, None, None, None, None, "signing", "signing"]
     assert "A key of the issuer's can't be used" in caplog.text
 
 
@@ -206,3 +218,15 @@ def test_an_issuer_is_asked_in_secret(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://login.example/realm", "http://localhost:8080", "http://[::1]:1"])
 def test_or_on_this_machine(url: str) -> None:
     IssuerKeys(url)
+
+
+async def test_a_document_that_is_nested_without_end_is_none(issuer: Issuer, keys: IssuerKeys) -> None:
+    issuer.broken = Response("[" * 100_000)
+    with pytest.raises(Unavailable):
+        await keys.key("rsa")
+
+
+async def test_nothing_is_unpacked(issuer: Issuer, keys: IssuerKeys) -> None:
+    issuer.broken = Response(gzip.compress(b" " * LARGEST), headers={"content-encoding": "gzip"})
+    with pytest.raises(Unavailable):
+        await keys.key("rsa")

@@ -73,6 +73,9 @@ def test_input_comes_from_a_file(tmp_path: Path) -> None:
     assert read_input([], f"@{tmp_path}/input.json", SCHEMA) == {"text": "ä"}
 
 
+DEEP = "maximum recursion depth exceeded while deserializing an object"
+
+
 @pytest.mark.parametrize(
     ("words", "given", "complaint"),
     [
@@ -89,6 +92,8 @@ def test_input_comes_from_a_file(tmp_path: Path) -> None:
         ([], "{", "--input: not JSON (Input data was truncated)."),
         ([], "@/nowhere/at/all", "--input: /nowhere/at/all can't be read (No such file or directory)."),
         ([], "@", "--input: the name of a file is missing; - reads stdin."),
+        (["text:=" + "[" * 3000], None, f"text: not JSON ({DEEP}); for text write text=" + "[" * 3000),
+        ([], '{"a":' * 3000, f"--input: not JSON ({DEEP})."),
         ([], "x" * 300, "--input: not JSON (JSON is malformed: invalid character (byte 0))."),
     ],
 )

@@ -56,6 +56,8 @@ def test_in_a_folder_it_has_its_own_name(milepost: Command, blob: str, tmp_path:
         ('attachment; filename="..\\\\..\\\\.bashrc"', "bashrc"),
         ("attachment; filename*=UTF-8''a%0D%0A%1B%5B2J%E2%80%AE.txt", "a___[2J_.txt"),
         ('attachment; filename=".."', "result"),
+        ("attachment; filename*=x''a; filename*0=b", "result"),
+        ("attachment; filename*=\0''a", "result"),
         ('attachment; filename="/"', "result"),
         ("attachment", "result"),
         ("", "result"),

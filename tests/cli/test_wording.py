@@ -57,7 +57,7 @@ def test_a_record_in_a_line(given: Record, line: str) -> None:
             LogEntry(1, TIME, "log", message="page read", fields={"n": 5, "of": "a\nb"}),
             "info      page read  n=5  of=a b",
         ),
-        (LogEntry(1, TIME, "log", level="warning", message="two\nlines"), "warning   two\nlines"),
+        (LogEntry(1, TIME, "log", level="warning", message="two\nlines"), "warning   two\n    lines"),
         (LogEntry(1, TIME, "state", target=State.QUEUED), "info      queued"),
         (
             LogEntry(1, TIME, "state", 2, source=State.QUEUED, target=State.RUNNING),

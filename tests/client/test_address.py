@@ -83,3 +83,9 @@ def test_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_loopback() -> None:
     assert is_loopback("::1")
     assert not is_loopback("milepost")
+
+
+def test_nor_is_one_of_which_the_scheme_was_left_out() -> None:
+    with pytest.raises(ValueError, match="has to be one like") as caught:
+        parse_base("key:hush@localhost", secret=False)
+    assert "hush" not in str(caught.value)

@@ -85,6 +85,22 @@ async def test_archive_holds_what_the_folder_held(tmp_path: Path, root: Path) ->
     assert archived.mtime == pytest.approx((root / "things" / "harvest.csv").stat().st_mtime)
 
 
+async def test_no_name_in_an_archive_leads_out_of_it(tmp_path: Path, root: Path) -> None:
+    odd = ["..\n", "a\nb", "\x1b[2J", "-rf", "C:\\x", "\u202egnp", "... ", "%2e%2e%2f"]
+    for name in odd:
+        (root / "things" / name).touch()
+    task, content, _ = await run(tmp_path, root, folder="things/.")
+    assert task.state is State.SUCCEEDED, task.failure
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        names = archive.getnames()
+    assert {f"things/{name}" for name in odd} <= set(names)
+    for name in names:
+        first, *rest = name.split("/")
+        assert first == "things"
+        assert not {"", ".", ".."} & set(rest)
+    assert not any(name.startswith("things/out/") for name in names), "what a link leads to is not read"
+
+
 @pytest.mark.parametrize(
     ("input", "name"), [({}, "things.tar.gz"), ({"tag": "v1.2"}, "things-v1.2.tar.gz"), ({"name": "n"}, "n.tar.gz")]
 )

@@ -164,3 +164,18 @@ def test_a_field_that_is_wrong_is_pointed_at(body: bytes, pointer: str) -> None:
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(Malformed, Invalid):
         assert isinstance(READER.decode(body), Shape)
+
+
+@pytest.mark.parametrize("body", [b'{"x": "\xed\xa0\x80"}', b'{"x": {"\xff": 1}}'])
+def test_what_nobody_wants_is_utf_8_too(body: bytes) -> None:
+    with pytest.raises(Malformed, match="The body is not UTF-8"):
+        BodyReader(Loose, ["application/json"]).decode(body)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e400"])
+def test_what_nobody_wants_may_be_a_number_of_any_size(number: str) -> None:
+    assert BodyReader(Loose, ["application/json"]).decode(f'{{"x": {number}}}'.encode()) == Loose()
+
+
+class Loose(msgspec.Struct, frozen=True):
+    text: str = ""

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
-from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 
 from milepost.errors import Unavailable
@@ -32,6 +31,12 @@ hangs must not keep everybody from."""
 LARGEST: Final = 1 << 20
 """Bytes of the largest document that is read."""
 
+_WANTED: Final = {"accept": "application/json", "accept-encoding": "identity"}
+"""Of little that is compressed much may come. What is coded all the same is no JSON."""
+_UNREADABLE: Final = (
+    *(httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError),
+    *(msgspec.MsgspecError, RecursionError, ValueError),
+)
 _PUBLIC: Final = frozenset({"RSA", "EC", "OKP"})
 
 
@@ -90,7 +95,7 @@ class IssuerKeys:
         try:
             async with asyncio.timeout(PATIENCE):
                 self._keys = await _fetched(self._issuer)
-        except (httpx2.HTTPError, httpx2.InvalidURL, msgspec.MsgspecError, TimeoutError, ValueError) as error:
+        except _UNREADABLE as error:
             logger.warning("The keys of %s could not be read: %s: %s", self._issuer, type(error).__name__, error)
         else:
             self._known_at = self._timer()
@@ -118,10 +123,10 @@ async def _fetched(issuer: str) -> dict[str | None, Key]:
 
 async def _document(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
     body = bytearray()
-    async with client.stream("GET", url, headers={"accept": "application/json"}) as response:
+    async with client.stream("GET", url, headers=_WANTED) as response:
         if response.status_code != httpx2.codes.OK:
             raise ValueError(f"{url} was answered with status {response.status_code}")
-        async for piece in response.aiter_bytes():
+        async for piece in response.aiter_raw():
             body += piece
             if len(body) > LARGEST:
                 raise ValueError(f"{url} was answered with more than {LARGEST} bytes")
@@ -130,12 +135,17 @@ async def _document(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
 
 def _signing(entry: Any) -> Key | None:
     """A public key that signatures can be checked with; None for any other, of which an issuer may have some too."""
-    if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC or entry.get("use", "sig") != "sig":
+    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+        return None
+    kind, kid = entry.get("kty"), entry.get("kid")
+    if not (isinstance(kind, str) and kind in _PUBLIC and isinstance(kid, str | None)):
         return None
     try:
         return import_key(entry)
-    except (JoseError, TypeError, ValueError) as error:
-        logger.warning("A key of the issuer's can't be used: %s", error)
+    except (
+        Exception
+    ) as error:  # of whatever kind: issuers have keys that the library does not know, beside those it does
+        logger.warning("A key of the issuer's can't be used: %s: %s", type(error).__name__, error)
         return None
 
 

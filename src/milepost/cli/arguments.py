@@ -63,7 +63,7 @@ def _read_object(given: str) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.ValidationError as error:
         raise _wrong("--input: not a JSON object.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = f" For a file write @{given}." if _is_file(given) else ""
         raise _wrong(f"--input: not JSON ({on_one_line(str(error))}).{hint}") from error
 
@@ -101,7 +101,7 @@ def stdin() -> BinaryIO:
 def _forced(key: str, value: str, shown: str) -> Any:
     try:
         return msgspec.json.decode(value.encode())
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _wrong(f"{key}: not JSON ({error}); for text write {key}={shown}") from error
 
 
@@ -110,7 +110,7 @@ def _value(value: str, schema: Schema, root: Schema) -> Any:
         return value
     try:
         return msgspec.json.decode(value.encode())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return value  # the server says best what it wants instead
 
 

@@ -13,7 +13,7 @@ from milepost import times
 from milepost.cli import wording
 from milepost.cli.events import Event
 from milepost.cli.records import LogEntry, Record
-from milepost.cli.terminal import console, is_terminal, on_one_line, say, say_broken
+from milepost.cli.terminal import console, is_terminal, on_one_line, say, say_broken, say_line
 from milepost.task import State
 
 
@@ -88,7 +88,7 @@ class JsonLines(Silent):
     def show(self, event: Event) -> None:
         """See Display."""
         super().show(event)
-        say(f'{{"{event.name}":{event.data}}}')
+        say_line(f'{{"{event.name}":{event.data}}}')
 
 
 class Bar:

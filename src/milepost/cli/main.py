@@ -10,7 +10,7 @@ from milepost import __version__
 from milepost.cli import acting, deliver, key, migrate, reading, result, serve, start, watch, webhook, worker
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.options import examples
-from milepost.cli.terminal import note, say
+from milepost.cli.terminal import note, on_one_line, say
 
 app = typer.Typer(
     name="milepost",
@@ -74,8 +74,10 @@ def run(arguments: Sequence[str]) -> int:
     except UnicodeEncodeError as error:
         note(f"milepost: {error.object!a} can't be written as {error.encoding}.")
         return Exit.USAGE
-    except msgspec.DecodeError as error:
-        note(f"milepost: The server did not answer as Milepost does ({error}). Is MILEPOST_URL right?")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        note(
+            f"milepost: The server did not answer as Milepost does ({on_one_line(str(error))}). Is MILEPOST_URL right?"
+        )
         return Exit.UNREACHABLE
     except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
         return Exit.INTERRUPTED

@@ -12,7 +12,7 @@ from milepost.cli.exits import CommandError, Exit
 from milepost.cli.faults import told
 from milepost.cli.records import LineOutcome
 from milepost.cli.remote import Remote
-from milepost.cli.terminal import console, is_terminal, note, on_one_line, say
+from milepost.cli.terminal import console, is_terminal, note, on_one_line, say, say_line
 
 AT_ONCE: Final = 1000
 """Lines that are sent in one request."""
@@ -37,7 +37,7 @@ class Count:
     def tell(self, number: int, outcome: LineOutcome, raw: msgspec.Raw) -> None:
         """The server says what became of a line."""
         if self._json:
-            say(bytes(raw).decode())
+            say_line(bytes(raw).decode())
         if outcome.task is None:
             self.refuse(number, "" if outcome.problem is None else told(outcome.problem))
             return
@@ -121,7 +121,7 @@ def _lines(file: BinaryIO) -> Iterator[Line]:
 def _value(line: Line, count: Count) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(line.text, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         count.refuse(line.number, "not a JSON object.")
         return None
 

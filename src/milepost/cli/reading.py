@@ -13,7 +13,7 @@ from milepost.cli.options import DEFAULT_URL, Ca, Id, Json, Key, Url, examples
 from milepost.cli.records import LogEntry, Record, TypeList
 from milepost.cli.remote import Remote, task_path
 from milepost.cli.tables import TASK_HEADS, TYPE_HEADS, say_fields, say_table, task_row, type_row
-from milepost.cli.terminal import note, on_one_line, say, say_json
+from milepost.cli.terminal import note, on_one_line, say, say_json, say_line
 from milepost.task import State
 
 PAGE: Final = 200
@@ -169,7 +169,10 @@ def logs(
             for data in _entries(remote, task_id, after, keep_on=keep_on):
                 entry = msgspec.json.decode(data, type=LogEntry)
                 if entry.level in wanted:
-                    say(bytes(data).decode() if json else wording.log_line(entry))
+                    if json:
+                        say_line(bytes(data).decode())
+                    else:
+                        say(wording.log_line(entry))
     except KeyboardInterrupt as interrupt:
         raise CommandError(
             f"Not following any more; the task goes on. See its log with `milepost logs {task_id}`.", Exit.INTERRUPTED

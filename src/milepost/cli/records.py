@@ -41,6 +41,18 @@ class Record(msgspec.Struct, frozen=True):
     result_is_link: bool = False
     failure: Failure | None = None
 
+    def __post_init__(self) -> None:
+        for time in (
+            self.created_at,
+            self.updated_at,
+            self.run_at,
+            self.next_run_at,
+            self.started_at,
+            self.finished_at,
+        ):
+            if time is not None:
+                times.from_rfc3339(time)  # what is none is told where it is read, and not where it is shown
+
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens by itself: it ended, and no next run is due."""
@@ -67,6 +79,9 @@ class LogEntry(msgspec.Struct, frozen=True):
     fields: dict[str, Any] | None = None
     source: State | None = msgspec.field(default=None, name="from")
     target: State | None = msgspec.field(default=None, name="to")
+
+    def __post_init__(self) -> None:
+        times.from_rfc3339(self.time)
 
 
 class StartedTask(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from milepost import __version__
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.faults import told as told_problem
 from milepost.cli.records import Problem, TypeList
-from milepost.cli.terminal import note
+from milepost.cli.terminal import note, on_one_line
 from milepost.client.address import check_way, is_loopback
 from milepost.client.retries import retry_after
 from milepost.client.trust import is_distrusted, trusted
@@ -284,10 +284,10 @@ class Remote:
         code = _CODES.get(response.status_code, Exit.UNREACHABLE if response.is_server_error else Exit.USAGE)
         try:
             problem = msgspec.json.decode(response.content, type=Problem)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CommandError(
-                f"{self.name} answered {response.status_code} {response.reason_phrase}, and not as Milepost does. "
-                "Is MILEPOST_URL right?",
+                f"{self.name} answered {response.status_code} {on_one_line(response.reason_phrase)}, and not as "
+                "Milepost does. Is MILEPOST_URL right?",
                 code,
             ) from error
         hint = f" {self._hint}" if response.status_code == HTTPStatus.UNAUTHORIZED else ""
@@ -296,7 +296,8 @@ class Remote:
     def _decode(self, response: httpx2.Response, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(response.content, type=shape)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CommandError(
-                f"{self.name} did not answer as Milepost does ({error}). Is MILEPOST_URL right?", Exit.UNREACHABLE
+                f"{self.name} did not answer as Milepost does ({on_one_line(str(error))}). Is MILEPOST_URL right?",
+                Exit.UNREACHABLE,
             ) from error

@@ -110,12 +110,11 @@ class Download:
     @property
     def name(self) -> str:
         """What the result calls itself: the name of a file, never a path."""
-        message = Message()
-        message["content-disposition"] = self.headers.get("content-disposition", "")
-        names = [value for key, value in message.get_params([], "content-disposition") if key == "filename"]
-        # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
-        names.sort(key=lambda value: isinstance(value, str))
-        return file_name.cleaned(collapse_rfc2231_value(names[0]) if names else "", "result")
+        try:
+            said = _disposed(self.headers.get("content-disposition", ""))
+        except (LookupError, TypeError, ValueError):  # it contradicts itself
+            said = ""
+        return file_name.cleaned(said, "result")
 
     @property
     def is_text(self) -> bool:
@@ -157,6 +156,16 @@ class Download:
         elif response.status_code != HTTPStatus.PARTIAL_CONTENT:
             raise CommandError("The result changed while it was fetched; fetch it again.", Exit.FAILED)
         self._has_begun = True
+
+
+def _disposed(disposition: str) -> str:
+    """The name that a Content-Disposition gives, or an empty one. Raises as the standard library does."""
+    message = Message()
+    message["content-disposition"] = disposition
+    names = [value for key, value in message.get_params([], "content-disposition") if key == "filename"]
+    # The exact name (RFC 6266's filename*, which comes as a tuple) goes before the one for old clients.
+    names.sort(key=lambda value: isinstance(value, str))
+    return collapse_rfc2231_value(names[0]) if names else ""
 
 
 def save(download: Download, to: Path) -> Path:

@@ -160,7 +160,7 @@ def _time(option: str, text: str) -> str:
 def _object(option: str, text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise CommandError(f"{option}: not a JSON object ({error}).", Exit.USAGE) from error
 
 

@@ -19,6 +19,9 @@ from milepost.cli.exits import CommandError, Exit
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+BENEATH: Final = "    "
+"""Before what is a further line of something, so that it is not taken for something of its own."""
+
 
 def is_terminal() -> bool:
     """Whether stdout leads to a person."""
@@ -45,14 +48,14 @@ def writing() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a line that was asked for, at once."""
+    """Print a line that was asked for, at once; for a person as `printable`."""
     with writing():
-        typer.echo(text)
+        typer.echo(printable(text) if is_terminal() else text)
 
 
 def note(text: str) -> None:
     """Print a line that helps a person, but is not what was asked for."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def say_broken() -> None:
@@ -73,4 +76,20 @@ def on_one_line(text: str) -> str:
 def say_json(value: Any) -> None:
     """Print a JSON value (or `msgspec.Raw`) as one line, or indented for a person."""
     body = msgspec.json.encode(value)
-    say((msgspec.json.format(body, indent=2) if is_terminal() else msgspec.json.format(body, indent=-1)).decode())
+    if is_terminal():
+        say_line(msgspec.json.format(body, indent=2).decode())
+    else:
+        say(msgspec.json.format(body, indent=-1).decode())
+
+
+def say_line(json: str) -> None:
+    """Print JSON as it came; on a terminal what `visible` makes of it."""
+    say(visible(json) if is_terminal() else json)
+
+
+def visible(json: str) -> str:
+    """The same JSON with control characters and changes of writing direction as its own escapes.
+
+    JSON may have those of them as they are that are no C0 controls, which outside its texts are white space alone.
+    """
+    return _CONTROL.sub(lambda match: " " if match[0] == "\r" else f"\\u{ord(match[0]):04x}", json)

@@ -7,7 +7,7 @@ import msgspec
 
 from milepost import times
 from milepost.cli.records import LogEntry, Record, ResultLink
-from milepost.cli.terminal import is_terminal, on_one_line, printable
+from milepost.cli.terminal import BENEATH, is_terminal, on_one_line, printable
 from milepost.task import State
 
 
@@ -66,7 +66,8 @@ def log_line(entry: LogEntry) -> str:
         text = f"{before}{entry.target}" + (f"  attempt {entry.attempt}" if entry.target is State.RUNNING else "")
     else:
         fields = (f"{name}={value(field)}" for name, field in (entry.fields or {}).items())
-        text = "  ".join((printable(entry.message), *map(on_one_line, fields)))
+        message = printable(entry.message).replace("\n", f"\n{BENEATH}")
+        text = "  ".join((message, *map(on_one_line, fields)))
     return f"{moment(entry.time)}  {entry.level:<8}  {text}"
 
 

@@ -22,7 +22,8 @@ def parse_base(url: str, *, secret: bool) -> httpx2.URL:
     if base.userinfo:  # not shown: it is a secret
         raise ValueError("The base URL has a user name in it. Give the key as api_key instead.")
     if base.scheme not in ("http", "https") or not base.host:
-        raise ValueError(f"The base URL has to be one like {DEFAULT}, not {url!r}.")
+        shown = "" if "@" in url else f", not {url!r}"  # which may have a password before it
+        raise ValueError(f"The base URL has to be one like {DEFAULT}{shown}.")
     if base.query or base.fragment:
         raise ValueError("The base URL ends with its path; it has no query and no fragment.")
     if secret:

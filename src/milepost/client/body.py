@@ -60,9 +60,10 @@ def file_body(file: Sendable) -> Body:
     Raises OSError for what can't be read.
     """
     name, content = _opened(file)
-    plain = "".join(c if " " <= c <= "~" else "_" for c in name).replace("\\", "\\\\").replace('"', '\\"')
+    # Readers disagree on what a backslash means there, and a percent sign: who is given both names takes the exact one.
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
     disposition = f'attachment; filename="{plain}"'
-    if not (name.isascii() and name.isprintable()):
+    if plain != name:
         disposition += f"; filename*=UTF-8''{quote(os.fsencode(name), safe='')}"
     return Body({"content-type": _media_type(name), "content-disposition": disposition}, [content])
 

@@ -53,11 +53,11 @@ class BodyReader:
             raise Malformed(f"The {self._what} is nested more than {self._limits.depth} deep.")
         try:
             value = self._decoder.decode(body)
+            repeated = repeated_member(body)
         except msgspec.ValidationError as error:
             raise Invalid(_exactly(body_fault(error), body)) from error
         except (UnicodeDecodeError, msgspec.DecodeError) as error:
             raise _malformed(body, error, self._what) from error
-        repeated = repeated_member(body)
         if repeated is not None:
             raise Invalid(repeated)
         return value

@@ -26,6 +26,8 @@ _PREFIX: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/?")
 _URL: Final = re.compile(rf"(https?://{HOST.pattern})({_PREFIX.pattern})", re.IGNORECASE)
 _PAIR: Final = re.compile(r'\s*([!#$%&\'*+.^_`|~\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*))\s*([,;]|$)', re.ASCII)
 """A parameter of `Forwarded`, and what ends it. A little wider than the RFC: proxies forget to quote colons."""
+_NODE: Final = re.compile(r"[\w.:%-]{1,100}", re.ASCII)
+"""An address, or what stands for one (RFC 7239, section 6). It is told in logs."""
 _RIVALS: Final = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
 
 
@@ -130,7 +132,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     try:
         return ip_network(text)
     except ValueError as error:
-        raise ValueError(f"{text!r:.100} is no address and no network like 10.0.0.0/8 ({error}).") from None
+        raise ValueError(f"{text!r:.100} is no address and no network like 10.0.0.0/8 ({error!s:.200}).") from None
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -175,6 +177,8 @@ def _node(text: str) -> str:
 
 def _checked(said: _Said) -> _Said:
     """What can be in no answer without danger is refused. Raises Malformed."""
+    if said.client is not None and _NODE.fullmatch(said.client) is None:
+        raise _malformed("X-Forwarded-For", "This is no address.")
     scheme = None if said.scheme is None else said.scheme.lower()
     if scheme not in (None, "http", "https"):
         raise _malformed("X-Forwarded-Proto", "This is http or https.")

@@ -34,7 +34,10 @@ class _Misfit:
 
 
 def repeated_member(body: bytes) -> Fault | None:
-    """The first member of an object in a body, which is JSON, that has the name of another one. None as a rule."""
+    """The first member of an object in a body, which is JSON, that has the name of another one. None as a rule.
+
+    Raises UnicodeDecodeError where it is not UTF-8: a decoder passes over what nobody wants without a look.
+    """
     if _keeps_all_members(body):
         return None
     found: list[_Misfit] = []
@@ -46,7 +49,8 @@ def repeated_member(body: bytes) -> Fault | None:
         found.append(_twice(pairs))
         return found[-1]
 
-    value = json.JSONDecoder(object_pairs_hook=members).decode(body.decode())
+    decoder = json.JSONDecoder(object_pairs_hook=members, parse_int=_integer, strict=False)
+    value = decoder.decode(body.decode())
     return next(_faults(value), None) if found else None
 
 

@@ -27,3 +27,13 @@ def test_what_is_sent_to_nobody_raises_nothing(new_loop: Callable[[], asyncio.Ab
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(send())
+
+
+@pytest.mark.parametrize("body", [b"{", b'"\xff"', b'{"type":"other"}', b"[" * 100_000, b""])
+async def test_what_is_no_message_ends_it(body: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    wire = await Wire[FromProcess].over(ours, FromProcess)
+    with theirs:
+        theirs.sendall(len(body).to_bytes(4) + body)
+        assert await wire.receive() is None
+    wire.close()

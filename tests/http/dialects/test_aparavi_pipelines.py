@@ -85,10 +85,11 @@ def test_where_it_leads_is_kept() -> None:
         (components(FILE | {"input": [1]}), {"/components/0/input": "Expected array of objects."}),
         (components(WEBHOOK, WEBHOOK), {"/components": "Two components have the same id."}),
         (
-            components(FILE, TEXT | {"input": [{"from": "x"}, {}, {"from": "number 1"}]}),
+            components(FILE, TEXT | {"input": [{"from": "x"}, {}, {"from": "number 1"}, {"from": ["x"]}]}),
             {
                 "/components/1/input/0/from": "text_1 takes its input from 'x', which is no component.",
                 "/components/1/input/1/from": "text_1 takes its input from None, which is no component.",
+                "/components/1/input/3/from": "text_1 takes its input from ['x'], which is no component.",
             },
         ),
         (components(FILE, source="file_1"), {"/source": "This is no component."}),

@@ -123,3 +123,12 @@ def test_what_is_wrong_is_named_as_fastapi_does() -> None:
     ]
     assert told["error"]["code"] == "VALIDATION_ERROR"
     assert told["message"].startswith("query.token: This is required.; header.Content-Disposition: Too long.; body.")
+
+
+def test_a_name_of_digits_alone_is_a_name() -> None:
+    digits = "9" * 5000
+    assert body(Invalid(Fault("No.", f"/input/{digits}/\u0663")), "node")["detail"][0]["loc"] == [
+        "body",
+        digits,
+        "\u0663",
+    ]

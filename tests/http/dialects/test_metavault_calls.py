@@ -78,7 +78,8 @@ async def test_further_calls_are_mapped_to_types(
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"), [("3", 3), ("0.5", 0.5), ("true", True), ("x", None), ("%22x%22", None), ("[1]", None)]
+    ("said", "kept"),
+    [("3", 3), ("0.5", 0.5), ("true", True), ("x", None), ("%22x%22", None), ("[1]", None), ("[" * 3000, None)],
 )
 async def test_a_number_in_a_path_is_one(service: Service, said: str, kept: Any) -> None:
     kinds: list[dict[str, Any]] = [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]

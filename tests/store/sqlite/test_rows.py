@@ -115,3 +115,12 @@ def test_a_record_without_an_end_can_not_be_finished(connection: apsw.Connection
 def test_rows_of_the_most_frequent_kind_are_small(connection: apsw.Connection, tmp_path: Path) -> None:
     cells = dict(zip(rows.FIELDS, rows.values(draft()), strict=True))
     assert [cells[name] for name in ("counts", "depends_on", "blocked_by", "metadata", "roles")] == [None] * 5
+
+
+def test_a_record_that_is_nested_without_end_is_left_out() -> None:
+    left_out: list[Any] = []
+    row: list[Any] = [7, *(None for _ in rows.FIELDS), None]
+    row[1 + rows.FIELDS.index("state")] = "running"
+    row[1 + rows.FIELDS.index("metadata")] = '{"a":' * 20_000
+    assert rows.readable([row], lambda each, _: left_out.append(each)) == []
+    assert left_out == [row]

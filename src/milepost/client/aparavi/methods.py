@@ -94,7 +94,8 @@ def silence(method: Method, error: httpx2.TransportError, limit: float, hide: Ca
 
 def has_ended(data: Mapping[str, Any]) -> bool:
     """Whether a task has come to its end, as its status or the older flag says it."""
-    return data.get("status") in ENDED or data.get("completed") is True
+    status = data.get("status")
+    return (isinstance(status, str) and status in ENDED) or data.get("completed") is True
 
 
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
@@ -116,7 +117,7 @@ def _refusal(method: Method, reply: Reply, said: Mapping[str, Any] | None, hide:
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -124,11 +124,11 @@ class Wire(Generic[M]):
         await self._writer.drain()
 
     async def receive(self) -> M | None:
-        """The next message; None when the other end is gone."""
+        """The next message; None when the other end is gone, or says what is no message."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             return self._decode(await self._reader.readexactly(length))  # type: ignore[no-any-return]
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def close(self) -> None:

@@ -123,8 +123,9 @@ def _faults(components: Mapping[str, Mapping[str, Any]], source: str | None, pla
     for number, (name, component) in enumerate(components.items()):
         for edge_number, edge in enumerate(component.get("input", [])):
             giver = edge.get("from")
-            if giver not in components or giver == name:
-                why = "which is no component" if giver not in components else "from itself"
+            is_known = isinstance(giver, str) and giver in components
+            if not is_known or giver == name:
+                why = "from itself" if is_known else "which is no component"
                 said = f"{name} takes its input from {giver!r:.80}, {why}."
                 yield Fault(said, f"{place}/components/{number}/input/{edge_number}/from")
     if source:

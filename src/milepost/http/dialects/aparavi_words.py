@@ -5,6 +5,7 @@ no such state and would wait on: to it, and to the Python package (`python`), wh
 errors. The Python package knows an unknown task by status 200 and an error in the body.
 """
 
+import re
 from typing import Any, Final, Literal
 
 import msgspec
@@ -44,6 +45,10 @@ def errors(task: Task, profile: Profile) -> list[str]:
     if failure is not None:
         return [failure]
     return ["The task was cancelled."] if task.state is State.CANCELLED and profile != "page" else []
+
+
+_INDEX: Final = re.compile("[0-9]{1,9}")
+"""What may be the place of an item; a name may be of digits too, and of more than there are items."""
 
 
 class TaskNotFound(NotFound):
@@ -110,7 +115,7 @@ def _field_error(fault: Fault) -> FieldError:
     if fault.pointer is not None:
         # What a task takes, and what was sent for it, is the same to these clients.
         steps = fault.pointer.removeprefix("/input").split("/")[1:]
-        loc = ["body", *(int(step) if step.isdecimal() else _unescaped(step) for step in steps)]
+        loc = ["body", *(int(step) if _INDEX.fullmatch(step) else _unescaped(step) for step in steps)]
     elif fault.parameter is not None:
         # Headers are written with capitals, the parameters of this contract without.
         loc = ["query" if fault.parameter.islower() else "header", fault.parameter]

@@ -226,7 +226,7 @@ def _is_plain(schema: Mapping[str, Any]) -> bool:
 def _value(text: str) -> Any:
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return text
     return value if isinstance(value, bool | int | float) else text
 

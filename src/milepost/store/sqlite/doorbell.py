@@ -118,7 +118,7 @@ def _said(changed: Changed | None) -> bytes:
 def _understood(said: bytes) -> Changed | None:
     try:
         return _decode(said) if said else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -123,7 +123,7 @@ def readable(
     for row in found:
         try:
             stored.append(record(row))
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, RecursionError, TypeError, ValueError) as error:
             on_unreadable(row, error)
     return stored
 
