@@ -89,9 +89,7 @@ def _refusals(words: Mapping[int, str]) -> dict[int, Answer]:
 
 _UNKNOWN: Final = _refusals(
     {
-        401: "There is no valid key.",
         404: "There is no such task, or none that the caller may see. To the profile `python`: with status 200.",
-        422: "The token is missing.",
     }
 )
 
@@ -112,17 +110,7 @@ def _tasks(aparavi: "Aparavi") -> list[Operation]:
             group="Tasks",
             query=StartQuery,
             body=PipelineBody,
-            answers={200: Answer("It is started.", StartedBody)}
-            | _refusals(
-                {
-                    400: "The body can't be read as JSON.",
-                    401: "There is no valid key.",
-                    403: "No right to start this here.",
-                    413: "The body is too large.",
-                    415: "The body is of another media type.",
-                    422: "Something in the pipeline, or a parameter, is wrong.",
-                }
-            ),
+            answers={200: Answer("It is started.", StartedBody)},
         ),
         Operation(
             "GET",
@@ -166,12 +154,9 @@ def _tasks(aparavi: "Aparavi") -> list[Operation]:
             | _UNKNOWN
             | _refusals(
                 {
-                    400: "The form can't be read.",
                     409: "The task takes no deliveries, or none any more.",
                     413: "The files are too large.",
-                    415: "The body is compressed.",
                     422: "The token is missing, or there is no file.",
-                    503: "There is no room for the files.",
                 }
             ),
         ),
@@ -191,17 +176,7 @@ def _pipelines(aparavi: "Aparavi") -> list[Operation]:
             changes=True,
             answers={
                 200: Answer("Whether it could be started; if not, an `ErrorBody` with the same data.", CheckedBody)
-            }
-            | _refusals(
-                {
-                    400: "The body can't be read as JSON.",
-                    401: "There is no valid key.",
-                    403: "No right to start this here.",
-                    413: "The body is too large.",
-                    415: "The body is of another media type.",
-                    422: "A parameter is wrong.",
-                }
-            ),
+            },
         ),
         Operation(
             "GET",
@@ -210,16 +185,12 @@ def _pipelines(aparavi: "Aparavi") -> list[Operation]:
             summary="List the providers of components",
             group="Pipelines",
             query=ServicesQuery,
-            answers={200: Answer("Providers, by name.", AnyBody)}
-            | _refusals(
-                {401: "There is no valid key.", 404: "There is no such service.", 422: "A parameter is wrong."}
-            ),
+            answers={200: Answer("Providers, by name.", AnyBody)} | _refusals({404: "There is no such service."}),
         ),
     ]
 
 
 def _server(aparavi: "Aparavi") -> list[Operation]:
-    refusals = _refusals({401: "There is no valid key.", 422: "A parameter is wrong."})
     return [
         Operation(
             "GET",
@@ -228,7 +199,7 @@ def _server(aparavi: "Aparavi") -> list[Operation]:
             summary="Which version this is",
             group="Server",
             query=AnyQuery,
-            answers={200: Answer("The version.", AnyBody)} | refusals,
+            answers={200: Answer("The version.", AnyBody)},
         ),
         Operation(
             "GET",
@@ -237,6 +208,6 @@ def _server(aparavi: "Aparavi") -> list[Operation]:
             summary="How the server is",
             group="Server",
             query=AnyQuery,
-            answers={200: Answer("Workers, and tasks by state.", AnyBody)} | refusals,
+            answers={200: Answer("Workers, and tasks by state.", AnyBody)},
         ),
     ]

@@ -1,12 +1,13 @@
 """Which operations does the Services API have, and what does its document say of each?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
-from milepost.http.dialect import Answer, AnyQuery, Operation
-from milepost.http.dialects.services_errors import NO_RIGHT, NO_TASK
+from milepost.http.dialect import Answer, AnyQuery, Operation, Refusals
+from milepost.http.dialects.services_errors import NO_TASK
 from milepost.http.dialects.services_shapes import (
     Chain,
     ChainQuery,
@@ -39,16 +40,20 @@ _SEEN: Final = _ETAG | {"Retry-After": "Seconds after which asking again makes s
 
 
 def _refusals(texts: Mapping[int, str]) -> dict[int, Answer]:
-    said = {401: NO_RIGHT, 403: NO_RIGHT, **texts}
-    return {status: Answer(text, ErrorBody) for status, text in said.items()}
+    return {status: Answer(text, ErrorBody) for status, text in texts.items()}
 
 
-_NO_TASK: Final = {400: "A parameter is wrong; it is named.", 404: NO_TASK}
+_REFUSALS: Final = Refusals(ErrorBody, invalid=400)
+_NO_TASK: Final = {404: NO_TASK}
 _SEVERAL: Final = "Tasks of several chains have this id: name the chain."
 
 
 def operations(services: "Services") -> list[Operation]:
     """All of them, in the order in which they are read about."""
+    return [replace(operation, refusals=_REFUSALS) for operation in _operations(services)]
+
+
+def _operations(services: "Services") -> list[Operation]:
     return [
         Operation(
             "POST",
@@ -63,10 +68,7 @@ def operations(services: "Services") -> list[Operation]:
             answers={services.created_status: Answer("It is created.", TaskBody, headers=_SEEN)}
             | _refusals(
                 {
-                    400: "The body can't be read, or a field is wrong; it is named.",
                     409: "Another task stands in the way.",
-                    413: "The body is too large.",
-                    415: "The body is not sent as JSON.",
                 }
             ),
         ),
@@ -79,7 +81,7 @@ def operations(services: "Services") -> list[Operation]:
             group="Tasks",
             query=ListQuery,
             headers=_HEADERS,
-            answers={200: Answer("The tasks.", list[TaskBody])} | _refusals({400: _NO_TASK[400]}),
+            answers={200: Answer("The tasks.", list[TaskBody])},
         ),
         Operation(
             "GET",
