@@ -110,12 +110,12 @@ def _id(operation: Operation, used: Counter[str]) -> str:
 
 def _parameters(operation: Operation, schemas: Schemas) -> Iterator[Json]:
     for name in _PARAMETER.findall(operation.path):
-        yield _parameter("path", name, schemas.of(operation.parameters.get(name, str)), required=True)
+        yield _parameter("path", name, _not_empty(schemas.of(operation.parameters.get(name, str))), required=True)
     for field in msgspec.structs.fields(operation.query):
         schema = _without_null(schemas.of(field.type))
         if not field.required and field.default not in (msgspec.NODEFAULT, None, ()):
             schema["default"] = field.default
-        parameter = _parameter("query", field.encode_name, schema, required=field.required)
+        parameter = _parameter("query", field.encode_name, _without_nul(schema), required=field.required)
         yield parameter | ({"style": "form", "explode": False} if schema.get("type") == "array" else {})
     for name, kind in operation.headers.items():
         yield _parameter("header", name, schemas.of(kind), required=False)
@@ -147,6 +147,19 @@ def _responses(operation: Operation, schemas: Schemas) -> Json:
         elif refusal.media_type not in written[status]["content"]:  # what it says with this status is no refusal
             written[status]["content"] |= _response(refusal, schemas)["content"]
     return {str(status): answer for status, answer in sorted(written.items())}
+
+
+def _not_empty(schema: Json) -> Json:
+    """The schema of a path's parameter, which is a whole segment: an empty one is none."""
+    return {"minLength": 1, **schema} if schema.get("type") == "string" else schema
+
+
+def _without_nul(schema: Json) -> Json:
+    """The schema of a parameter, of which none is read with a NUL: text that says no more of itself has none."""
+    if schema.get("type") == "array":
+        return {**schema, "items": _without_nul(schema["items"])}
+    is_any = schema.get("type") == "string" and not schema.keys() & {"enum", "format", "pattern"}
+    return {**schema, **fields.NO_NUL} if is_any else schema
 
 
 def _response(answer: Answer, schemas: Schemas) -> Json:

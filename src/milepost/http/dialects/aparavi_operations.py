@@ -38,16 +38,19 @@ _COMPONENT: Final = {
     },
     "required": ["provider"],
 }
-_PIPELINE: Final = {
+_PIPELINE: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"source": {"type": "string"}, "components": {"type": "array", "items": _COMPONENT}},
+    "required": ["components"],
 }
+_ALONE: Final = {**_PIPELINE, "properties": {**_PIPELINE["properties"], "pipeline": False}}
+_UNDER: Final = {"type": "object", "properties": {"pipeline": _PIPELINE}, "required": ["pipeline"]}
 
 PipelineBody = Annotated[
     dict[str, Any],
     Meta(
         description="A pipeline, alone or under `pipeline`.",
-        extra_json_schema={"properties": {"pipeline": _PIPELINE, **_PIPELINE["properties"]}},
+        extra_json_schema={"anyOf": [_UNDER, _ALONE]},
     ),
 ]
 Token = Annotated[

@@ -9,7 +9,6 @@ from msgspec import Meta
 from milepost.http.dialect import Answer, AnyQuery, Operation, Refusals
 from milepost.http.dialects.services_errors import NO_TASK
 from milepost.http.dialects.services_shapes import (
-    Chain,
     ChainQuery,
     CreateBody,
     ErrorBody,
@@ -31,9 +30,12 @@ SESSION_USER: Final = "X-Spaaza-Session-User-Id"
 SESSION_KEY: Final = "X-Spaaza-Session-Key"
 SESSION_CHAIN: Final = "X-Spaaza-Session-Chain-Id"
 
+_NUMBER: Final = {"pattern": "^[0-9]{1,16}$"}
 _HEADERS: Final[Mapping[str, Any]] = {
     SESSION_USER: Annotated[str, Meta(description=f"The id of the key whose secret {SESSION_KEY} shows.")],
-    SESSION_CHAIN: Annotated[Chain, Meta(description="The chain that the caller is at work in.")],
+    SESSION_CHAIN: Annotated[
+        str, Meta(description="The chain that the caller is at work in.", extra_json_schema=_NUMBER)
+    ],
 }
 _ETAG: Final = {"ETag": "Version, dialect and query of this record."}
 _SEEN: Final = _ETAG | {"Retry-After": "Seconds after which asking again makes sense; while it is not finished."}
