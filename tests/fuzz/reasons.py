@@ -72,13 +72,18 @@ def _of_aparavi(body: Any) -> Iterator[str]:
         yield f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
 
 
+def _each(text: str) -> Iterator[str]:
+    """What is told in one text, with a sentence for each place."""
+    yield from re.split(r"(?<=\.) (?=[\w.\[\], ]+: )", text)
+
+
 TOLD: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "native": _problem,
     "metavault": _of_metavault,
-    "services": lambda body: iter([body["error"]["description"]]),
+    "services": lambda body: _each(body["error"]["description"]),
     "aparavi": _of_aparavi,
-    "cloudcoin": lambda body: iter([body.get("payload", body)["message"]]),
-    "quant": lambda body: iter([body["message"]]),
+    "cloudcoin": lambda body: _each(body.get("payload", body)["message"]),
+    "quant": lambda body: _each(body["message"]),
 }
 """By dialect: what a refusal says is wrong, each as `place: detail`."""
 
