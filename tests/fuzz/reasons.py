@@ -34,8 +34,12 @@ _NATIVE = (
 
 REASONS: Mapping[str, tuple[str, ...]] = {
     "native": _NATIVE,
-    "metavault": (),
-    "services": (r"target\.action: There is no task type '.*' here\.",),
+    "metavault": (r".*: There is no such argument here\.",),  # by the type's own schema
+    "services": (
+        r"target\.action: There is no task type '.*' here\.",
+        r"target\..*: There is no such argument here\.",
+        r"trigger\.once: (Of the years 1 to 9999|Expected an ISO 8601 date and time, .*)\.",
+    ),
     "aparavi": (
         r"body\.files: There is no file in the form\.",
         # How the components of a pipeline fit together.
@@ -44,7 +48,7 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         r"body(\.pipeline)?\.components: Two components have the same id\.",
         r"body(\.pipeline)?\.components\.\d+\.input\.\d+\.from: .* takes its input from .*",
     ),
-    "cloudcoin": (),
+    "cloudcoin": (r".*: There is no such argument here\.",),
     "quant": (
         r"organisation: Printable characters, and not '\*', which stands for all of them\.",
         r"(dependsOn|blockedByTaskIds)\[\d+\]: (No such task|The task would wait for itself)\.",
