@@ -72,7 +72,9 @@ def test_parameters_come_from_the_query_s_struct() -> None:
     parameters = {parameter["name"]: parameter for parameter in written()["paths"]["/plain/{id}"]["get"]["parameters"]}
     assert parameters["id"]["schema"] == {"type": "integer", "exclusiveMinimum": 0}
     assert parameters["id"]["required"]
-    assert parameters["token"] == {"name": "token", "in": "query", "required": True, "schema": {"type": "string"}}
+    text = {"type": "string", "pattern": "^[^\\u0000]*$"}
+    assert parameters["token"] == {"name": "token", "in": "query", "required": True, "schema": text}
+    assert parameters["names"]["schema"]["items"] == text
     assert parameters["sort"]["description"] == "Which way."
     assert parameters["sort"]["schema"] == {"enum": ["down", "up"]}
     assert parameters["size"]["schema"] == {"type": "integer", "default": 10}
@@ -83,7 +85,8 @@ def test_parameters_come_from_the_query_s_struct() -> None:
 
 def test_headers_and_bodies_are_written_down() -> None:
     read = written()
-    [_, header] = read["paths"]["/plain/{id}/alias"]["get"]["parameters"]
+    [of_path, header] = read["paths"]["/plain/{id}/alias"]["get"]["parameters"]
+    assert of_path["schema"] == {"type": "string", "minLength": 1}
     assert header == {
         "name": "X-Way",
         "in": "header",

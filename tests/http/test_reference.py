@@ -1,4 +1,5 @@
 import re
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -77,6 +78,13 @@ def test_every_operation_and_every_shape_is_there(text: str) -> None:
             assert operation["summary"].replace("'", "&#x27;") in text
     for name in written["components"]["schemas"]:
         assert f"id='shape-{name}'" in text
+
+
+def test_refusals_that_many_share_are_told_once(text: str) -> None:
+    written = document(Native(), Native().operations(), server="/")
+    assert "Or a <a href=#refusals>refusal</a>: 400, 401, 403, 421, 422, 429, 503</p>" in text
+    for answer in written["components"]["responses"].values():
+        assert text.count(escape(answer["description"])) == 1
 
 
 class Odd(Native):

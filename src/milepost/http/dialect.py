@@ -23,7 +23,7 @@ called. The same structs make its OpenAPI document.
             return PlainTextResponse(error.detail, status_of(error), headers_of(error))
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 from urllib.parse import quote
@@ -129,9 +129,23 @@ class Answer:
     """None: there is no body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """What further response headers say, by name."""
+    certain: Collection[str] = ()
+    """Which of these headers there are each time."""
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For documents: where it leads, as the ids of operations, each with what fills its parameters (OpenAPI's runtime
     expressions)."""
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """How a dialect's `problem` tells refusals: for documents."""
+
+    body: type
+    """That is rendered."""
+    _: KW_ONLY
+    media_type: str = JSON
+    invalid: int = 422
+    """The status of a request in which something is wrong, `milepost.errors.Invalid`."""
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Response]]
@@ -168,6 +182,9 @@ class Operation:
     takes_files: bool = False
     """Whether the body may be a file instead, which the handler gets as an `Upload`; see `milepost.http.upload`."""
     answers: Mapping[int, Answer] = field(default_factory=dict)
+    """What it answers itself. What any operation like it may be refused with comes from `refusals`."""
+    refusals: Refusals | None = None
+    """How refusals look; None: its document does not say."""
     changes: bool | None = None
     """Whether it changes something; by default, whether its method may."""
     public: bool = False

@@ -5,9 +5,13 @@ with a sentence for people, and `schema`, which is its JSON Schema. The structs 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
 from milepost import times
+
+NO_NUL: Final[Mapping[str, Any]] = {"pattern": "^[^\\u0000]*$"}
+"""For documents: text that can be kept."""
 
 _DIGITS: Final = re.compile("-?[0-9]{1,18}")
 _UNITS: Final = ("w", "d", "h", "m", "s", "ms", "us")

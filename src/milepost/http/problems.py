@@ -13,6 +13,7 @@ from starlette.responses import Response
 from milepost import errors
 from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http import errors as http_errors
+from milepost.http.dialect import Refusals
 from milepost.http.errors import MethodNotAllowed, RangeNotSatisfiable, TooSlow, UnsupportedMediaType
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -66,6 +67,10 @@ class Problem(msgspec.Struct, kw_only=True):
     dependents: Annotated[list[str], Meta(description="The ids of the tasks that depend on this one.")] | UnsetType = (
         UNSET
     )
+
+
+REFUSALS: Final = Refusals(Problem, media_type=PROBLEM_JSON)
+"""How they look, to documents."""
 
 
 def status_of(error: ServiceError) -> int:

@@ -49,6 +49,7 @@ def page(document: Json, dialects: Sequence[Dialect], name: str, root: str) -> s
             _paragraphs(info["description"]),
             f"<p>For programs: <a href='{_text(f'{root}/openapi/{name}.json')}'>OpenAPI document</a>.</p>",
             *(_group(heading, operations) for heading, operations in groups.items()),
+            _refusals(document["components"].get("responses", {})),
             _shapes(document["components"]["schemas"]),
             _problems(),
             "</main></div></html>",
@@ -105,15 +106,30 @@ def _parameter_type(parameter: Json) -> str:
 
 
 def _answers(responses: Json) -> str:
+    """What an operation answers itself, and with which refusals it does as others do."""
+    shared = [status for status, answer in responses.items() if "$ref" in answer]
+    table = _table(_answer_rows((status, answer) for status, answer in responses.items() if "$ref" not in answer))
+    return table + (f"<p class=soft>Or a <a href=#refusals>refusal</a>: {', '.join(shared)}</p>" if shared else "")
+
+
+def _refusals(responses: Json) -> str:
+    if not responses:
+        return ""
+    rows = _answer_rows((name[-3:], answer) for name, answer in responses.items())
+    head = "<section><h2 id=refusals>Refusals</h2><p>They look the same wherever an operation names them.</p>"
+    return f"{head}{_table(rows)}</section>"
+
+
+def _answer_rows(answers: Iterable[tuple[str, Json]]) -> list[tuple[str, str, str]]:
     rows = []
-    for status, answer in responses.items():
+    for status, answer in answers:
         said: tuple[str, Json] = ("", {})
         media_type, content = next(iter(answer.get("content", {}).items()), said)
         shape = (
             _type(content["schema"]) if "schema" in content else f"<code>{_text(media_type)}</code>" * bool(media_type)
         )
         rows.append((status, shape, answer["description"]))
-    return _table(rows)
+    return rows
 
 
 def _shapes(schemas: Json) -> str:

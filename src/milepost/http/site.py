@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from milepost import __version__
+from milepost.access.principal import LOCAL
 from milepost.errors import NotFound, ServiceError
 from milepost.http.credentials import bearer
 from milepost.http.dialect import BEARER, JSON, RESULTS, Answer, Call, Dialect, Handler, NoQuery, Operation
@@ -19,7 +20,7 @@ from milepost.http.files import result_response
 from milepost.http.health import METRICS_TEXT, Readiness, metrics, readiness
 from milepost.http.openapi import Json, document
 from milepost.http.openapi30 import downgraded
-from milepost.http.problems import PROBLEM_JSON, TYPES, Problem, problem_details
+from milepost.http.problems import PROBLEM_JSON, REFUSALS, TYPES, Problem, problem_details
 from milepost.http.reference import PAGE_HEADERS, page
 
 OLDER: Final = "-3.0"
@@ -138,12 +139,13 @@ class Site:
     def _written(self, name: str, call: Call[NoQuery, None]) -> Json:
         if name not in self._dialects:
             raise NotFound(f"No dialect {name!r} is spoken here.")
-        return self._document(name, call.url("") or "/")
+        # Whoever is known by a key is somebody else, and so is nobody.
+        return self._document(name, call.url("") or "/", is_open=call.principal == LOCAL)
 
-    def _make_document(self, name: str, server: str) -> Json:
+    def _make_document(self, name: str, server: str, *, is_open: bool) -> Json:
         dialect = self._dialects[name]
         own = self._for_programs() if name == self._first else ()
-        return document(dialect, [*dialect.operations(), *own], server=server)
+        return document(dialect, [*dialect.operations(), *own], server=server, is_open=is_open)
 
 
 def _operation(
@@ -158,6 +160,7 @@ def _operation(
         group="Server",
         answers=answers,
         public=public,
+        refusals=REFUSALS,
     )
 
 

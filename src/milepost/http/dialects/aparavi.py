@@ -29,7 +29,7 @@ from milepost.http.dialects.aparavi_answers import (
 from milepost.http.dialects.aparavi_operations import ServicesQuery, StartQuery, TaskQuery, operations
 from milepost.http.dialects.aparavi_outcome import outcome
 from milepost.http.dialects.aparavi_pipelines import SOURCES, Pipeline, placed, read
-from milepost.http.dialects.aparavi_words import STATUSES, TaskNotFound, error_body
+from milepost.http.dialects.aparavi_words import REFUSALS, STATUSES, TaskNotFound, error_body
 from milepost.http.payload import payload
 from milepost.http.problems import headers_of, status_of
 from milepost.http.representation import json_answer, representation
@@ -99,7 +99,10 @@ class Aparavi:
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
-        return [replace(operation, handler=_of_owner(operation.handler)) for operation in operations(self)]
+        return [
+            replace(operation, handler=_of_owner(operation.handler), refusals=REFUSALS)
+            for operation in operations(self)
+        ]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: KEY`, as the page and the Node package send it, or `Bearer KEY`, as the Python one does."""

@@ -38,16 +38,19 @@ _COMPONENT: Final = {
     },
     "required": ["provider"],
 }
-_PIPELINE: Final = {
+_PIPELINE: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"source": {"type": "string"}, "components": {"type": "array", "items": _COMPONENT}},
+    "required": ["components"],
 }
+_ALONE: Final = {**_PIPELINE, "properties": {**_PIPELINE["properties"], "pipeline": False}}
+_UNDER: Final = {"type": "object", "properties": {"pipeline": _PIPELINE}, "required": ["pipeline"]}
 
 PipelineBody = Annotated[
     dict[str, Any],
     Meta(
         description="A pipeline, alone or under `pipeline`.",
-        extra_json_schema={"properties": {"pipeline": _PIPELINE, **_PIPELINE["properties"]}},
+        extra_json_schema={"anyOf": [_UNDER, _ALONE]},
     ),
 ]
 Token = Annotated[
@@ -89,9 +92,7 @@ def _refusals(words: Mapping[int, str]) -> dict[int, Answer]:
 
 _UNKNOWN: Final = _refusals(
     {
-        401: "There is no valid key.",
         404: "There is no such task, or none that the caller may see. To the profile `python`: with status 200.",
-        422: "The token is missing.",
     }
 )
 
@@ -112,17 +113,7 @@ def _tasks(aparavi: "Aparavi") -> list[Operation]:
             group="Tasks",
             query=StartQuery,
             body=PipelineBody,
-            answers={200: Answer("It is started.", StartedBody)}
-            | _refusals(
-                {
-                    400: "The body can't be read as JSON.",
-                    401: "There is no valid key.",
-                    403: "No right to start this here.",
-                    413: "The body is too large.",
-                    415: "The body is of another media type.",
-                    422: "Something in the pipeline, or a parameter, is wrong.",
-                }
-            ),
+            answers={200: Answer("It is started.", StartedBody)},
         ),
         Operation(
             "GET",
@@ -166,12 +157,9 @@ def _tasks(aparavi: "Aparavi") -> list[Operation]:
             | _UNKNOWN
             | _refusals(
                 {
-                    400: "The form can't be read.",
                     409: "The task takes no deliveries, or none any more.",
                     413: "The files are too large.",
-                    415: "The body is compressed.",
                     422: "The token is missing, or there is no file.",
-                    503: "There is no room for the files.",
                 }
             ),
         ),
@@ -191,17 +179,7 @@ def _pipelines(aparavi: "Aparavi") -> list[Operation]:
             changes=True,
             answers={
                 200: Answer("Whether it could be started; if not, an `ErrorBody` with the same data.", CheckedBody)
-            }
-            | _refusals(
-                {
-                    400: "The body can't be read as JSON.",
-                    401: "There is no valid key.",
-                    403: "No right to start this here.",
-                    413: "The body is too large.",
-                    415: "The body is of another media type.",
-                    422: "A parameter is wrong.",
-                }
-            ),
+            },
         ),
         Operation(
             "GET",
@@ -210,16 +188,12 @@ def _pipelines(aparavi: "Aparavi") -> list[Operation]:
             summary="List the providers of components",
             group="Pipelines",
             query=ServicesQuery,
-            answers={200: Answer("Providers, by name.", AnyBody)}
-            | _refusals(
-                {401: "There is no valid key.", 404: "There is no such service.", 422: "A parameter is wrong."}
-            ),
+            answers={200: Answer("Providers, by name.", AnyBody)} | _refusals({404: "There is no such service."}),
         ),
     ]
 
 
 def _server(aparavi: "Aparavi") -> list[Operation]:
-    refusals = _refusals({401: "There is no valid key.", 422: "A parameter is wrong."})
     return [
         Operation(
             "GET",
@@ -228,7 +202,7 @@ def _server(aparavi: "Aparavi") -> list[Operation]:
             summary="Which version this is",
             group="Server",
             query=AnyQuery,
-            answers={200: Answer("The version.", AnyBody)} | refusals,
+            answers={200: Answer("The version.", AnyBody)},
         ),
         Operation(
             "GET",
@@ -237,6 +211,6 @@ def _server(aparavi: "Aparavi") -> list[Operation]:
             summary="How the server is",
             group="Server",
             query=AnyQuery,
-            answers={200: Answer("Workers, and tasks by state.", AnyBody)} | refusals,
+            answers={200: Answer("Workers, and tasks by state.", AnyBody)},
         ),
     ]

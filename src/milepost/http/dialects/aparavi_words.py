@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from milepost.access.keyring import Profile
 from milepost.errors import Fault, Invalid, Malformed, NotFound, ServiceError, Unauthenticated
+from milepost.http.dialect import Refusals
 from milepost.task import State, Task
 
 CREATED: Final = "Created"
@@ -84,6 +85,10 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str
     detail: list[FieldError] | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
+
+
+REFUSALS: Final = Refusals(ErrorBody)
+"""How they look, to documents."""
 
 
 def error_body(error: ServiceError, profile: Profile, data: dict[str, Any] | UnsetType = UNSET) -> ErrorBody:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from milepost.access.bound import bound
 from milepost.errors import Invalid, NotFound, ServiceError, TooMany, TooManyWrongKeys
 from milepost.http.credentials import raw_or_bearer
-from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation
+from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation, Refusals
 from milepost.http.faults import beneath, field_name
 from milepost.http.problems import headers_of, status_of
 from milepost.http.representation import json_answer, representation
@@ -251,6 +251,7 @@ def _reading(path: str, handler: Handler, body: Any) -> Operation:
         query=AnyQuery,
         answers={200: Answer("How far it is.", body), 304: Answer("Nothing has changed.", media_type=None)}
         | _refusals(body, {404: "There is no such task, or none that the caller may see."}),
+        refusals=Refusals(body),
     )
 
 
@@ -266,17 +267,8 @@ def _beginning(path: str, handler: Handler) -> Operation:
         body=dict[str, Any],
         body_optional=True,
         answers={200: Answer("The task that does it.", Envelope)}
-        | _refusals(
-            Envelope,
-            {
-                400: "The body can't be read as JSON.",
-                403: "No right to do this here.",
-                404: "There is no such command.",
-                413: "The body is too large.",
-                415: "The body is of another media type.",
-                422: "An argument is wrong; the message names it.",
-            },
-        ),
+        | _refusals(Envelope, {404: "There is no such command."}),
+        refusals=Refusals(Envelope),
     )
 
 

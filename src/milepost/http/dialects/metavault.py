@@ -15,7 +15,7 @@ from starlette.responses import Response
 from milepost.access.principal import LOCAL
 from milepost.errors import Conflict, Fault, Gone, Invalid, NotFound, ServiceError
 from milepost.http.credentials import raw_or_bearer
-from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation
+from milepost.http.dialect import Answer, AnyQuery, Call, Handler, Operation, Refusals
 from milepost.http.dialects.metavault_shapes import (
     ApiRoot,
     BackgroundTask,
@@ -44,6 +44,7 @@ TOKEN: Final = "mvpat-"  # noqa: S105 how the product's API tokens begin
 _CALL: Final = re.compile(r"(POST|PUT|PATCH|DELETE) (/api(?:/(?:\{\w+\}|[^/{}?#\s]+))+)")
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
+_REFUSALS: Final = Refusals(ProblemDetails, media_type=PROBLEM_JSON, invalid=400)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -265,6 +266,7 @@ def _reading(prefix: str, read: Handler, result: Handler) -> list[Operation]:
             summary="Get background task",
             group="Background tasks",
             query=AnyQuery,
+            refusals=_REFUSALS,
             answers={200: Answer("The task.", BackgroundTask), 304: Answer("Nothing has changed.", media_type=None)}
             | _problems({404: no_task}),
         ),
@@ -276,6 +278,7 @@ def _reading(prefix: str, read: Handler, result: Handler) -> list[Operation]:
             description="The bytes of the result, with the media type that the task gave them.",
             group="Background tasks",
             query=AnyQuery,
+            refusals=_REFUSALS,
             answers={
                 200: Answer("The result.", media_type="*/*"),
                 206: Answer("The range.", media_type="*/*"),
@@ -296,18 +299,10 @@ def _beginning(method: str, path: str, handler: Handler) -> Operation:
         description="The body is the task's input, a JSON object that may be left out.",
         group="Calls",
         query=AnyQuery,
+        refusals=_REFUSALS,
         body=dict[str, Any],
         body_optional=True,
-        answers={202: answer}
-        | _problems(
-            {
-                400: "The body can't be read, or something in it is wrong: `errors` name the fields.",
-                403: "No right to do this in this project.",
-                404: "There is no such call.",
-                413: "The body is too large.",
-                415: "The body is of another media type.",
-            }
-        ),
+        answers={202: answer} | _problems({404: "There is no such call."}),
     )
 
 
@@ -320,6 +315,7 @@ def _root(prefix: str, handler: Handler) -> Operation:
         group="Server",
         public=True,
         query=AnyQuery,
+        refusals=_REFUSALS,
         answers={200: Answer("What serves this API.", ApiRoot)},
     )
 

@@ -6,6 +6,7 @@ It reaches everything that the service can do; the other dialects give what thei
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -42,7 +43,7 @@ from milepost.http.files import result_response
 from milepost.http.headers import headers
 from milepost.http.lines import NDJSON, Lines
 from milepost.http.prefer import preferred_wait
-from milepost.http.problems import problem_details
+from milepost.http.problems import REFUSALS, problem_details
 from milepost.http.rendered import RawHeaders
 from milepost.http.representation import json_answer, representation
 from milepost.intake import Upload, deliver
@@ -78,7 +79,8 @@ class Native:
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
-        return [*operations(self), *key_operations(), *webhook_operations()]
+        found = (*operations(self), *key_operations(), *webhook_operations())
+        return [replace(operation, refusals=REFUSALS) for operation in found]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: Bearer KEY` (RFC 6750)."""

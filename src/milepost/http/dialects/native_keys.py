@@ -125,11 +125,6 @@ def _problems(**refusals: str) -> dict[int, Answer]:
 
 _NOT_ADMIN: Final = "Only admins of a tenant, and services, manage keys."
 _NO_KEY: Final = "There is no such key, or none that the caller manages."
-_BODY: Final = {
-    "_400": "The body can't be read as JSON.",
-    "_413": "The body is too large.",
-    "_415": "The body is of another media type.",
-}
 
 
 def key_operations() -> Sequence[Operation]:
@@ -153,11 +148,7 @@ def key_operations() -> Sequence[Operation]:
             group="Keys",
             body=NewKeyBody,
             answers={201: Answer("It is made.", KeyBody)}
-            | _problems(
-                **_BODY,
-                _403=_NOT_ADMIN + " Or a grant is not the caller's to give.",
-                _422="Something in the body is wrong.",
-            ),
+            | _problems(_403=_NOT_ADMIN + " Or a grant is not the caller's to give."),
         ),
         Operation(
             "DELETE",
@@ -167,8 +158,7 @@ def key_operations() -> Sequence[Operation]:
             description="It is refused from the next request on, by every server.",
             group="Keys",
             parameters={"id": KeyId},
-            answers={200: Answer("It is revoked.", KeyBody)}
-            | _problems(_400="The query can't be read.", _403=_NOT_ADMIN, _404=_NO_KEY, _422="A parameter is wrong."),
+            answers={200: Answer("It is revoked.", KeyBody)} | _problems(_403=_NOT_ADMIN, _404=_NO_KEY),
         ),
         Operation(
             "POST",
@@ -182,11 +172,6 @@ def key_operations() -> Sequence[Operation]:
             body=RotationBody,
             body_optional=True,
             answers={201: Answer("The new key is made.", KeyBody)}
-            | _problems(
-                **_BODY,
-                _403=_NOT_ADMIN,
-                _404=_NO_KEY + " Or it has ended, or was rotated already.",
-                _422="Something in the body is wrong.",
-            ),
+            | _problems(_403=_NOT_ADMIN, _404=_NO_KEY + " Or it has ended, or was rotated already."),
         ),
     ]

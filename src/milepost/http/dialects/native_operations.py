@@ -68,16 +68,6 @@ def _problems(refusals: Mapping[int, str]) -> dict[int, Answer]:
     return {status: Answer(text, Problem, media_type=PROBLEM_JSON) for status, text in refusals.items()}
 
 
-_UNREADABLE: Final = _problems({400: "The query can't be read."})
-_BODY: Final = _problems(
-    {
-        400: "The body can't be read as JSON.",
-        413: "The body is too large.",
-        415: "The body is of another media type.",
-    }
-)
-
-
 def operations(native: "Native") -> list[Operation]:
     """All of them, in the order in which they are read about."""
     return [
@@ -105,7 +95,6 @@ def _collection(native: "Native") -> list[Operation]:
                 202: Answer("It is started.", TaskBody, headers=_STARTED, links=_LEADS_TO),
                 200: Answer("It is finished already.", TaskBody, headers=_STARTED, links=_LEADS_TO),
             }
-            | _BODY
             | _problems(
                 {
                     403: "No right to start this here, or for this owner.",
@@ -134,7 +123,6 @@ def _collection(native: "Native") -> list[Operation]:
             answers={200: Answer("The outcomes, one a line.", OutcomeBody, media_type=NDJSON)}
             | _problems(
                 {
-                    415: "The body is of another media type.",
                     422: "An Idempotency-Key was sent as a header: each line has its own.",
                 }
             ),
@@ -148,9 +136,7 @@ def _collection(native: "Native") -> list[Operation]:
             "large records end it early. After the last one `next` is null.",
             group="Tasks",
             query=ListQuery,
-            answers={200: Answer("A page of tasks.", TaskList)}
-            | _UNREADABLE
-            | _problems({422: "A parameter is wrong."}),
+            answers={200: Answer("A page of tasks.", TaskList)},
         ),
     ]
 
@@ -171,8 +157,7 @@ def _record(native: "Native") -> list[Operation]:
                 200: Answer("The record.", TaskBody, headers=_ETAG | _RETRY),
                 304: Answer("Nothing has changed.", media_type=None, headers=_ETAG | _RETRY),
             }
-            | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+            | _problems({404: _NO_TASK}),
         ),
         Operation(
             "PATCH",
@@ -186,13 +171,11 @@ def _record(native: "Native") -> list[Operation]:
             body=UpdateBody,
             media_types=(MERGE_PATCH, JSON),
             answers={200: Answer("The record after it.", TaskBody, headers=_ETAG | _RETRY)}
-            | _BODY
             | _problems(
                 {
                     404: _NO_TASK,
                     409: "Its state, or that the engine runs it, does not allow this.",
                     412: "It has changed since the version that If-Match names.",
-                    422: "Something in the body is wrong.",
                 }
             ),
         ),
@@ -205,13 +188,11 @@ def _record(native: "Native") -> list[Operation]:
             parameters={"id": TaskId},
             query=DeleteQuery,
             answers={200: Answer("It is gone.", DeletedBody)}
-            | _UNREADABLE
             | _problems(
                 {
                     403: "Only admins delete.",
                     404: _NO_TASK,
                     409: "It is not finished, or others depend on it.",
-                    422: "A parameter is wrong.",
                 }
             ),
         ),
@@ -239,7 +220,6 @@ def _standing(native: "Native") -> list[Operation]:
                 202: Answer("A child is started.", TaskBody, headers=_STARTED, links=_LEADS_TO),
                 200: Answer("It is finished already.", TaskBody, headers=_STARTED, links=_LEADS_TO),
             }
-            | _BODY
             | _problems(
                 {
                     404: _NO_TASK,
@@ -272,8 +252,7 @@ def _following(native: "Native") -> list[Operation]:
                 200: Answer("The stream.", media_type=EVENT_STREAM),
                 204: Answer("The task is finished, and its last version was seen.", media_type=None),
             }
-            | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+            | _problems({404: _NO_TASK}),
         ),
         Operation(
             "GET",
@@ -283,9 +262,7 @@ def _following(native: "Native") -> list[Operation]:
             group="Progress and result",
             parameters={"id": TaskId},
             query=LogQuery,
-            answers={200: Answer("Entries, in order.", LogBody)}
-            | _UNREADABLE
-            | _problems({404: _NO_TASK, 422: "A parameter is wrong."}),
+            answers={200: Answer("Entries, in order.", LogBody)} | _problems({404: _NO_TASK}),
         ),
         Operation(
             "GET",
@@ -355,7 +332,6 @@ def _actions(native: "Native") -> list[Operation]:
             query=RetryQuery if name == "retry" else NoQuery,
             answers={200: Answer("Done: the record after it.", TaskBody, headers=_ETAG | _RETRY)}
             | ({202: Answer(asked, TaskBody, headers=_ETAG | _RETRY)} if name in ("cancel", "pause") else {})
-            | _UNREADABLE
             | _problems(
                 {
                     404: _NO_TASK,
@@ -396,7 +372,6 @@ def _types(native: "Native") -> list[Operation]:
                 group="Task types",
                 parameters={"name": TypeName},
                 answers={200: Answer("The type after it.", TypeBody)}
-                | _UNREADABLE
                 | _problems(
                     {
                         403: "Only a service may.",

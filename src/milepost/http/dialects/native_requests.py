@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from milepost.http.fields import Interval, Time, Timeout, Whole
+from milepost.http.fields import NO_NUL, Interval, Time, Timeout, Whole
 from milepost.http.prefer import LONGEST
 from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_KEY, MAX_NAME, MAX_PRIORITY, MAX_TEXT
 from milepost.task import TYPE_NAME, DependencyFailure, Runner, State
@@ -20,19 +20,16 @@ _UUID: Final = {"pattern": "^([0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}
 CALLBACK_PATTERN: Final = "^https?://[a-z0-9]{1,40}([.-][a-z0-9]{1,20}){0,3}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]*)*$"
 """URLs that are taken. So are others, which a pattern could not say."""
 
-_NO_NUL: Final = {"pattern": "^[^\\u0000]*$"}
-
 TypeName = Annotated[str, Meta(description="A task type's name.", extra_json_schema=_TYPE_NAME)]
 TaskId = Annotated[str, Meta(description="A task's id: a UUID, dashed or not, in any case.", extra_json_schema=_UUID)]
 OtherId = Annotated[str, Meta(extra_json_schema=_UUID)]
-Text = Annotated[str, Meta(max_length=MAX_TEXT, extra_json_schema=_NO_NUL)]
-Label = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"maxLength": MAX_TEXT})]
-Name = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"minLength": 1, "maxLength": MAX_NAME})]
-UniqueKey = Annotated[str, Meta(extra_json_schema=_NO_NUL | {"minLength": 1, "maxLength": MAX_TEXT})]
+Text = Annotated[str, Meta(max_length=MAX_TEXT, extra_json_schema=NO_NUL)]
+Label = Annotated[str, Meta(extra_json_schema=NO_NUL | {"maxLength": MAX_TEXT})]
+Name = Annotated[str, Meta(extra_json_schema=NO_NUL | {"minLength": 1, "maxLength": MAX_NAME})]
+UniqueKey = Annotated[str, Meta(extra_json_schema=NO_NUL | {"minLength": 1, "maxLength": MAX_TEXT})]
 Dependencies = Annotated[tuple[OtherId, ...], Meta(extra_json_schema={"maxItems": MAX_DEPENDENCIES})]
 Wait = Annotated[float, Meta(ge=0, le=LONGEST, description="Seconds to wait at most.")]
 Expression = Annotated[str, Meta(min_length=1, max_length=200)]
-QueryText = Annotated[str, Meta(extra_json_schema=_NO_NUL)]
 CallbackUrl = Annotated[
     str, Meta(extra_json_schema={"format": "uri", "pattern": CALLBACK_PATTERN, "maxLength": MAX_URL})
 ]
@@ -214,7 +211,7 @@ class FailureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it failed."""
 
     code: Annotated[
-        str, Meta(min_length=1, max_length=100, description="Stable, for programs.", extra_json_schema=_NO_NUL)
+        str, Meta(min_length=1, max_length=100, description="Stable, for programs.", extra_json_schema=NO_NUL)
     ]
     message: Annotated[Text, Meta(description="For people.")]
 
@@ -274,13 +271,13 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which tasks to list."""
 
     state: Annotated[tuple[State, ...], Meta(description="In one of these states.")] = ()
-    tenant: QueryText | None = None
-    type: QueryText | None = None
-    owner: QueryText | None = None
-    list: Annotated[QueryText | None, Meta(description="Their `list_id`.")] = None
+    tenant: str | None = None
+    type: str | None = None
+    owner: str | None = None
+    list: Annotated[str | None, Meta(description="Their `list_id`.")] = None
     parent: Annotated[OtherId | None, Meta(description="The id of their parent.")] = None
-    assignee: QueryText | None = None
-    after: Annotated[QueryText | None, Meta(description="The `next` of the page before.")] = None
+    assignee: str | None = None
+    after: Annotated[str | None, Meta(description="The `next` of the page before.")] = None
     limit: PageSize = cast("PageSize", 50)
 
 

@@ -106,11 +106,7 @@ def webhook_operations() -> Sequence[Operation]:
             body=NewSecretBody,
             answers={201: Answer("It is made.", SecretBody)}
             | _problems(
-                _400="The body can't be read as JSON.",
                 _403=_NOT_ADMIN + " Or the tenant is not the caller's.",
-                _413="The body is too large.",
-                _415="The body is of another media type.",
-                _422="Something in the body is wrong.",
             ),
         ),
         Operation(
@@ -124,7 +120,6 @@ def webhook_operations() -> Sequence[Operation]:
             parameters={"tenant": Annotated[Name, Meta(description="Whose it is.")]},
             answers={200: Answer("It is removed.", SecretBody)}
             | _problems(
-                _400="The query can't be read.",
                 _403=_NOT_ADMIN,
                 _404="There is no such secret, or none that the caller manages.",
             ),

@@ -1,6 +1,7 @@
 """How does Milepost speak QuantCDN's AI tasks: agents that hand on work, and drive the tasks that are theirs?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from milepost.errors import DependentsConflict, Fault, Invalid, ServiceError
 from milepost.http.credentials import bearer
-from milepost.http.dialect import BEARER, JSON, Answer, Call, NoQuery, Operation
+from milepost.http.dialect import BEARER, JSON, Answer, Call, NoQuery, Operation, Refusals
 from milepost.http.dialects import quant_parse, quant_render
 from milepost.http.dialects.native_requests import IfMatch, IfNoneMatch
 from milepost.http.dialects.quant_shapes import (
@@ -54,15 +55,6 @@ def _refusals(texts: Mapping[int, str]) -> dict[int, Answer]:
     return {status: Answer(text, Refusal) for status, text in texts.items()}
 
 
-_ALWAYS: Final = _refusals({401: "Valid credentials are needed."})
-_BODY: Final = _refusals(
-    {
-        400: "Something in the body is wrong: `message` names the field.",
-        413: "The body is too large.",
-        415: "The body is not JSON.",
-    }
-)
-_QUERY: Final = _refusals({400: "A parameter is wrong."})
 _NO_TASK: Final = _refusals({404: "Task not found."})
 
 
@@ -89,7 +81,8 @@ class Quant:
 
     def operations(self) -> Sequence[Operation]:
         """See `Dialect.operations`."""
-        return [self._list(), self._create(), self._get(), self._update(), self._delete(), self._graph()]
+        found = (self._list(), self._create(), self._get(), self._update(), self._delete(), self._graph())
+        return [replace(operation, refusals=Refusals(Refusal, invalid=400)) for operation in found]
 
     def credentials(self, request: Request) -> str | None:
         """`Authorization: Bearer KEY`."""
@@ -180,7 +173,7 @@ class Quant:
             group=_GROUP,
             parameters={"organisation": OrgId},
             query=ListTasksQuery,
-            answers={200: Answer("The tasks.", ListedTasks)} | _QUERY | _ALWAYS,
+            answers={200: Answer("The tasks.", ListedTasks)},
         )
 
     def _create(self) -> Operation:
@@ -193,8 +186,6 @@ class Quant:
             parameters={"organisation": NewOrgId},
             body=CreateTaskRequest,
             answers={201: Answer("It is created.", CreatedTask, headers=_ETAG)}
-            | _BODY
-            | _ALWAYS
             | _refusals({403: "No rights in this organisation."}),
         )
 
@@ -211,8 +202,7 @@ class Quant:
                 200: Answer("The task.", TaskDetails, headers=_ETAG),
                 304: Answer("Nothing has changed.", media_type=None, headers=_ETAG),
             }
-            | _NO_TASK
-            | _ALWAYS,
+            | _NO_TASK,
         )
 
     def _update(self) -> Operation:
@@ -230,8 +220,6 @@ class Quant:
             body=UpdateTaskRequest,
             answers={200: Answer("It is changed.", UpdatedTask, headers=_ETAG)}
             | _NO_TASK
-            | _BODY
-            | _ALWAYS
             | _refusals({409: "Its status does not allow this.", 412: "It has changed since."}),
         )
 
@@ -247,8 +235,6 @@ class Quant:
             query=DeleteTaskQuery,
             answers={200: Answer("It is gone.", DeletedTasks)}
             | _NO_TASK
-            | _QUERY
-            | _ALWAYS
             | _refusals({403: "Only admins delete.", 409: "Others depend on it, or a worker runs it."}),
         )
 
@@ -261,7 +247,7 @@ class Quant:
             description=f"Of the newest {self._graph_limit} tasks of the list.",
             group=_GROUP,
             parameters={"organisation": OrgId, "taskListId": ListId},
-            answers={200: Answer("The graph.", DependencyGraph)} | _ALWAYS,
+            answers={200: Answer("The graph.", DependencyGraph)},
         )
 
 

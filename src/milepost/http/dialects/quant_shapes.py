@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from milepost.http.fields import Whole
+from milepost.http.fields import NO_NUL, Whole
 from milepost.start import MAX_ATTEMPTS, MAX_DEPENDENCIES, MAX_NAME, MAX_TEXT
 
 Status = Literal["pending", "in_progress", "completed", "failed", "cancelled", "blocked"]
@@ -13,9 +13,9 @@ Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 OrgId = Annotated[str, Meta(description="The organisation ID.")]
 NewOrgId = Annotated[OrgId, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_NAME})]
 ListId = Annotated[str, Meta(description="A list of tasks; lists exist by being named.")]
-Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT, extra_json_schema=dict(NO_NUL))]
 # The service checks what it keeps, so that all that is wrong is told at once; here it is only written down.
-Label = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TEXT})]
+Label = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TEXT, **NO_NUL})]
 Uuids = Annotated[tuple[Uuid, ...], Meta(extra_json_schema={"maxItems": MAX_DEPENDENCIES})]
 Millis = Annotated[int, Meta(description="Unix time in milliseconds.", extra_json_schema={"format": "int64"})]
 

@@ -1,14 +1,14 @@
 """Which operations does the Services API have, and what does its document say of each?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
-from milepost.http.dialect import Answer, AnyQuery, Operation
-from milepost.http.dialects.services_errors import NO_RIGHT, NO_TASK
+from milepost.http.dialect import Answer, AnyQuery, Operation, Refusals
+from milepost.http.dialects.services_errors import NO_TASK
 from milepost.http.dialects.services_shapes import (
-    Chain,
     ChainQuery,
     CreateBody,
     ErrorBody,
@@ -30,25 +30,32 @@ SESSION_USER: Final = "X-Spaaza-Session-User-Id"
 SESSION_KEY: Final = "X-Spaaza-Session-Key"
 SESSION_CHAIN: Final = "X-Spaaza-Session-Chain-Id"
 
+_NUMBER: Final = {"pattern": "^[0-9]{1,16}$"}
 _HEADERS: Final[Mapping[str, Any]] = {
     SESSION_USER: Annotated[str, Meta(description=f"The id of the key whose secret {SESSION_KEY} shows.")],
-    SESSION_CHAIN: Annotated[Chain, Meta(description="The chain that the caller is at work in.")],
+    SESSION_CHAIN: Annotated[
+        str, Meta(description="The chain that the caller is at work in.", extra_json_schema=_NUMBER)
+    ],
 }
 _ETAG: Final = {"ETag": "Version, dialect and query of this record."}
 _SEEN: Final = _ETAG | {"Retry-After": "Seconds after which asking again makes sense; while it is not finished."}
 
 
 def _refusals(texts: Mapping[int, str]) -> dict[int, Answer]:
-    said = {401: NO_RIGHT, 403: NO_RIGHT, **texts}
-    return {status: Answer(text, ErrorBody) for status, text in said.items()}
+    return {status: Answer(text, ErrorBody) for status, text in texts.items()}
 
 
-_NO_TASK: Final = {400: "A parameter is wrong; it is named.", 404: NO_TASK}
+_REFUSALS: Final = Refusals(ErrorBody, invalid=400)
+_NO_TASK: Final = {404: NO_TASK}
 _SEVERAL: Final = "Tasks of several chains have this id: name the chain."
 
 
 def operations(services: "Services") -> list[Operation]:
     """All of them, in the order in which they are read about."""
+    return [replace(operation, refusals=_REFUSALS) for operation in _operations(services)]
+
+
+def _operations(services: "Services") -> list[Operation]:
     return [
         Operation(
             "POST",
@@ -63,10 +70,7 @@ def operations(services: "Services") -> list[Operation]:
             answers={services.created_status: Answer("It is created.", TaskBody, headers=_SEEN)}
             | _refusals(
                 {
-                    400: "The body can't be read, or a field is wrong; it is named.",
                     409: "Another task stands in the way.",
-                    413: "The body is too large.",
-                    415: "The body is not sent as JSON.",
                 }
             ),
         ),
@@ -79,7 +83,7 @@ def operations(services: "Services") -> list[Operation]:
             group="Tasks",
             query=ListQuery,
             headers=_HEADERS,
-            answers={200: Answer("The tasks.", list[TaskBody])} | _refusals({400: _NO_TASK[400]}),
+            answers={200: Answer("The tasks.", list[TaskBody])},
         ),
         Operation(
             "GET",

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from milepost.http.fields import Whole
+from milepost.http.fields import NO_NUL, Whole
+from milepost.start import MAX_TEXT
 
 Code = Literal["READY", "INPROGRESS", "DONE", "ERROR"]
 
@@ -40,6 +41,7 @@ class ListOffset(Whole):
     most = MAX_OFFSET
 
 
+_TEXT: Final = {"maxLength": MAX_TEXT, **NO_NUL}
 _CHAIN: Final = Meta(description="The chain that the task is of: for callers of several, who don't say it in a header.")
 ChainParameter = Annotated[Chain | None, _CHAIN]
 _ZERO: Final = cast("Whole", 0)
@@ -49,7 +51,7 @@ class CreateBody(msgspec.Struct, frozen=True, kw_only=True):
     """A task to create."""
 
     chain: Annotated[Chain, Meta(description="The chain that it is for.")]
-    desc: Annotated[str, Meta(description="What it is, for people.")]
+    desc: Annotated[str, Meta(description="What it is, for people.", extra_json_schema=_TEXT)]
     target: Annotated[
         dict[str, Any],
         Meta(
@@ -64,13 +66,13 @@ class CreateBody(msgspec.Struct, frozen=True, kw_only=True):
             "rest is kept as it is.",
             extra_json_schema={
                 "properties": {
-                    "once": {"type": ["string", "null"], "format": "date-time"},
+                    "once": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
                     "repeat": {"enum": ["daily", "weekly", "monthly", None]},
                 }
             },
         ),
     ]
-    debug: str | None = None
+    debug: Annotated[str, Meta(extra_json_schema=_TEXT)] | None = None
 
 
 class ChainQuery(msgspec.Struct, frozen=True):
