@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from milepost import Context, Milepost
+from milepost.engine.names import Names
 from milepost.engine.outbound import Outbound
 from milepost.engine.reach import Reach
 from milepost.http.dialects.known import NAMES, dialects
@@ -31,7 +32,7 @@ SEED = [] if EXAMPLES else ["--seed", "20260417"]
 async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A server with a worker, and tasks that end at once or only when they are told to."""
     app = Milepost(tmp_path / "milepost.db", files=tmp_path / "files", files_root=tmp_path)
-    app._outbound = Outbound(Reach(), resolve=nobody)  # the URLs of callbacks are anybody's
+    app._outbound = Outbound(Reach(), names=Names(nobody))  # the URLs of callbacks are anybody's
     ends = asyncio.Event()
 
     @app.task
@@ -62,7 +63,7 @@ async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             await working
 
 
-async def nobody(host: str, port: int) -> list[str]:
+def nobody(host: str, port: int) -> list[str]:
     """Resolves no name."""
     return []
 
