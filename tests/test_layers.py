@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "milepost"
 # From the bottom to the top: a module imports its own layer and those before it. A name stands for everything beneath
 # it that has no line of its own.
 LAYERS = (
-    ("errors", "times", "tenant", "url", "file_name"),
+    ("errors", "times", "tenant", "url", "network", "own_thread", "file_name"),
     ("trigger",),
     ("task",),
     ("step",),

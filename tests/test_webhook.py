@@ -66,6 +66,8 @@ def test_secrets_are_random_and_long_enough() -> None:
         "http://127.0.0.1:8000",
         "https://[::1]:8443/x?token=a%20b&c=d",
         "https://localhost./",
+        "HTTPS://hooks.example.com/ends",
+        "Http://127.0.0.1:8000",
         "https://xn--bcher-kva.example/",
         "https://a/" + "x" * (webhook.MAX_URL - 10),
     ],

@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from milepost.engine.outbound import Outbound
-from milepost.engine.reach import Network, Reach, networks
+from milepost.engine.reach import Reach, networks
 from milepost.http.forwarded import parse_public_url
+from milepost.network import Network
 from milepost.task import Task
 
 

@@ -6,6 +6,7 @@ runs all the same, or stays blocked, as long as the other is there to be retried
 started itself carries on at their end, whatever it is. Everything here is pure; stores keep the edges and ask.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -140,6 +141,14 @@ def _reason(waits_for: Sequence[str], failed: Sequence[Dependency]) -> str:
     if not waits_for:
         return "Waits until somebody frees it."
     return f"Waits for task {waits_for[0]}." if len(waits_for) == 1 else f"Waits for {len(waits_for)} tasks."
+
+
+def retold(reason: str, seen: Sequence[str]) -> str:
+    """Why a task is blocked, for who sees these of what it waits for: how many there are is not told."""
+    return _reason(seen, ()) if _COUNTED.fullmatch(reason) else reason
+
+
+_COUNTED: Final = re.compile(r"Waits for [0-9]+ tasks\.")
 
 
 def _ended(failed: Dependency) -> str:

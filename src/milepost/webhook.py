@@ -17,8 +17,8 @@ SECRET_BYTES: Final = 32
 MAX_URL: Final = 2000
 """Longest URL of a callback, in characters."""
 
-URL: Final = re.compile(r"https?://[!-~]+")
-"""What a URL consists of, as far as a pattern can say; see `is_url`."""
+URL: Final = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[!-~]+")
+"""What a URL consists of, as far as a pattern can say that others read too; see `is_url`."""
 NO_URL: Final = (
     f"An http or https URL of up to {MAX_URL} characters of ASCII, with a host, and without name, password or fragment."
 )

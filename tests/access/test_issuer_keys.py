@@ -1,15 +1,18 @@
 import asyncio
 import gzip
 import logging
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from joserfc.jwk import OctKey
+from joserfc.jwk import Key, OctKey
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from milepost.access.issuer_keys import FORGET, LARGEST, PAUSE, REFRESH, IssuerKeys
+from milepost.access.issuer_keys import FORGET, LARGEST, PAUSE, REFRESH, IssuerKeys, fetch
 from milepost.errors import Unavailable
+from milepost.times import elapsed
 
 from .issuer import EC, ED, RSA, Issuer, elsewhere, issuing
 
@@ -180,6 +183,50 @@ async def test_an_issuer_that_hangs_keeps_nobody_whose_key_is_known(
     await asking
     assert await named(keys, "rsa") is None, "it was withdrawn"
     assert issuer.asked == ONCE * 2
+
+
+async def test_an_issuer_that_goes_on_answering_is_not_listened_to_for_ever(issuer: Issuer) -> None:
+    with pytest.raises(TimeoutError, match=r"took longer than 5\.0 seconds"):
+        await asyncio.to_thread(fetch, issuer.url, elapsed() - 1)
+
+
+async def test_p6_it_is_asked_however_many_of_the_event_loop_s_threads_hang(issuer: Issuer) -> None:
+    """As they did when callers could have names looked up there."""
+    loop, go = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    hanging = loop.run_in_executor(None, go.wait)
+    issuer.url = issuer.url.replace("127.0.0.1", "localhost")
+    try:
+        assert await named(IssuerKeys(issuer.url), "rsa") == "rsa"
+    finally:
+        go.set()
+        await hanging
+
+
+async def test_one_that_hangs_is_not_asked_a_second_time_before_it_answers(
+    time: Time, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("milepost.access.issuer_keys.PATIENCE", 0.05)
+    go, asked = threading.Event(), []
+
+    def hang(issuer: str, until: int) -> dict[str | None, Key]:
+        asked.append(issuer)
+        go.wait()
+        return {"rsa": RSA}
+
+    keys = IssuerKeys("https://login.example", timer=lambda: time.now, fetch=hang)
+    for time.now in (0, PAUSE):
+        with pytest.raises(Unavailable):
+            await keys.key("rsa")
+        if keys._asking is not None:
+            await keys._asking
+    assert "it still hangs" in caplog.text
+    assert len(asked) == 1
+    go.set()
+    await asyncio.wait_for(asyncio.wrap_future(keys._fetching), 20)
+    monkeypatch.setattr("milepost.access.issuer_keys.PATIENCE", 20)
+    time.now = 2 * PAUSE
+    assert await named(keys, "rsa") == "rsa"
 
 
 ODD: list[tuple[str, Any]] = [

@@ -22,6 +22,7 @@ from milepost.app import Milepost
 from milepost.cli.exits import Exit
 from milepost.cli.remote import Remote
 from milepost.cli.server import end_lease
+from milepost.engine.outbound import UNREACHED
 from milepost.store.workers import WorkerInfo
 from tests.cli import processes
 from tests.cli.conftest import Command
@@ -62,7 +63,7 @@ def test_an_end_is_told_to_whom_its_start_names_where_that_is_allowed(tmp_path: 
             assert server.stop() == 0
         [(method, path, headers)] = told.requests
         assert (method, path, headers["webhook-id"].split("_")[0]) == ("POST", "/ends", outcome.out.strip())
-        assert one["error"] == "No address of it may be called: they are local, and not among those allowed."
+        assert one["error"] == UNREACHED
         assert not other.requests
 
 

@@ -18,7 +18,8 @@ from milepost.calling import callback_body
 from milepost.engine import deliver
 from milepost.engine.background import SHORTEST
 from milepost.engine.deliver import Deliver
-from milepost.engine.outbound import Answer, Outbound, Unanswered
+from milepost.engine.names import OF_A_TENANT, Names
+from milepost.engine.outbound import CROWDED, UNREACHED, Answer, Outbound, Unanswered
 from milepost.engine.reach import Reach, networks
 from milepost.sealing import Sealing
 from milepost.store.callbacks import Callback
@@ -26,6 +27,7 @@ from milepost.task import Task
 from milepost.times import DAY, HOUR, SECOND
 from tests.engine.bench import WITHIN, Bench, until
 from tests.engine.receiver import Receiver, receiving, status, verified
+from tests.engine.resolving import Hung
 
 URL = "https://hooks.test/"
 
@@ -38,7 +40,7 @@ class Calls(Outbound):
         self.answer = answer
         self.made: list[str] = []
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, tenant: str) -> Answer:
         self.made.append(url)
         answer = self.answer()
         if isinstance(answer, Unanswered):
@@ -190,12 +192,16 @@ async def test_a_receiver_that_is_gone_is_left_alone(deliveries: Deliveries, cap
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", said)]
 
 
-async def test_a_local_address_is_not_called_unless_it_is_allowed(deliveries: Deliveries, receiver: Receiver) -> None:
+async def test_a_local_address_is_not_called_unless_it_is_allowed(
+    deliveries: Deliveries, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "milepost.engine.deliver")
     deliveries.outbound = Outbound(Reach())
     task = await deliveries.ended(receiver.url)
     await all_tried(deliveries.loop())
     assert receiver.connections == 0
-    assert "may be called" in ((await deliveries.told(task)).error or "")
+    assert (await deliveries.told(task)).error == UNREACHED
+    assert "was not answered: No address of 127.0.0.1 may be called: 127.0.0.1" in caplog.text
 
 
 async def test_without_the_key_of_its_secret_a_call_is_left_to_who_has_it(
@@ -261,6 +267,25 @@ async def test_one_whose_receivers_are_silent_does_not_keep_others_from_being_to
         await until(lambda: len(loop._under_way) == deliver.OF_A_TENANT)
         assert (await deliveries.told(other)).state == "delivered"
         await loop.close()
+
+
+async def test_p6_one_whose_names_nobody_resolves_does_not_keep_others_from_being_told(
+    deliveries: Deliveries, receiver: Receiver
+) -> None:
+    hung, reach = Hung(".slow"), Reach(networks(["127.0.0.1"]))
+    names = Names(hung)
+    deliveries.outbound = Outbound(reach, names=names, timeout=0.01)
+    slow = [await deliveries.ended(f"https://{n}.slow/", tenant="slow") for n in range(2 * OF_A_TENANT)]
+    loop = deliveries.loop()
+    errors: set[str | None] = {None}
+    while None in errors:
+        await all_tried(loop)
+        errors = {(await deliveries.told(task)).error for task in slow}
+    assert errors == {UNREACHED, CROWDED}
+    other = await deliveries.ended(f"http://quick.test:{receiver.port}/", tenant="quick")
+    await all_tried(deliveries.loop(outbound=Outbound(reach, names=names)))
+    assert (await deliveries.told(other)).state == "delivered"
+    hung.end()
 
 
 async def test_no_more_are_under_way_than_one_process_can_bear(

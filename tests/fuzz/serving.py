@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from milepost import Context, Milepost
+from milepost.engine.names import Names
 from milepost.engine.outbound import Outbound
 from milepost.engine.reach import Reach
 from milepost.http.dialects.known import dialects
@@ -47,7 +48,7 @@ class Serving(NamedTuple):
 async def serving(folder: Path, *, keyed: bool = False) -> AsyncIterator[Serving]:
     """A server that is there while inside."""
     app = Milepost(folder / "milepost.db", files=folder / "files", files_root=folder)
-    app._outbound = Outbound(Reach(), resolve=nobody)  # the URLs of callbacks are anybody's
+    app._outbound = Outbound(Reach(), names=Names(nobody))  # the URLs of callbacks are anybody's
     ends = asyncio.Event()
 
     @app.task
@@ -85,6 +86,6 @@ async def serving(folder: Path, *, keyed: bool = False) -> AsyncIterator[Serving
             await working
 
 
-async def nobody(host: str, port: int) -> list[str]:
+def nobody(host: str, port: int) -> list[str]:
     """Resolves no name."""
     return []

@@ -40,7 +40,7 @@ claims = mostly(st.dictionaries(st.sampled_from(["iss", "aud", "sub", "exp", "nb
 def answering(pages: dict[str, bytes]) -> Iterator[None]:
     """Inside, whatever is asked of any issuer is answered by these pages."""
 
-    class Answers(httpx2.AsyncClient):
+    class Answers(httpx2.Client):
         def __init__(self, **options: Any) -> None:
             super().__init__(transport=httpx2.MockTransport(self._answer), **options)
 
@@ -48,7 +48,7 @@ def answering(pages: dict[str, bytes]) -> Iterator[None]:
             return httpx2.Response(200, stream=httpx2.ByteStream(pages.get(request.url.path, b"{}")))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httpx2, "AsyncClient", Answers)
+        patch.setattr(httpx2, "Client", Answers)
         yield
 
 

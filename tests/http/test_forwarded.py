@@ -96,7 +96,9 @@ def test_what_is_not_said_stays() -> None:
     assert seen(TRUSTED, scope_of(PROXY, forwarded="")) == (PROXY, "http", "inner:8006", "")
     assert seen(TRUSTED, by_x(**{"for": "10.5.5.5"}))[0] == "10.5.5.5"  # all of them are ours
     assert seen(TRUSTED, by_x(**{"for": "unknown"}))[0] == "unknown"
-    assert seen(Forwarding(["10.1.2.3"]), scope_of("::ffff:10.1.2.3", x_forwarded_for=FAR))[0] == FAR
+    for proxy in ("10.1.2.3", "::ffff:10.1.2.3", "::ffff:10.0.0.0/104"):
+        for client in ("10.1.2.3", "::ffff:10.1.2.3"):
+            assert seen(Forwarding([proxy]), scope_of(client, x_forwarded_for=FAR))[0] == FAR
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,18 @@ from contextlib import aclosing
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL, Principal, Role
-from milepost.children import start_child
+from milepost.children import owner_of, start_child
 from milepost.intake import deliver
 from milepost.service import Service
 from milepost.start import Start
 from milepost.store.protocol import Filter
-from milepost.store.sqlite.sight import NOT_SHOWN
+from milepost.store.sqlite.sight import NOT_SHOWN, of_owner
 from milepost.task import State, Task
 from milepost.update import Update
 from tests.service.hands import ADA, BOB, MIA, Hands, someone
@@ -57,6 +59,32 @@ async def test_p6_what_is_said_of_what_is_waited_for_names_nobody_unseen(hands: 
     assert ended.failure.message == f"Task {NOT_SHOWN}, which this one waits for, was cancelled."
     assert theirs.id in await everything(hands.service, MIA, task)
     assert theirs.id not in await everything(hands.service, BOB, task)
+
+
+async def test_p6_how_many_are_waited_for_is_told_of_those_that_are_seen(hands: Hands) -> None:
+    theirs = [await hands.start(MIA, tenant="acme") for _ in range(2)]
+    own = [await hands.start(BOB, tenant="acme") for _ in range(2)]
+
+    async def said(*depends_on: Task) -> list[str | None]:
+        ids = tuple(task.id for task in depends_on)
+        task = await hands.start(MIA, tenant="acme", depends_on=ids, assignee="bob")
+        return [(await hands.service.get(who, task.id)).blocked_reason for who in (MIA, BOB)]
+
+    assert await said(*theirs) == ["Waits for 2 tasks.", f"Waits for task {NOT_SHOWN}."]
+    assert await said(own[0], *theirs) == ["Waits for 3 tasks.", f"Waits for task {own[0].id}."]
+    assert await said(*own, *theirs) == ["Waits for 4 tasks.", "Waits for 2 tasks."]
+    told = "Waits for 2 tasks. Ask Mia."
+    task = await hands.start(MIA, tenant="acme", depends_on=(theirs[0].id,), assignee="bob", held=True)
+    await hands.service.update(MIA, task.id, Update(blocked_reason=told))
+    assert (await hands.service.get(BOB, task.id)).blocked_reason == told
+
+
+@given(st.sampled_from([(), *((role,) for role in Role), *(tuple(Role)[:n] for n in range(1, 5))]))
+def test_an_owner_sees_what_its_roles_show(roles: tuple[Role, ...]) -> None:
+    task = Task("id", "acme", "ada", "job", 0, 0, roles=tuple(map(str, roles)))
+    said, shown = of_owner(task), owner_of(task).scope()
+    assert (said.name, set(said.whole or ())) == (shown.name, set(shown.whole or ()))
+    assert said.whole or said.own == (shown.own or ("acme",))
 
 
 async def test_p6_nor_does_what_a_change_gives(hands: Hands) -> None:

@@ -14,7 +14,7 @@ from milepost.task import State, Task
 from milepost.times import DAY, MINUTE, SECOND
 from milepost.trigger import Trigger
 
-from .scene import FAILURE, START, Scene, json_result
+from .scene import ACME, BOB, FAILURE, START, Scene, json_result
 
 URL = "https://hooks.test/ends?x=1"
 
@@ -73,6 +73,20 @@ class Callbacks:
     async def test_every_kind_of_end_is_told(self, scene: Scene, end: Callable[[Scene], Any]) -> None:
         task = await end(scene)
         assert [each.id for each in await told(scene, task)] == [f"{task.id}_{task.version}"]
+
+    @pytest.mark.parametrize("roles", [("user",), ("user", "member"), ("user", "member", "admin", "service")])
+    async def test_p6_an_end_is_told_as_the_owner_sees_it_then(self, scene: Scene, roles: tuple[str, ...]) -> None:
+        own, theirs = await scene.start(), await scene.run(owner="ann")
+        task = await scene.start(depends_on=(own.id, theirs.id), parent=theirs.id, callback=URL, roles=roles)
+        await scene.fail(theirs)
+        scope = BOB if roles == ("user",) else ACME
+        (seen,) = await scene.store.get([task.id], scope, now=scene.now)
+        (due,) = await scene.store.callbacks.claim(now=scene.now, until=scene.now + 1, limit=1)
+        assert due.record == seen
+        assert (theirs.id in msgspec.json.encode(due.record).decode()) == (scope == ACME)
+        await scene.delete(theirs, unfinished=True)
+        (again,) = await scene.store.callbacks.claim(now=scene.now + 1, until=scene.now + 2, limit=1)
+        assert again.record == due.record, "the same at each try"
 
     async def test_a_change_after_the_end_is_not_told(self, scene: Scene) -> None:
         task = await ended(scene)

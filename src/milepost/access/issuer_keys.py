@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,6 +13,7 @@ import httpx2
 import msgspec
 from joserfc.jwk import Key, import_key
 
+from milepost import own_thread
 from milepost.errors import Unavailable
 from milepost.times import DAY, HOUR, SECOND, Clock, elapsed
 from milepost.url import told
@@ -40,22 +44,61 @@ _UNREADABLE: Final = (
 _PUBLIC: Final = frozenset({"RSA", "EC", "OKP"})
 
 
+def fetch(issuer: str, until: int) -> dict[str | None, Key]:
+    """The keys that an issuer signs with. Raises ValueError where its documents are none, and as httpx2 and msgspec.
+
+    Blocks. `until` is when nobody waits for them any more, by `elapsed`.
+    """
+    with httpx2.Client(timeout=PATIENCE, follow_redirects=False) as client:
+        about = _document(client, issuer.rstrip("/") + DISCOVERY, until)
+        if about.get("issuer") != issuer:
+            raise ValueError(f"its discovery document is about {about.get('issuer')!r:.200}")
+        url = about.get("jwks_uri")
+        if not isinstance(url, str) or not _is_secure(url):
+            raise ValueError(f"its jwks_uri, {url!r:.200}, is no https URL")
+        entries = _document(client, url, until).get("keys")
+    if not isinstance(entries, list):
+        raise ValueError("its JWKS has no keys")
+    return {key.kid: key for key in map(_signing, entries) if key is not None}
+
+
+def _document(client: httpx2.Client, url: str, until: int) -> dict[str, Any]:
+    body = bytearray()
+    with client.stream("GET", url, headers=_WANTED) as response:
+        if response.status_code != httpx2.codes.OK:
+            raise ValueError(f"{url} was answered with status {response.status_code}")
+        for piece in response.iter_raw():
+            body += piece
+            if len(body) > LARGEST:
+                raise ValueError(f"{url} was answered with more than {LARGEST} bytes")
+            if elapsed() > until:
+                raise TimeoutError(f"{url} took longer than {PATIENCE} seconds to answer")
+    return msgspec.json.decode(body, type=dict[str, Any])
+
+
+Fetch = Callable[[str, int], dict[str | None, Key]]
+"""See `fetch`."""
+
+
 class IssuerKeys:
     """The public keys of an issuer, by their ids.
 
-    `timer` gives µs since some moment. Raises ValueError for a URL that nobody can trust: anything but https, or http
-    to this machine.
+    `timer` gives µs since some moment; `fetch` asks the issuer. Raises ValueError for a URL that nobody can trust:
+    anything but https, or http to this machine.
     """
 
-    def __init__(self, issuer: str, *, timer: Clock = elapsed) -> None:
+    def __init__(self, issuer: str, *, timer: Clock = elapsed, fetch: Fetch = fetch) -> None:
         if not _is_secure(issuer):
             raise ValueError(f"{told(issuer)!r:.200} is no https URL.")
         self._issuer = issuer
         self._timer = timer
+        self._fetch = fetch
         self._keys: dict[str | None, Key] = {}
         self._known_at: int | None = None
         self._asked_at: int | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._fetching: Future[dict[str | None, Key]] = Future()
+        self._fetching.set_result({})
 
     async def key(self, kid: str | None) -> Key | None:
         """The key of this id, asked for at the issuer where it is new; without an id, its only key.
@@ -93,8 +136,7 @@ class IssuerKeys:
     async def _ask(self) -> None:
         """Ask the issuer. Where it fails, what is known stays."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                self._keys = await _fetched(self._issuer)
+            self._keys = await self._fetched()
         except _UNREADABLE as error:
             logger.warning("The keys of %s could not be read: %s: %s", self._issuer, type(error).__name__, error)
         else:
@@ -102,35 +144,21 @@ class IssuerKeys:
         finally:
             self._asking = None
 
+    async def _fetched(self) -> dict[str | None, Key]:
+        """What the issuer answers, within `PATIENCE`. Raises TimeoutError, and as `fetch` does.
+
+        Asked in a thread of its own: its name is looked up there, which nothing that callers cause is to hold up.
+        """
+        if not self._fetching.done():
+            raise TimeoutError("it still hangs since it was asked before")
+        self._fetching = own_thread.begin(
+            partial(self._fetch, self._issuer, elapsed() + int(PATIENCE * SECOND)), "issuer-keys"
+        )
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.wrap_future(self._fetching)
+
     def _may_ask(self) -> bool:
         return self._asked_at is None or self._timer() - self._asked_at >= PAUSE
-
-
-async def _fetched(issuer: str) -> dict[str | None, Key]:
-    """The keys that an issuer signs with. Raises ValueError where its documents are none, and as httpx2 and msgspec."""
-    async with httpx2.AsyncClient(timeout=PATIENCE, follow_redirects=False) as client:
-        about = await _document(client, issuer.rstrip("/") + DISCOVERY)
-        if about.get("issuer") != issuer:
-            raise ValueError(f"its discovery document is about {about.get('issuer')!r:.200}")
-        url = about.get("jwks_uri")
-        if not isinstance(url, str) or not _is_secure(url):
-            raise ValueError(f"its jwks_uri, {url!r:.200}, is no https URL")
-        entries = (await _document(client, url)).get("keys")
-    if not isinstance(entries, list):
-        raise ValueError("its JWKS has no keys")
-    return {key.kid: key for key in map(_signing, entries) if key is not None}
-
-
-async def _document(client: httpx2.AsyncClient, url: str) -> dict[str, Any]:
-    body = bytearray()
-    async with client.stream("GET", url, headers=_WANTED) as response:
-        if response.status_code != httpx2.codes.OK:
-            raise ValueError(f"{url} was answered with status {response.status_code}")
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) > LARGEST:
-                raise ValueError(f"{url} was answered with more than {LARGEST} bytes")
-    return msgspec.json.decode(body, type=dict[str, Any])
 
 
 def _signing(entry: Any) -> Key | None:

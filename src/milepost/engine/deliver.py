@@ -125,8 +125,9 @@ class Deliver(AttentiveLoop):
             return Tried(callback.id, callback.attempts, None, why, next_try_at=self._next(callback))
         headers = webhook.headers(callback.id, now // SECOND, body, keys)
         try:
-            answer = await self._outbound.post(callback.url, body, headers)
+            answer = await self._outbound.post(callback.url, body, headers, tenant=callback.tenant)
         except Unanswered as unanswered:
+            _log.info("The callback %s was not answered: %s", callback.id, unanswered.seen)
             return Tried(callback.id, callback.attempts, None, str(unanswered), next_try_at=self._next(callback))
         if 200 <= answer.status < 300:
             return Tried(callback.id, callback.attempts, answer.status, delivered_at=self.clock())

@@ -6,15 +6,17 @@ the name means a moment later. Redirects are not followed. Of the answer the hea
 
 import asyncio
 import contextlib
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import h11
 
-from milepost.engine.reach import Reach
+from milepost import own_thread
+from milepost.engine.names import Crowded, Names, Unresolved
+from milepost.engine.reach import Reach, is_public
+from milepost.network import address
 from milepost.times import DAY, SECOND
 
 TIMEOUT: Final = 15.0
@@ -23,8 +25,11 @@ MAX_HEAD: Final = 16 << 10
 """Bytes that the head of an answer may have."""
 PIECE: Final = 4096
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the addresses of a host. Raises OSError."""
+UNREACHED: Final = (
+    "It could not be reached: its name is not known, none of its addresses may be called, or nothing answers there."
+)
+"""One text for all of these: else whoever may start a task would learn by it what only the server can see."""
+CROWDED: Final = "Too many names of its tenant's callbacks are still being looked up."
 
 
 class Answer(NamedTuple):
@@ -35,63 +40,71 @@ class Answer(NamedTuple):
 
 
 class Unanswered(Exception):
-    """There was no answer; its text says why, without telling what the server can see and who asks may not."""
+    """There was no answer; its text says why, without telling what the server can see and who asks may not.
 
+    `seen` is for the operator, and says that too.
+    """
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host as the system knows them. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    def __init__(self, told: str, seen: str | None = None) -> None:
+        super().__init__(told)
+        self.seen = seen or told
 
 
 class Outbound:
     """Calls URLs, at addresses within `reach`.
 
-    Over plain HTTP only those that the operator has named, since others read what goes over the Internet. `resolve`
-    gives the addresses of a host, `trust` the certificates that are trusted; `timeout` is in seconds.
+    Over plain HTTP only those that the operator has named, since others read what goes over the Internet. `names` gives
+    the addresses of hosts, `trust` the certificates that are trusted; `timeout` is in seconds.
     """
 
     def __init__(
         self,
         reach: Reach,
         *,
-        resolve: Resolve = resolve,
+        names: Names | None = None,
         trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         timeout: float = TIMEOUT,
     ) -> None:
         self._reach = reach
-        self._resolve = resolve
+        self._names = names or Names()
         self._trust = trust
         self._timeout = timeout
         self._tls: ssl.SSLContext | None = None
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a body, JSON, and give the answer, whatever its status. Raises Unanswered."""
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, tenant: str) -> Answer:
+        """Send a body, JSON, on a tenant's wish, and give the answer, whatever its status. Raises Unanswered."""
         parts = urlsplit(url)
+        addresses: Sequence[str] = ()
         try:
             async with asyncio.timeout(self._timeout):
-                reader, writer = await self._connected(parts)
+                addresses = await self._addresses(parts, tenant)
+                reader, writer = await self._connected(parts, addresses)
                 try:
                     return await _exchange(reader, writer, parts, body, headers)
                 finally:
                     # Without the farewell of TLS, which the other side could draw out.
                     writer.transport.abort()
         except TimeoutError:
-            raise Unanswered(f"It took longer than {self._timeout:g} seconds.") from None
+            raise _met(f"It took longer than {self._timeout:g} seconds.", addresses) from None
+        except ssl.SSLCertVerificationError as error:
+            raise _met(f"Its certificate is not trusted: {error.verify_message}.", addresses) from error
         except (ConnectionError, h11.RemoteProtocolError) as error:
-            raise Unanswered("The connection ended, or what came was no answer of HTTP.") from error
+            raise _met("The connection ended, or what came was no answer of HTTP.", addresses) from error
 
-    async def _connected(self, parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, port = parts.hostname or "", _port(parts)
-        last: Unanswered | None = None
-        for address in await self._addresses(parts, host, port):
+    async def _connected(
+        self, parts: SplitResult, addresses: Iterable[str]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to one of these. Raises Unanswered, and ssl.SSLCertVerificationError."""
+        last: Exception = Unanswered(UNREACHED, "Its name has no address.")
+        name = parts.hostname if parts.scheme == "https" else None
+        for each in addresses:
             try:
-                return await self._connect(address, port, host if parts.scheme == "https" else None)
+                return await self._connect(each, _port(parts), name)
             except ssl.SSLCertVerificationError as error:
-                last = Unanswered(f"Its certificate is not trusted: {error.verify_message}.")
-            except (OSError, UnicodeError):
-                last = Unanswered("It could not be connected to.")
-        raise last or Unanswered("Its name has no address.")
+                last = error
+            except (OSError, UnicodeError) as error:
+                last = Unanswered(UNREACHED, f"{each} could not be connected to: {error}")
+        raise last
 
     async def _connect(
         self, address: str, port: int, name: str | None
@@ -100,24 +113,33 @@ class Outbound:
         if name is None:
             return await asyncio.open_connection(address, port, limit=MAX_HEAD)
         if self._tls is None:
-            self._tls = await asyncio.to_thread(self._trust)
+            self._tls = await asyncio.wrap_future(own_thread.begin(self._trust, "trust"))
         return await asyncio.open_connection(address, port, limit=MAX_HEAD, ssl=self._tls, server_hostname=name)
 
-    async def _addresses(self, parts: SplitResult, host: str, port: int) -> list[str]:
+    async def _addresses(self, parts: SplitResult, tenant: str) -> list[str]:
         """Those that may be called. Raises Unanswered where none may."""
+        host = parts.hostname or ""
         try:
-            found = list(dict.fromkeys(await self._resolve(host, port)))
-        except (OSError, UnicodeError) as error:
-            raise Unanswered("Its name could not be resolved.") from error
-        within = [address for address in found if self._reach.has(address)]
+            found = list(dict.fromkeys(await self._names.addresses(host, _port(parts), tenant)))
+        except Crowded as error:
+            raise Unanswered(CROWDED, str(error)) from error
+        except Unresolved as error:
+            raise Unanswered(UNREACHED, str(error)) from error
+        within = [each for each in found if self._reach.has(each)]
         if found and not within:
-            raise Unanswered("No address of it may be called: they are local, and not among those allowed.")
+            raise Unanswered(UNREACHED, f"No address of {host} may be called: {', '.join(found)}")
         if parts.scheme == "https":
             return within
-        allowed = [address for address in within if self._reach.is_allowed(address)]
+        allowed = [each for each in within if self._reach.is_allowed(each)]
         if within and not allowed:
             raise Unanswered("Over the Internet only https is called.")
         return allowed
+
+
+def _met(seen: str, addresses: Sequence[str]) -> Unanswered:
+    """What happened on the way. Of the Internet it is told; what is local and may be called is not to be explored."""
+    is_known = bool(addresses) and all(is_public(address(each)) for each in addresses)
+    return Unanswered(seen if is_known else UNREACHED, seen)
 
 
 async def _exchange(

@@ -8,10 +8,10 @@ else says in such headers changes nothing. A public URL that is configured goes 
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
 from milepost.errors import Fault, Malformed
+from milepost.network import Network, address, network
 from milepost.url import told
 
 PUBLIC: Final = "milepost.public"
@@ -112,12 +112,10 @@ class Forwarding:
 
     def _is_trusted(self, host: str) -> bool:
         try:
-            address = ip_address(host)
+            found = address(host)
         except ValueError:
             return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
+        return any(found in network for network in self._networks)
 
 
 def parse_public_url(url: str) -> PublicUrl:
@@ -128,9 +126,9 @@ def parse_public_url(url: str) -> PublicUrl:
     return PublicUrl(match[1].lower(), match[2].rstrip("/"))
 
 
-def _network(text: str) -> IPv4Network | IPv6Network:
+def _network(text: str) -> Network:
     try:
-        return ip_network(text)
+        return network(text)
     except ValueError as error:
         raise ValueError(f"{text!r:.100} is no address and no network like 10.0.0.0/8 ({error!s:.200}).") from None
 

@@ -26,11 +26,14 @@ PARTS = {
     "kept",
     "waited_for",
     "waits_for_a_worker",
+    "webhook_secret_columns",
+    "of_tenants",
     "matching",
 }
 WHOLE = {
     "tally": ["SCAN t"],
     "api_keys": ["SCAN api_key"],
+    "known_webhook_secrets": ["SCAN webhook_secret"],
     "any_api_key": ["SCAN api_key USING COVERING INDEX api_key_name"],
 }
 """What reads a table from its beginning: all of it, or but one row."""

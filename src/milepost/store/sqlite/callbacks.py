@@ -8,7 +8,7 @@ from msgspec import Raw
 from msgspec.structs import asdict, replace
 
 from milepost.store.callbacks import Callback, DueCallback, Tried, WebhookSecret
-from milepost.store.sqlite import rows
+from milepost.store.sqlite import rows, sight
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import JsonResult, Task
 
@@ -17,11 +17,15 @@ _record: Final = msgspec.json.Decoder(Task).decode
 
 
 def note_end(transaction: Transaction, before: Task | None, after: Task) -> None:
-    """Let a change be told that is the task's end, if somebody is to hear of that; `before` is None for a new task."""
+    """Let a change be told that is the task's end, if somebody is to hear of that; `before` is None for a new task.
+
+    It is told as its owner would read it now: the URL is that of who started the task.
+    """
     if after.callback is None or after.finished_at is None or (before is not None and before.finished_at is not None):
         return
     callback_id = f"{after.id}_{after.version}"  # no two ends of a task have the same version
-    record, value = _apart(rows.inlined(after))
+    told = sight.shown(transaction.rows, rows.inlined(after), sight.of_owner(after), after.updated_at)
+    record, value = _apart(told)
     due = after.finished_at
     values = (callback_id, after.id, after.tenant, after.callback, after.finished_at, record, value, due)
     transaction.run("put_callback", values)

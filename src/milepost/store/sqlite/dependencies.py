@@ -15,7 +15,7 @@ from milepost.dependency import Dependency, Fate, fate
 from milepost.lifecycle import Step
 from milepost.store.protocol import Scope
 from milepost.store.refusals import DependencyCycle, DependencyMissing, UniqueKeyTaken
-from milepost.store.sqlite import records, rows
+from milepost.store.sqlite import records, rows, sight
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import State, Task
@@ -26,7 +26,7 @@ def find(transaction: Transaction, tenant: str, depends_on: Sequence[str], scope
     found = []
     for index, task_id in enumerate(depends_on):
         row = transaction.row(
-            "find_dependency", {"id": task_id, "tenant": tenant, "now": now, **records.visibility(scope)}
+            "find_dependency", {"id": task_id, "tenant": tenant, "now": now, **sight.visibility(scope)}
         )
         if row is None:
             raise DependencyMissing(index)

@@ -21,8 +21,8 @@ from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Sco
 from milepost.store.refusals import StoreBusy
 from milepost.store.sqlite import api_keys, callbacks, lists, log, rows, sight, task_types
 from milepost.store.sqlite.cursor import Cursors
-from milepost.store.sqlite.records import visibility
 from milepost.store.sqlite.schedule import NOTED_AT_ONCE
+from milepost.store.sqlite.sight import visibility
 from milepost.store.sqlite.statements import SQL
 from milepost.store.workers import Pulse, Request, WorkerInfo
 from milepost.task import State, Task

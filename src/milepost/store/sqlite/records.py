@@ -1,10 +1,8 @@
 """How is one record read, made and changed, its cold parts and its log with it?"""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import astuple
 
@@ -13,20 +11,9 @@ from milepost.store.protocol import Scope
 from milepost.store.refusals import UniqueKeyTaken
 from milepost.store.sqlite import callbacks, log, rows
 from milepost.store.sqlite.rows import Stored
+from milepost.store.sqlite.sight import visibility
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import DeliveredFile, FileResult, JsonResult, Task
-
-
-@lru_cache(maxsize=1024)
-def visibility(scope: Scope) -> dict[str, Any]:
-    """The parameters of the statement part `visible`."""
-    return {
-        "everything": scope.whole is None,
-        "whole": msgspec.json.encode(scope.whole or ()).decode(),
-        "own": msgspec.json.encode(scope.own).decode(),
-        "assigned": scope.assigned,
-        "name": scope.name,
-    }
 
 
 def find(transaction: Transaction, id: str, scope: Scope, now: int) -> Stored | None:

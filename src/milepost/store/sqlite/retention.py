@@ -10,7 +10,7 @@ from milepost import lifecycle
 from milepost.lifecycle import IllegalChange
 from milepost.store.protocol import Deleted, Deletion, Scope
 from milepost.store.refusals import HasDependents, Missing, NotFinished, Refusal
-from milepost.store.sqlite import dependencies, records
+from milepost.store.sqlite import dependencies, records, sight
 from milepost.store.sqlite.rows import Stored
 from milepost.store.sqlite.transaction import Transaction
 from milepost.task import FileResult, Task
@@ -72,7 +72,7 @@ def _can_be_discarded(task: Task, now: int) -> bool:
 
 
 def _dependents(transaction: Transaction, task_id: str, scope: Scope, now: int) -> list[Stored]:
-    parameters = {"dependency": task_id, "now": now, **records.visibility(scope)}
+    parameters = {"dependency": task_id, "now": now, **sight.visibility(scope)}
     return transaction.readable(transaction.rows("visible_dependents", parameters))
 
 

@@ -6,13 +6,14 @@ it, be it there or gone. The record in the store keeps them all.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
+from milepost import dependency
 from milepost.store.protocol import Created, LogPage, Scope
-from milepost.store.sqlite.records import visibility
 from milepost.task import Entry, Task
 
 NOT_SHOWN: Final = "(not shown)"
@@ -20,6 +21,28 @@ NOT_SHOWN: Final = "(not shown)"
 
 Rows = Callable[[str, Any], Sequence[tuple[Any, ...]]]
 """Gives the rows of the statement of a name."""
+
+
+@lru_cache(maxsize=1024)
+def visibility(scope: Scope) -> dict[str, Any]:
+    """The parameters of the statement part `visible`."""
+    return {
+        "everything": scope.whole is None,
+        "whole": msgspec.json.encode(scope.whole or ()).decode(),
+        "own": msgspec.json.encode(scope.own).decode(),
+        "assigned": scope.assigned,
+        "name": scope.name,
+    }
+
+
+def of_owner(task: Task) -> Scope:
+    """What the owner of a task sees in its tenant, with the roles that it was started with.
+
+    Any but `user` shows all of it (milepost.access.principal).
+    """
+    if set(task.roles) <= {"user"}:
+        return Scope(task.owner, own=(task.tenant,))
+    return Scope(task.owner, whole=(task.tenant,))
 
 
 def shown(rows: Rows, task: Task, scope: Scope, now: int) -> Task:
@@ -52,12 +75,14 @@ def _without(task: Task, unseen: frozenset[str]) -> Task:
     if not unseen:
         return task
     failure = task.failure
+    blocked_by = tuple(task_id for task_id in task.blocked_by if task_id not in unseen)
+    reason = task.blocked_reason and dependency.retold(task.blocked_reason, blocked_by or (NOT_SHOWN,))
     return replace(
         task,
         parent=None if task.parent in unseen else task.parent,
         depends_on=tuple(task_id for task_id in task.depends_on if task_id not in unseen),
-        blocked_by=tuple(task_id for task_id in task.blocked_by if task_id not in unseen),
-        blocked_reason=None if task.blocked_reason is None else _said(task.blocked_reason, unseen),
+        blocked_by=blocked_by,
+        blocked_reason=reason and _said(reason, unseen),
         failure=None if failure is None else replace(failure, message=_said(failure.message, unseen)),
     )
 
