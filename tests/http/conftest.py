@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from starlette.requests import Request
 
 from milepost import lifecycle, times
 from milepost.access.limits import Limits
@@ -40,6 +41,10 @@ EXPORT = TypeInfo(
 )
 WORKER = "worker-1"
 SHARE = Throttle(Limits()).share(LOCAL, None)
+
+
+async def admitted(request: Request) -> None:
+    """Lets everybody go on."""
 
 
 class Clock:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from milepost.access.principal import LOCAL
-from milepost.errors import Fault, Invalid, ServiceError, Unavailable
+from milepost.errors import Fault, Invalid, ServiceError, Unauthenticated, Unavailable
 from milepost.http.batch import Outcome, start_lines
 from milepost.http.dialect import Call, NoQuery
 from milepost.http.errors import Internal
@@ -18,7 +18,7 @@ from milepost.start import Start
 from milepost.store.protocol import Filter
 from milepost.store.refusals import StoreBusy
 
-from .conftest import SHARE
+from .conftest import SHARE, admitted
 
 HEADERS = [(b"content-type", NDJSON.encode())]
 
@@ -33,8 +33,16 @@ def read(line: Export) -> Wish:
     return Wish(Start(type="export", input={"rows": line.rows}))
 
 
-async def call(service: Service, *pieces: bytes, silent: bool = False) -> Call[NoQuery, Lines[Export]]:
-    """A request with a body of these pieces; `silent`: nothing comes after them until the server stops."""
+async def call(
+    service: Service,
+    *pieces: bytes,
+    silent: bool = False,
+    still: Callable[[Request], Awaitable[None]] = admitted,
+) -> Call[NoQuery, Lines[Export]]:
+    """A request with a body of these pieces; `silent`: nothing comes after them until the server stops.
+
+    `still` says whether the caller is let in still.
+    """
     stopping = Stopping()
 
     async def messages() -> AsyncIterator[Any]:
@@ -46,7 +54,7 @@ async def call(service: Service, *pieces: bytes, silent: bool = False) -> Call[N
     source: AsyncIterator[Any] = messages()
     request = Request({"type": "http", "headers": HEADERS}, source.__anext__)
     lines = await LineReader(Export, (NDJSON,)).read(request)
-    return Call(request, service, LOCAL, {}, NoQuery(), lines, stopping, SHARE)
+    return Call(request, service, LOCAL, {}, NoQuery(), lines, stopping, SHARE, still)
 
 
 async def outcomes(call: Call[NoQuery, Lines[Export]]) -> list[Outcome]:
@@ -117,3 +125,19 @@ async def test_an_error_of_the_store_is_the_outcome_of_the_lines_that_it_meets(
     assert await count(service) == 1
     assert ("Lines 1 to 3" in caplog.text) is (refusal is Internal)
     assert "secret" not in str(found)
+
+
+async def test_lines_of_who_is_not_let_in_any_more_are_not_heeded(service: Service) -> None:
+    asked = 0
+
+    async def once(request: Request) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise Unauthenticated("Not any more.")
+
+    found = await outcomes(
+        await call(service, b'{"rows": 1}\n{"rows": 2}\n', b'{"rows": 3}\n', b'{"rows": 4}', still=once)
+    )
+    assert told(found) == [(1, Created), (2, Created), (3, Unauthenticated)]
+    assert await count(service) == 2

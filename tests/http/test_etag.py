@@ -8,7 +8,7 @@ from milepost.http.etag import etag, expected_version, is_unchanged
 from milepost.http.stopping import Stopping
 from milepost.service import Service
 
-from .conftest import SHARE, Tasks
+from .conftest import SHARE, Tasks, admitted
 
 
 def request(**headers: str) -> Request:
@@ -43,7 +43,7 @@ def test_without_a_condition_nothing_is_known() -> None:
 
 
 async def expected(service: Service, condition: str, task_id: str) -> int | None:
-    asked = Call(request(if_match=condition), service, LOCAL, {}, NoQuery(), None, Stopping(), SHARE)
+    asked = Call(request(if_match=condition), service, LOCAL, {}, NoQuery(), None, Stopping(), SHARE, admitted)
     return await expected_version(asked, "native", task_id)
 
 

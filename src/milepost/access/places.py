@@ -42,12 +42,19 @@ class Place:
     __slots__ = ("_name", "_places")
 
     def __init__(self, places: Places, name: str) -> None:
-        self._places = places
+        self._places: Places | None = places
         self._name = name
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether it was not given back yet."""
+        return self._places is not None
+
     def give_back(self) -> None:
-        """Let somebody else have it. To be called once."""
-        self._places.give_back(self._name)
+        """Let somebody else have it."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.give_back(self._name)
 
     def __enter__(self) -> None:
         pass

@@ -14,7 +14,7 @@ from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.places import Place
 from milepost.access.principal import ANONYMOUS
 from milepost.errors import NotOpen, ServiceError, TooMany, Unauthenticated
-from milepost.http.admission import Admission
+from milepost.http.admission import NO_KEY, Admission
 from milepost.http.dialect import Authenticator, Call, Dialect
 from milepost.http.dispatch import Route, Table, Unrouted
 from milepost.http.errors import Internal
@@ -63,6 +63,7 @@ class HttpApp:
         self._site = site = Site(dialects, open_mode=self.is_open)
         self._table = Table([*dialects, site], otherwise=site, limits=limits)
         self._throttle = Throttle(limits)
+        self._still_admitted = self._check_admission  # bound once: thousands of calls keep it
         self._patience = limits.patience
         self._lifespan = Router(lifespan=lifespan).lifespan
         hide_secrets()
@@ -172,7 +173,14 @@ class HttpApp:
         share = self._throttle.share(ANONYMOUS if operation.public else principal, credentials)
         query = route.query.read(request.scope["query_string"])
         body = await route.read_body(request)
-        return Call(request, self._service(), principal, path, query, body, self.stopping, share)
+        return Call(request, self._service(), principal, path, query, body, self.stopping, share, self._still_admitted)
+
+    async def _check_admission(self, request: Request) -> None:
+        """Raises ServiceError where who makes a request would not be let in any more as who it was."""
+        route, _ = self._table.find(request.method, request.scope)
+        principal = await self._authenticator(request, route.operation, route.dialect.credentials(request))
+        if principal != request.scope["user"]:
+            raise Unauthenticated(NO_KEY)
 
 
 async def _take_place(call: Call[Any, Any], response: Stream | Exchange, held: list[Place]) -> None:

@@ -31,11 +31,16 @@ async def start_lines(
     """Start what the lines of a request ask for, and tell of each in their order, soon after it has arrived.
 
     What is told as made is durable. `read` says what a line wishes, and may raise ServiceError. When the server is
-    about to stop before the end, or no more comes in time, the last outcome is that of the first line which was not
-    heeded: Unavailable, or TooSlow.
+    about to stop before the end, no more comes in time, or the caller's key was revoked meanwhile, the last outcome is
+    that of the first line which was not heeded: Unavailable, TooSlow, or what `Call.check` raises.
     """
     async with aclosing(call.body.bunches(MANY, call.stopping)) as bunches:
         async for lines in bunches:
+            try:
+                await call.check()
+            except ServiceError as error:
+                yield [Outcome(lines[0].number, error)]
+                return
             yield await _start(call, [_wish(line, read) for line in lines], lines, origin)
     if not call.body.ended:
         stopping = Unavailable("The server is about to stop; nothing from here on was done.")

@@ -76,6 +76,8 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
     """Set once the server is about to stop: what takes long should come to an end."""
     share: Share
     """How much of the server the caller may take."""
+    still_admitted: Callable[[Request], Awaitable[None]]
+    """See `check`."""
 
     def url(self, path: str) -> str:
         """Where a path of this application is for the client: beneath its public URL, or whatever it is mounted on."""
@@ -105,15 +107,23 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, gc=False):
         link = await self.service.link(self.principal, task.id)
         return self.address(RESULTS + link)
 
+    async def check(self) -> None:
+        """Whether the caller may still ask this: to be asked whenever a call that lasts goes on. Raises ServiceError.
+
+        A key that was revoked, or has expired, since it was admitted is not to see or to do anything more.
+        """
+        await self.still_admitted(self.request)
+
     async def wait(self, task_id: str, *, timeout: int, version: int | None = None, until_end: bool = False) -> Task:
         """`Service.wait`, for as long as the server's limits let it, cut short with the present record when it stops.
 
-        Raises TooMany, and ClientDisconnect when the client leaves meanwhile.
+        Raises TooMany, ClientDisconnect when the client leaves meanwhile, and as `check` does.
         """
         timeout = min(timeout, self.service.limits.wait * SECOND)
         with self.share.place():
             waiting = self.service.wait(self.principal, task_id, timeout=timeout, version=version, until_end=until_end)
             task = await interrupted(waiting, self.request.scope, self.request.receive, self.stopping)
+        await self.check()
         return task or await self.service.get(self.principal, task_id)
 
 

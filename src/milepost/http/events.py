@@ -13,11 +13,9 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from milepost.access.principal import Principal
-from milepost.errors import Fault, Invalid, NotFound
+from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http.dialect import Call
 from milepost.http.stream import Stream
-from milepost.service import Service
 from milepost.task import Entry, Task
 from milepost.times import SECOND
 
@@ -54,7 +52,7 @@ async def event_stream(
     task = await call.service.get(call.principal, task_id)
     if task.state.terminal and task.next_run_at is None and seen >= task.version:
         return Response(status_code=204, headers={"cache-control": "no-store"})
-    pieces = _pieces(call.service, call.principal, task.id, seen, render_task, render_entry, heartbeat)
+    pieces = _pieces(call, task.id, seen, render_task, render_entry, heartbeat)
     return Stream(pieces, headers=_HEADERS, until=call.stopping)
 
 
@@ -69,8 +67,7 @@ def last_event_id(request: Request) -> int | None:
 
 
 async def _pieces(
-    service: Service,
-    principal: Principal,
+    call: Call[Any, Any],
     task_id: str,
     seen: int,
     render_task: Callable[[Task], bytes],
@@ -79,9 +76,10 @@ async def _pieces(
 ) -> AsyncGenerator[bytes, None]:
     yield _RETRY
     try:
-        following = service.follow(principal, task_id, since_version=seen, pause=heartbeat)
+        following = call.service.follow(call.principal, task_id, since_version=seen, pause=heartbeat)
         async with aclosing(following):
             async for news in following:
+                await call.check()
                 for entry in news.entries:
                     yield b"event: log\ndata: %b\n\n" % _on_one_line(render_entry(entry))
                 if news.task is not None:
@@ -91,8 +89,8 @@ async def _pieces(
                     )
                 elif not news.entries:
                     yield b":\n\n"
-    except NotFound:
-        return  # deleted meanwhile: who comes back is told 404
+    except ServiceError:
+        return  # deleted meanwhile, or the key was revoked: who comes back is told so
 
 
 def _on_one_line(json: bytes) -> bytes:

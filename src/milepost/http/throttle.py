@@ -42,12 +42,18 @@ class Throttle:
 class Share:
     """What one request may take."""
 
-    __slots__ = ("_name", "_places")
+    __slots__ = ("_name", "_place", "_places")
 
     def __init__(self, places: Places, name: str) -> None:
         self._places = places
         self._name = name
+        self._place: Place | None = None
 
     def place(self) -> Place:
-        """A place to wait in, or to be answered by a stream, until it is given back. Raises TooMany."""
-        return self._places.taken(self._name)
+        """The place of the request to wait in, or to be answered by a stream, until it is given back. Raises TooMany.
+
+        To be taken before anything is changed: who is refused then has changed nothing, and may ask again.
+        """
+        if self._place is None or not self._place.is_taken:
+            self._place = self._places.taken(self._name)
+        return self._place

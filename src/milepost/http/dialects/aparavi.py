@@ -194,9 +194,10 @@ class Aparavi:
         try:
             standing = await call.service.get(call.principal, await self._task_id(call))
             check(standing, await call.service.type_info(standing.type))  # before anything is read
-            async with payload(call.request, call.service.limits) as files:
-                created = await deliver(call.service, call.principal, standing.id, files=files)
-            task = await call.wait(created.task.id, timeout=self._patience, until_end=True)
+            with call.share.place():
+                async with payload(call.request, call.service.limits) as files:
+                    created = await deliver(call.service, call.principal, standing.id, files=files)
+                task = await call.wait(created.task.id, timeout=self._patience, until_end=True)
             told = await outcome(call, task, self._profile(call.principal))
         except NotFound as error:
             raise TaskNotFound from error  # by its status: Python's package takes a 200 for what was delivered

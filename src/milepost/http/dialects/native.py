@@ -5,7 +5,7 @@ It reaches everything that the service can do; the other dialects give what thei
 
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
@@ -54,6 +54,8 @@ from milepost.times import SECOND, elapsed
 
 _KEY: Final = re.compile(f"[ -~]{{1,{MAX_KEY}}}")
 
+_NOWHERE: Final = nullcontext()
+
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -93,26 +95,29 @@ class Native:
     async def start(self, call: Call[NoQuery, StartBody]) -> Response:
         """Start a task."""
         key = _idempotency_key(call.request)
-        created = await call.service.start(call.principal, wish(call.body), origin=self.name, idempotency_key=key)
-        return await self._started(call, created.task)
+        seconds = preferred_wait(call.request)
+        with _place(call, seconds):
+            created = await call.service.start(call.principal, wish(call.body), origin=self.name, idempotency_key=key)
+            return await self._started(call, created.task, seconds)
 
     async def deliver(self, call: Call[NoQuery, DeliveryBody | Upload]) -> Response:
         """Deliver to a standing task."""
         files = (call.body,) if isinstance(call.body, Upload) else ()
-        created = await deliver(
-            call.service,
-            call.principal,
-            call.path["id"],
-            input={} if isinstance(call.body, Upload) else call.body.input,
-            files=files,
-            idempotency_key=_idempotency_key(call.request),
-        )
-        return await self._started(call, created.task)
+        seconds = preferred_wait(call.request)
+        with _place(call, seconds):
+            created = await deliver(
+                call.service,
+                call.principal,
+                call.path["id"],
+                input={} if isinstance(call.body, Upload) else call.body.input,
+                files=files,
+                idempotency_key=_idempotency_key(call.request),
+            )
+            return await self._started(call, created.task, seconds)
 
-    async def _started(self, call: Call[Any, Any], task: Task) -> Response:
+    async def _started(self, call: Call[Any, Any], task: Task, seconds: int | None) -> Response:
         """The record of a task that was started, or its end if it is to be waited for."""
         headers = [(b"location", call.url(f"{TASKS}/{task.id}").encode())]
-        seconds = preferred_wait(call.request)
         if seconds is not None:
             headers.append((b"preference-applied", b"wait=%d" % seconds))
             task = await call.wait(task.id, timeout=seconds * SECOND, until_end=True)
@@ -260,6 +265,11 @@ def _json(body: Any) -> Response:
 
 def _body(call: Call[Any, Any], task: Task) -> TaskBody:
     return task_body(task, call.url(f"{TASKS}/{task.id}/result"))
+
+
+def _place(call: Call[Any, Any], seconds: int | None) -> AbstractContextManager[None]:
+    """The place of who wants to wait so long for what it starts. Raises TooMany."""
+    return _NOWHERE if seconds is None else call.share.place()
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -160,8 +160,9 @@ class Services:
     async def execute(self, call: Call[ChainQuery, None]) -> Response:
         """Execute a task now."""
         call = await _scoped(call, call.query.chain)
-        task = await call.service.run_now(call.principal, (await _found(call)).id)
-        task = await call.wait(task.id, timeout=self._execute_wait, until_end=True)
+        with call.share.place():
+            task = await call.service.run_now(call.principal, (await _found(call)).id)
+            task = await call.wait(task.id, timeout=self._execute_wait, until_end=True)
         shown = await tell(call, task, limit=0)
         body = state_body(shown.task, shown.last_run)
         return representation(call, self.name, shown.task, lambda: _encode(body), query="state")
