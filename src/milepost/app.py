@@ -19,7 +19,7 @@ from milepost.engine.background import BackgroundLoop, run_together
 from milepost.engine.context import Place
 from milepost.engine.deliver import Deliver
 from milepost.engine.due import Due
-from milepost.engine.expire import Expire, Sweep
+from milepost.engine.expire import Expire, Forget, Sweep
 from milepost.engine.host_worker import HostWorker
 from milepost.engine.relatives import ChildStart
 from milepost.engine.rescue import Rescue
@@ -317,7 +317,7 @@ class Milepost:
 
     def _loops(self) -> list[BackgroundLoop]:
         store, files = self.service.store, self.service.files
-        loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep]
+        loops: list[type[BackgroundLoop]] = [Rescue, Due, Expire, Sweep, Forget]
         body = partial(calling.callback_body, public_url=self.public_url)
         telling = Deliver(store, files, self._clock, outbound=self._outbound, body=body, sealing=self.sealing)
         return [*(loop(store, files, self._clock) for loop in loops), telling]

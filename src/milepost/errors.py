@@ -152,6 +152,13 @@ class ParentStopping(Conflict):
     title = "The parent is to be cancelled"
 
 
+class TooManyKeys(Conflict):
+    """A tenant has as many valid keys as it may. No time changes that, but the end of one does."""
+
+    code = "too-many-keys"
+    title = "The tenant has as many keys as it may"
+
+
 class KeyConflict(ServiceError):
     """The Idempotency-Key was used for another request."""
 

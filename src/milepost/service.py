@@ -108,7 +108,7 @@ class Service:
             sealing=sealing,
         )
         self.keys = Keyring(store, self.clock, timer)
-        self.key_management = KeyManagement(self.keys)
+        self.key_management = KeyManagement(self.keys, limits.keys)
         self.callbacks = Callbacks(store, self.clock, sealing)
         self.webhook_management = WebhookManagement(self.callbacks.signing)
         self._known_links: Links | None = None

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from milepost.access import keyring
 from milepost.access.keyring import MAX_NAME, MAX_NAMES, OPEN_FOR, Keyring, key_id
 from milepost.access.principal import EVERY_TENANT, Grant, Principal, Role
 from milepost.errors import Invalid, NotFound
@@ -143,7 +144,7 @@ async def test_a_revoked_key_names_nobody_and_its_like_goes_on(keys: Keyring, ti
     assert await keys.principal(second_secret) is not None
     time.now += SECOND
     assert await keys.revoke(first.id) == revoked
-    assert [key.id for key in await keys.all()] == [first.id, second_secret.split("_")[1]]
+    assert [key.id async for key in keys.all()] == [first.id, second_secret.split("_")[1]]
     with pytest.raises(NotFound, match="There is no such key"):
         await keys.revoke("0" * 16)
 
@@ -173,7 +174,7 @@ async def test_a_rotated_key_is_valid_for_the_grace_beside_its_successor(keys: K
     time.now += 1
     assert await keys.principal(secret) is None
     assert await keys.principal(new_secret) == who
-    old, _ = await keys.all()
+    old, _ = [key async for key in keys.all()]
     assert (old.replaced_by, old.expires_at, new.expires_at) == (new.id, time.now, None)
     for ended in (key.id, "0" * 16):
         with pytest.raises(NotFound, match="no such key, or it has ended or was rotated"):
@@ -193,14 +194,21 @@ async def test_a_rotated_key_has_an_hour_if_nothing_else_is_said_and_never_more_
     for key in (one, two):
         await keys.rotate(key.id)
     await keys.rotate(three.id, grace=LATEST)
-    expiries = [key.expires_at for key in await keys.all()]
+    expiries = [key.expires_at async for key in keys.all()]
     assert expiries == [time.now + HOUR, NOW + 5 * SECOND, LATEST, None, time.now + 5 * SECOND, None]
+
+
+async def test_a_keyring_reads_all_keys_page_by_page(keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [(await keys.add("ada", ["acme:user"]))[0] for _ in range(5)]
+    for most in (2, 5, 9):
+        monkeypatch.setattr(keyring, "PAGE", most)
+        assert [key async for key in keys.all()] == made
 
 
 async def test_keys_of_some_tenants_are_all_that_there_is_to_who_manages_these(keys: Keyring) -> None:
     mine, _ = await keys.add("ada", ["acme:user"])
     shared, secret = await keys.add("bob", ["acme:user", "beta:user"])
-    assert await keys.all(["acme"]) == [mine]
+    assert (await keys.page(["acme"], limit=9)).keys == [mine]
     with pytest.raises(NotFound, match=r"^There is no such key\.$"):
         await keys.revoke(shared.id, tenants=["acme"])
     with pytest.raises(NotFound):

@@ -77,5 +77,5 @@ async def test_loops_outlive_a_store_that_is_closed(bench: Bench, caplog: pytest
 async def test_they_end_with_the_block(bench: Bench) -> None:
     before = asyncio.all_tasks()
     async with run_together(bench.app._loops()):
-        assert len(asyncio.all_tasks() - before) == 5
+        assert len(asyncio.all_tasks() - before) == 6
     assert asyncio.all_tasks() == before

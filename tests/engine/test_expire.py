@@ -1,4 +1,4 @@
-"""When results, records and files go."""
+"""When results, records, files and keys go."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 from milepost import Context, File
 from milepost.access.principal import LOCAL
 from milepost.engine import expire
-from milepost.engine.expire import Expire, Sweep
+from milepost.engine.expire import Expire, Forget, Sweep
 from milepost.errors import Gone, NotFound
 from milepost.files.protocol import FileMissing
 from milepost.task import FileResult, Task
-from milepost.times import HOUR, MINUTE
+from milepost.times import DAY, HOUR, MINUTE
 from tests.engine.bench import Bench
 
 
@@ -69,6 +69,20 @@ async def test_a_full_batch_is_followed_by_the_next_at_once(bench: Bench, monkey
         await ended(bench, "value")
     bench.clock.ahead += 2 * HOUR
     assert [await loop.round(), await loop.round(), await loop.round()] == [0, 0, loop.every]
+
+
+async def test_keys_are_forgotten_a_month_after_their_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expire, "BATCH", 2)
+    loop = Forget(bench.store, bench.service.files, bench.clock)
+    keys = [(await bench.service.keys.add("ada", ["acme:user"]))[0] for _ in range(5)]
+    for key in keys[:3]:
+        await bench.service.keys.revoke(key.id)
+    bench.clock.ahead += 30 * DAY - HOUR
+    assert await loop.round() == HOUR
+    assert [key.id async for key in bench.service.keys.all()] == [key.id for key in keys]
+    bench.clock.ahead += HOUR
+    assert [await loop.round(), await loop.round()] == [0, HOUR]
+    assert [key.id async for key in bench.service.keys.all()] == [key.id for key in keys[3:]]
 
 
 async def some_bytes() -> AsyncIterator[bytes]:

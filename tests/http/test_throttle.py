@@ -75,6 +75,21 @@ async def test_who_asks_too_often_is_told_when_to_come_back(service: Service) ->
             assert (await client.get("/healthz", headers=shown)).status_code == 200
 
 
+@pytest.mark.parametrize("caller", [None, "coins@wallets"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_where_no_key_is_asked_for_none_has_a_share_of_its_own(
+    name: str, caller: str | None, service: Service, tasks: Tasks
+) -> None:
+    """Whatever is shown there may be made up."""
+    task = await tasks.start(tenant=TENANT)
+    path = (await paths(service, task))[name]
+    limits = Limits(requests=1, burst=2)
+    async with in_memory(http_app(service, *dialects(caller=caller), limits=limits)) as client:
+        shown = [{"authorization": f"Bearer {key}"} for key in (KEY, OTHER)]
+        statuses = [(await client.get(path, headers=headers)).status_code for headers in (*shown, {}, *shown)]
+        assert [status == 429 for status in statuses] == [False, False, True, True, True]
+
+
 WORDS: dict[str, Any] = {
     "native": lambda body: body["detail"],
     "metavault": lambda body: (body["title"], body["type"], body["detail"]),

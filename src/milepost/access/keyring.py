@@ -8,16 +8,16 @@ import contextlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Literal
 
 from milepost.access.key_uses import KeyUses
 from milepost.access.principal import EVERY_TENANT, LOCAL, Grant, Principal, Role
-from milepost.errors import Fault, Invalid, NotFound
-from milepost.store.api_keys import ApiKey, KeyStore, Replacement
-from milepost.store.refusals import Missing, StoreBusy, StoreFull
+from milepost.errors import Fault, Invalid, NotFound, TooManyKeys
+from milepost.store.api_keys import ApiKey, KeyPage, KeyStore, Replacement
+from milepost.store.refusals import BadCursor, Missing, Refusal, StoreBusy, StoreFull, TenantFull
 from milepost.times import HOUR, LATEST, SECOND, Clock, elapsed
 
 Profile = Literal["page", "node", "python"]
@@ -32,6 +32,8 @@ MAX_NAMES: Final = 1024
 """Owners whose display names are kept in mind."""
 GRACE: Final = HOUR
 """µs for which a key that was rotated is valid beside its successor, where nobody says otherwise."""
+PAGE: Final = 1_000
+"""The most keys that are read at once."""
 PREFIX: Final = "mp"
 
 _KEY: Final = re.compile(rf"{PREFIX}_([0-9a-f]{{16}})_([0-9a-f]{{64}})")
@@ -95,12 +97,14 @@ class Keyring:
         display_name: str | None = None,
         profile: str | None = None,
         expires_at: int | None = None,
+        most: int | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key for a principal: what is kept of it, and the key itself, which nobody can be told again.
 
         `grants` are each `TENANT:ROLE`, and `*:service` for a service; `display_name` is the name unless it says
-        otherwise; `expires_at` in µs since the epoch. From the first key on nobody is admitted without one. Raises
-        Invalid, naming each argument that is wrong.
+        otherwise; `expires_at` in µs since the epoch; `most` is how many valid keys a tenant may have, None for any
+        number. From the first key on nobody is admitted without one. Raises Invalid, naming each argument that is
+        wrong, and TooManyKeys.
         """
         now = self._clock()
         faults = [*_name_faults(name, display_name), *_grant_faults(grants), *_profile_faults(profile)]
@@ -110,19 +114,38 @@ class Keyring:
         key_id, secret = _new()
         pairs = tuple(dict.fromkeys(parse_grant(grant) for grant in grants))
         key = ApiKey(key_id, name, display_name or name, pairs, profile, _digest(secret), now, expires_at=expires_at)
-        await self._store.add_keys([key])
+        (outcome,) = await self._store.add_keys([key], most=most)
+        if isinstance(outcome, TenantFull):
+            raise _too_many(outcome, most)
         self._names.clear()
         self._in_use = True
         return key, _whole(key_id, secret)
 
-    async def all(self, tenants: Sequence[str] | None = None) -> list[ApiKey]:
-        """Every key that was ever made, oldest first; with `tenants`, those whose grants all lie in these."""
-        return await self._store.keys(tenants)
+    async def page(self, tenants: Sequence[str] | None = None, *, after: str | None = None, limit: int) -> KeyPage:
+        """Keys, those that have ended too, oldest first; with `tenants`, those whose grants all lie in these.
+
+        Up to `limit`, from behind the page whose `next` is `after`. Raises Invalid for a cursor that is none.
+        """
+        try:
+            return await self._store.keys(tenants, after=after, limit=limit)
+        except BadCursor as error:
+            raise Invalid(Fault("This cursor is not one that a list gave.", parameter="after")) from error
+
+    async def all(self) -> AsyncGenerator[ApiKey, None]:
+        """Every key that is kept, oldest first, read a page at a time."""
+        after = None
+        while True:
+            page = await self.page(after=after, limit=PAGE)
+            for key in page.keys:
+                yield key
+            if page.next is None:
+                return
+            after = page.next
 
     async def revoke(self, id: str, *, tenants: Sequence[str] | None = None) -> ApiKey:
         """End a key: it is refused from the next request on. One that was revoked before stays so.
 
-        `tenants` are as in `all`. Raises NotFound.
+        `tenants` are as in `page`. Raises NotFound.
         """
         (outcome,) = await self._store.revoke_keys([id], now=self._clock(), tenants=tenants)
         if isinstance(outcome, Missing):
@@ -130,17 +153,22 @@ class Keyring:
         self._names.clear()
         return outcome
 
-    async def rotate(self, id: str, *, grace: int = GRACE, tenants: Sequence[str] | None = None) -> tuple[ApiKey, str]:
+    async def rotate(
+        self, id: str, *, grace: int = GRACE, tenants: Sequence[str] | None = None, most: int | None = None
+    ) -> tuple[ApiKey, str]:
         """Make a key in the place of another, which is valid for `grace` µs more: for the same principal and grants.
 
-        The new one lives as long, from now on, as the old one was to. `tenants` are as in `all`. Raises NotFound, also
-        for a key that has ended or was rotated before.
+        The new one lives as long, from now on, as the old one was to. `tenants` are as in `page`, `most` as in `add`:
+        the old key counts until its grace is over. Raises NotFound, also for a key that has ended or was rotated
+        before, and TooManyKeys.
         """
         now = self._clock()
         new_id, secret = _new()
         item = Replacement(id, new_id, _digest(secret), min(now + grace, LATEST))
-        (outcome,) = await self._store.replace_keys([item], now=now, tenants=tenants)
-        if isinstance(outcome, Missing):
+        (outcome,) = await self._store.replace_keys([item], now=now, tenants=tenants, most=most)
+        if isinstance(outcome, TenantFull):
+            raise _too_many(outcome, most)
+        if isinstance(outcome, Refusal):
             raise NotFound("There is no such key, or it has ended or was rotated already.") from outcome
         self._names.clear()
         return outcome, _whole(new_id, secret)
@@ -148,8 +176,8 @@ class Keyring:
     async def display_name(self, owner: str, tenant: str) -> str:
         """What people call the owner of a task, as of the last second: the name itself where nobody says otherwise.
 
-        The newest of the owner's keys for the task's tenant says it, one that has ended only where all have: who
-        manages the keys of another tenant has no say. Where that has the name alone, whoever vouched for it last.
+        The newest of the owner's valid keys for the task's tenant says it, the last to end where all have: who manages
+        the keys of another tenant has no say. Where that has the name alone, whoever vouched for it last.
         """
         if owner == LOCAL.name:
             return LOCAL.display_name
@@ -157,13 +185,10 @@ class Keyring:
         known = self._names.get((owner, tenant))
         if known is not None and now - known[1] < SECOND:
             return known[0]
-        (keys,) = await self._store.keys_of([owner])
-        keys = [key for key in keys if any(granted in (tenant, EVERY_TENANT) for granted, _ in key.grants)]
-        valid = [key for key in keys if key.is_valid(self._clock())]
-        found = (valid or keys)[-1].display_name if keys else owner
-        if found == owner:
-            (told,) = await self._store.display_names([owner])
-            found = told or owner
+        (found,) = await self._store.called([(owner, tenant)], now=self._clock())
+        if found in (None, owner):
+            (found,) = await self._store.display_names([owner])
+        found = found or owner
         if len(self._names) >= MAX_NAMES:
             self._names.clear()
         self._names[owner, tenant] = (found, now)
@@ -194,6 +219,13 @@ def parse_grant(grant: str) -> tuple[str, str]:
     """Tenant and role of a grant that reads `TENANT:ROLE`."""
     tenant, _, role = grant.rpartition(":")
     return tenant, role
+
+
+def _too_many(refusal: TenantFull, most: int | None) -> TooManyKeys:
+    return TooManyKeys(
+        f"The tenant {refusal.tenant!r} has as many valid keys as it may, {most}: revoke one first, or rotate one "
+        "without a grace."
+    )
 
 
 def _new() -> tuple[str, str]:

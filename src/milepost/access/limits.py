@@ -53,6 +53,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of these, how many of one key."""
     unfinished: Millions = 10_000_000
     """Tasks of a tenant that have not ended."""
+    keys: Millions = 1_000
+    """Valid keys with a grant in a tenant, beyond which none is made over HTTP."""
     requests: Millions = 10_000
     """Of a key, in each server: so many a second, in the long run."""
     burst: Millions = 20_000

@@ -82,8 +82,8 @@ def add(
 
     async def make(keys: Keyring) -> tuple[ApiKey, str, bool]:
         is_first = not await keys.in_use()
-        said = {"display_name": display_name, "profile": profile}
-        return *await keys.add(name, grants, **said, expires_at=expires_at), is_first
+        key, secret = await keys.add(name, grants, display_name=display_name, profile=profile, expires_at=expires_at)
+        return key, secret, is_first
 
     try:
         key, secret, is_first = _with_keys(store, make)
@@ -98,10 +98,17 @@ def add(
     say(secret)
 
 
-@app.command(epilog=LIST_EXAMPLES, name="list", short_help="List all keys that there ever were.")
+@app.command(epilog=LIST_EXAMPLES, name="list", short_help="List all keys.")
 def list_keys(json: Json = False, store: Store = None) -> None:
-    """List all keys that there ever were, oldest first, and what they are for. The keys themselves nobody knows."""
-    found = _with_keys(store, lambda keys: keys.all())
+    """List all keys, oldest first, and what they are for. The keys themselves nobody knows.
+
+    One that has expired or was revoked is forgotten 30 days later.
+    """
+
+    async def read(keys: Keyring) -> list[ApiKey]:
+        return [key async for key in keys.all()]
+
+    found = _with_keys(store, read)
     if json:
         say_json({"keys": [_as_json(key) for key in found]})
     else:
@@ -149,7 +156,7 @@ def revoke(
 
     async def end(keys: Keyring) -> tuple[list[ApiKey | None], bool]:
         ended = [await _revoked(keys, key_id(text)) for text in ids]
-        return ended, any(key.is_valid(times.now()) for key in await keys.all())
+        return ended, any([key.is_valid(times.now()) async for key in keys.all()])
 
     ended, is_any_left = _with_keys(store, end)
     for text, key in zip(ids, ended, strict=True):

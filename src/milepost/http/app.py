@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.access.places import Place
-from milepost.access.principal import ANONYMOUS
+from milepost.access.principal import ANONYMOUS, LOCAL
 from milepost.errors import NotOpen, ServiceError, TooMany, Unauthenticated
 from milepost.http.admission import NO_KEY, Admission
 from milepost.http.dialect import Authenticator, Call, Dialect
@@ -170,7 +170,9 @@ class HttpApp:
             raise
         request.scope["user"] = principal  # so that a dialect may word even a refusal for whoever asks
         # What is public is nobody's in particular: whoever has used up a share is still told that the server lives.
-        share = self._throttle.share(ANONYMOUS if operation.public else principal, credentials)
+        # Where no key is asked for nobody has checked what is shown: it does not count as one.
+        shown = None if principal is LOCAL or principal is operation.caller else credentials
+        share = self._throttle.share(ANONYMOUS if operation.public else principal, shown)
         query = route.query.read(request.scope["query_string"])
         body = await route.read_body(request)
         return Call(request, self._service(), principal, path, query, body, self.stopping, share, self._still_admitted)

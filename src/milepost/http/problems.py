@@ -32,6 +32,7 @@ STATUSES: Final[dict[type[ServiceError], int]] = {
     errors.DependentsConflict: 409,
     errors.ParentLost: 409,
     errors.ParentStopping: 409,
+    errors.TooManyKeys: 409,
     errors.Gone: 410,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,

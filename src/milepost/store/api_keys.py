@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from milepost.store.refusals import Missing
+from milepost.store.refusals import Missing, Refusal, TenantFull
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -49,13 +49,21 @@ class Replacement(msgspec.Struct, frozen=True):
     until: int
 
 
+class KeyPage(msgspec.Struct, frozen=True):
+    """Keys, oldest first, and where the next page begins (None: there is none)."""
+
+    keys: list[ApiKey]
+    next: str | None
+
+
 class KeyStore(Protocol):
     """Where keys live: a part of every store.
 
-    Where a method takes `tenants`, it knows no keys but those whose grants all lie in these; None: all keys.
+    Where a method takes `tenants`, it knows no keys but those whose grants all lie in these; None: all keys. Where one
+    takes `most`, no tenant gets more keys by it that are valid and have a grant there; None: as many as are asked for.
     """
 
-    async def add_keys(self, keys: Sequence[ApiKey]) -> None:
+    async def add_keys(self, keys: Sequence[ApiKey], *, most: int | None = None) -> list[ApiKey | TenantFull]:
         """Make API keys, whose ids no key has had before."""
         ...
 
@@ -63,12 +71,19 @@ class KeyStore(Protocol):
         """Read keys, those that have ended too; None where there is none. Cheap: it is asked at each request."""
         ...
 
-    async def keys(self, tenants: Sequence[str] | None = None) -> list[ApiKey]:
-        """All keys, those that have ended too, in the order in which they were made."""
+    async def keys(self, tenants: Sequence[str] | None = None, *, after: str | None = None, limit: int) -> KeyPage:
+        """Up to `limit` keys, those that have ended too, in the order in which they were made.
+
+        `after`: the `next` of the page before. A page costs what it holds. Raises BadCursor.
+        """
         ...
 
-    async def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
-        """The keys of each of these principals, ended ones too, in the order in which they were made."""
+    async def called(self, owners: Sequence[tuple[str, str]], *, now: int) -> list[str | None]:
+        """What people call principals in tenants by their keys: pairs of a name and a tenant.
+
+        The newest valid key with a grant there, or everywhere, says it; where all have ended the one that ended last.
+        None where there is none. Costs the same whatever keys others have.
+        """
         ...
 
     async def revoke_keys(
@@ -78,9 +93,24 @@ class KeyStore(Protocol):
         ...
 
     async def replace_keys(
-        self, items: Sequence[Replacement], *, now: int, tenants: Sequence[str] | None = None
-    ) -> list[ApiKey | Missing]:
-        """Make keys in the place of others: the new ones. Missing also where a key has ended, or was replaced."""
+        self,
+        items: Sequence[Replacement],
+        *,
+        now: int,
+        tenants: Sequence[str] | None = None,
+        most: int | None = None,
+    ) -> list[ApiKey | Refusal]:
+        """Make keys in the place of others: the new ones. Missing also where a key has ended, or was replaced.
+
+        Else TenantFull, unless the old key ends at once: then there are no more than before.
+        """
+        ...
+
+    async def forget_keys(self, *, until: int, limit: int) -> int:
+        """Drop up to `limit` keys that had ended by `until` (µs since the epoch): how many.
+
+        The newest key stays, and so does one by which the owner of a task is called.
+        """
         ...
 
     async def note_key_uses(self, uses: Mapping[str, int]) -> None:

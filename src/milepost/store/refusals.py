@@ -58,6 +58,14 @@ class VersionMismatch(Refusal):
     """The record is not at the version that the caller expects any more."""
 
 
+class TenantFull(Refusal):
+    """A tenant has as many valid keys as it may."""
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        super().__init__(f"The tenant {tenant!r} has as many valid keys as it may.")
+
+
 class LeaseLost(Refusal):
     """The worker's epoch of the task is over: what it sends changes nothing."""
 

@@ -4,10 +4,12 @@ import re
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 
 from milepost import times
+from milepost.access.limits import Limits
 from milepost.service import Service
-from tests.http.conftest import Clock
+from tests.http.conftest import Clock, http_app, in_memory
 
 KEY = re.compile(r"mp_([0-9a-f]{16})_[0-9a-f]{64}")
 
@@ -80,7 +82,7 @@ async def test_what_is_wrong_is_named(client: httpx2.AsyncClient, admin: dict[st
 async def test_others_manage_no_keys_of_the_tenant(
     grant: str, client: httpx2.AsyncClient, service: Service, admin: dict[str, str]
 ) -> None:
-    (key,) = await service.keys.all()
+    (key,) = [key async for key in service.keys.all()]
     asker = shows((await service.keys.add("asker", [grant]))[1])
     answers = [
         await client.get("/v1/keys", headers=asker),
@@ -95,12 +97,84 @@ async def test_others_manage_no_keys_of_the_tenant(
     for one, other in ((answers[2], answers[3]), (answers[4], answers[5])):
         assert (one.content, one.headers) == (other.content, other.headers)
     assert key.id not in answers[0].text
-    assert (await service.keys.all())[0].is_valid(times.now())
+    assert (await anext(service.keys.all())).is_valid(times.now())
 
 
 async def test_nobody_manages_keys_who_shows_none(client: httpx2.AsyncClient, service: Service) -> None:
     """What is made while everybody on this machine may do everything would outlast that."""
     answer = await client.post("/v1/keys", json={"name": "mallory", "grants": ["*:service"]})
     assert (answer.status_code, "milepost key add" in answer.json()["detail"]) == (403, True)
-    assert await service.keys.all() == []
+    assert [key async for key in service.keys.all()] == []
     assert (await client.get("/v1/keys")).status_code == 403
+
+
+async def test_keys_are_listed_a_page_at_a_time(
+    client: httpx2.AsyncClient, service: Service, admin: dict[str, str]
+) -> None:
+    """A page has as many of the keys that one manages as were asked for, whatever others have."""
+    made = [(await service.keys.add("root", ["acme:admin"]))[0].id for _ in range(4)]
+    for _ in range(3):
+        await service.keys.add("other", ["beta:admin"])
+    last, _ = await service.keys.add("root", ["acme:user"])
+    pages = [(await client.get("/v1/keys?limit=2", headers=admin)).json()]
+    while pages[-1]["next"] is not None:
+        pages.append((await client.get(f"/v1/keys?limit=2&after={pages[-1]['next']}", headers=admin)).json())
+    assert [len(page["keys"]) for page in pages] == [2, 2, 2]
+    assert [key["id"] for page in pages for key in page["keys"]][1:] == [*made, last.id]
+    for wrong in ("limit=0", "limit=1001", "limit=x", "after=x", "after=", "page=2"):
+        answer = await client.get(f"/v1/keys?{wrong}", headers=admin)
+        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, wrong.split("=")[0]), wrong
+    assert (await client.get("/v1/keys?limit=1000", headers=admin)).json() == (
+        await client.get("/v1/keys", headers=admin)
+    ).json()
+
+
+async def test_a_page_of_keys_has_a_hundred(
+    client: httpx2.AsyncClient, service: Service, admin: dict[str, str]
+) -> None:
+    (key,) = (await service.keys.page(limit=1)).keys
+    await service.store.add_keys([replace(key, id=f"{number:016}") for number in range(100)])
+    page = (await client.get("/v1/keys", headers=admin)).json()
+    assert (len(page["keys"]), page["next"] is None) == (100, False)
+
+
+async def test_a_tenant_has_as_many_keys_as_it_may(full: Service) -> None:
+    async with in_memory(http_app(full)) as client:
+        _, own = await full.keys.add("root", ["acme:admin"])
+        headers, body = shows(own), {"name": "ada", "grants": ["acme:user"]}
+        ada = (await client.post("/v1/keys", json=body, headers=headers)).json()
+        refusals = [
+            await client.post("/v1/keys", json=body, headers=headers),
+            await client.post(f"/v1/keys/{ada['id']}/rotate", json={"grace": "1s"}, headers=headers),
+        ]
+        for answer in refusals:
+            assert answer.json() == {
+                "type": "/problems/too-many-keys",
+                "title": "The tenant has as many keys as it may",
+                "status": 409,
+                "detail": "The tenant 'acme' has as many valid keys as it may, 2: revoke one first, or rotate one "
+                "without a grace.",
+            }
+            assert "retry-after" not in answer.headers, "no time changes it"
+        rotated = await client.post(f"/v1/keys/{ada['id']}/rotate", json={"grace": "0s"}, headers=headers)
+        assert rotated.status_code == 201
+        await client.delete(f"/v1/keys/{rotated.json()['id']}", headers=headers)
+        assert (await client.post("/v1/keys", json=body, headers=headers)).status_code == 201
+
+
+async def test_a_tenant_s_keys_are_no_others_and_whoever_has_the_store_makes_more(full: Service) -> None:
+    for _ in range(3):
+        await full.keys.add("root", ["acme:admin"])
+    _, service = await full.keys.add("ops", ["*:service"])
+    async with in_memory(http_app(full)) as client:
+        statuses = [
+            (await client.post("/v1/keys", json={"name": "x", "grants": grants}, headers=shows(service))).status_code
+            for grants in (["beta:user"], ["beta:user", "acme:user"], ["beta:user"], ["beta:user"])
+        ]
+        assert statuses == [201, 409, 201, 409]
+
+
+@pytest.fixture
+def full(service: Service) -> Service:
+    """A service whose tenants have up to two keys."""
+    return Service(service.store, service.files, clock=service.clock, limits=Limits(keys=2))

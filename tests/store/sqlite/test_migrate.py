@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
+from milepost.store.api_keys import ApiKey
 from milepost.store.refusals import SchemaTooNew
 from milepost.store.sqlite import SqliteStore
 from milepost.store.sqlite.migrate import APPLICATION_ID, ForeignDatabase, migrate, migrations
@@ -81,7 +82,13 @@ async def test_an_older_file_is_brought_up_to_date_with_its_records(path: Path, 
     assert ask(path, "SELECT id FROM task") == task.id
 
 
-TO_VERSION_9 = """
+TO_KEYS_BY_NAME = """
+    DROP TRIGGER api_key_made; DROP TRIGGER api_key_ends; DROP TRIGGER api_key_gone; DROP TABLE api_key_tenant;
+    DROP INDEX api_key_end; ALTER TABLE api_key DROP COLUMN ends_at; CREATE INDEX api_key_name ON api_key (name);
+"""
+
+TO_VERSION_9 = f"""
+    {TO_KEYS_BY_NAME}
     DROP TABLE display_name;
     ALTER TABLE input DROP COLUMN sealed;
     ALTER TABLE task DROP COLUMN callback; DROP TABLE callback; DROP TABLE webhook_secret;
@@ -152,6 +159,26 @@ async def test_version_6_took_every_loss_for_the_tasks_own(path: Path, make_stor
     scene.store = await make_store()
     found = await scene.read(task)
     assert (found.losses, found.own_losses, found.apart) == (1, 1, False)
+
+
+async def test_keys_were_not_found_by_their_tenants(path: Path, make_store: MakeStore) -> None:
+    store = await make_store()
+    grants = ((("acme", "user"),), (("acme", "user"), ("acme", "admin"), ("beta", "user")), (("beta", "user"),))
+    ends: list[dict[str, Any]] = [{}, {"expires_at": 9}, {"revoked_at": 5, "expires_at": 9}]
+    keys = [
+        ApiKey(f"{number}", "ada", f"Ada {number}", each, None, b"", 1, **ends[number])
+        for number, each in enumerate(grants)
+    ]
+    await store.add_keys(keys)
+    await store.close()
+    before = next(n for n, script in enumerate(migrations()) if "api_key_tenant" in script)
+    ask(path, TO_KEYS_BY_NAME + f"PRAGMA user_version = {before}")
+    store = await make_store()
+    for tenants, seen in ((["acme"], [keys[0]]), (["beta"], [keys[2]]), (["acme", "beta"], keys)):
+        assert (await store.keys(tenants, limit=9)).keys == seen
+    assert await store.called([("ada", "beta")], now=8) == ["Ada 1"]
+    assert await store.called([("ada", "beta")], now=9) == ["Ada 1"]
+    assert await store.forget_keys(until=9, limit=9) == 1
 
 
 async def test_version_8_had_no_numbers_of_tenants_and_no_histories(path: Path, make_store: MakeStore) -> None:

@@ -7,11 +7,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
-from milepost.access.keyring import GRACE, Profile
+from milepost.access.keyring import GRACE, PAGE, Profile
 from milepost.http.dialect import Answer, Call, NoQuery, Operation
 from milepost.http.dialects.native_answers import TimeText
 from milepost.http.dialects.native_requests import Name
-from milepost.http.fields import Duration, Time
+from milepost.http.fields import Duration, Time, Whole
 from milepost.http.problems import PROBLEM_JSON, Problem
 from milepost.http.representation import json_answer
 from milepost.service import ApiKey
@@ -67,12 +67,28 @@ class KeyList(msgspec.Struct):
     """Keys, oldest first."""
 
     keys: list[KeyBody]
+    next: Annotated[str | None, Meta(description="Give this as `after` to go on; null at the end.")]
 
 
-async def list_keys(call: Call[NoQuery, None]) -> Response:
+class KeyPageSize(Whole):
+    """How many keys to read at once."""
+
+    least = 1
+    most = PAGE
+
+
+class KeyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which keys to list."""
+
+    after: Annotated[str | None, Meta(description="The `next` of the page before.")] = None
+    limit: KeyPageSize = cast("KeyPageSize", 100)
+
+
+async def list_keys(call: Call[KeyQuery, None]) -> Response:
     """List keys."""
-    found = await call.service.key_management.list(call.principal)
-    return json_answer(_encode(KeyList([_body(key) for key in found])))
+    query = call.query
+    page = await call.service.key_management.list(call.principal, after=query.after, limit=query.limit)
+    return json_answer(_encode(KeyList([_body(key) for key in page.keys], page.next)))
 
 
 async def add_key(call: Call[NoQuery, NewKeyBody]) -> Response:
@@ -125,6 +141,7 @@ def _problems(**refusals: str) -> dict[int, Answer]:
 
 _NOT_ADMIN: Final = "Only admins of a tenant, and services, manage keys."
 _NO_KEY: Final = "There is no such key, or none that the caller manages."
+_FULL: Final = "A tenant of a grant has as many valid keys as it may."
 
 
 def key_operations() -> Sequence[Operation]:
@@ -135,9 +152,12 @@ def key_operations() -> Sequence[Operation]:
             KEYS,
             list_keys,
             summary="List keys",
-            description="Those whose grants all lie in tenants that the caller is an admin of; to a service, all.",
+            description="Those whose grants all lie in tenants that the caller is an admin of; to a service, all. "
+            "Oldest first. `next` leads to the following page; after the last one it is null. Keys that have ended are "
+            "among them for 30 days.",
             group="Keys",
-            answers={200: Answer("Keys, those that have ended too.", KeyList)} | _problems(_403=_NOT_ADMIN),
+            query=KeyQuery,
+            answers={200: Answer("A page of keys.", KeyList)} | _problems(_403=_NOT_ADMIN),
         ),
         Operation(
             "POST",
@@ -148,7 +168,7 @@ def key_operations() -> Sequence[Operation]:
             group="Keys",
             body=NewKeyBody,
             answers={201: Answer("It is made.", KeyBody)}
-            | _problems(_403=_NOT_ADMIN + " Or a grant is not the caller's to give."),
+            | _problems(_403=_NOT_ADMIN + " Or a grant is not the caller's to give.", _409=_FULL),
         ),
         Operation(
             "DELETE",
@@ -172,6 +192,6 @@ def key_operations() -> Sequence[Operation]:
             body=RotationBody,
             body_optional=True,
             answers={201: Answer("The new key is made.", KeyBody)}
-            | _problems(_403=_NOT_ADMIN, _404=_NO_KEY + " Or it has ended, or was rotated already."),
+            | _problems(_403=_NOT_ADMIN, _404=_NO_KEY + " Or it has ended, or was rotated already.", _409=_FULL),
         ),
     ]

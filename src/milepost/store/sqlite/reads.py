@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from milepost import lifecycle, notice
-from milepost.store.api_keys import ApiKey
+from milepost.store.api_keys import ApiKey, KeyPage
 from milepost.store.callbacks import Callback, WebhookSecret
 from milepost.store.protocol import PAGE_BYTES, Cold, Filter, LogPage, Page, Scope, Tally, TypeInfo
 from milepost.store.refusals import StoreBusy
@@ -44,6 +44,7 @@ class Reads:
         self._connection = connection
         key: bytes = self._rows("cursor_key")[0][0]
         self._cursors = Cursors(key)
+        self._key_cursors = Cursors(blake2b(key=key, person=b"keys", digest_size=32).digest())
         # Another one than that of cursors, as random, and not to be told from it.
         self.secret = blake2b(key=key, person=b"secret", digest_size=32).digest()
 
@@ -183,13 +184,13 @@ class Reads:
         found = [self._row("find_api_key", (key_id,)) for key_id in ids]
         return [None if row is None else api_keys.key(row) for row in found]
 
-    def keys(self, tenants: Sequence[str] | None) -> list[ApiKey]:
+    def keys(self, tenants: Sequence[str] | None, after: str | None, limit: int) -> KeyPage:
         """See KeyStore.keys."""
-        return [api_keys.key(row) for row in self._rows("api_keys", api_keys.managed(tenants))]
+        return api_keys.page(self._rows, self._key_cursors, tenants, after, limit)
 
-    def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
-        """See KeyStore.keys_of."""
-        return [[api_keys.key(row) for row in self._rows("api_keys_of", (name,))] for name in names]
+    def called(self, owners: Sequence[tuple[str, str]], now: int) -> list[str | None]:
+        """See KeyStore.called."""
+        return [api_keys.called(self._rows, name, tenant, now) for name, tenant in owners]
 
     def display_names(self, names: Sequence[str]) -> list[str | None]:
         """See KeyStore.display_names."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from milepost.lifecycle import IllegalChange
-from milepost.store.api_keys import ApiKey, Replacement
+from milepost.store.api_keys import ApiKey, KeyPage, Replacement
 from milepost.store.protocol import (
     Cold,
     Created,
@@ -27,7 +27,7 @@ from milepost.store.protocol import (
     Tally,
     TypeInfo,
 )
-from milepost.store.refusals import LeaseLost, Missing, Refusal
+from milepost.store.refusals import LeaseLost, Missing, Refusal, TenantFull
 from milepost.store.sqlite import api_keys, changes, leases, retention, schedule, task_types
 from milepost.store.sqlite.callback_store import SqliteCallbacks
 from milepost.store.sqlite.connection import READING_CACHE, check_library, connect
@@ -279,21 +279,21 @@ class SqliteStore:
 
     # Keys.
 
-    async def add_keys(self, keys: Sequence[ApiKey]) -> None:
+    async def add_keys(self, keys: Sequence[ApiKey], *, most: int | None = None) -> list[ApiKey | TenantFull]:
         """See KeyStore."""
-        await self._write(partial(api_keys.add, keys=keys))
+        return await self._write(partial(api_keys.add, keys=keys, most=most))
 
     async def find_keys(self, ids: Sequence[str]) -> list[ApiKey | None]:
         """See KeyStore."""
         return self._parts.reads.find_keys(ids)
 
-    async def keys(self, tenants: Sequence[str] | None = None) -> list[ApiKey]:
+    async def keys(self, tenants: Sequence[str] | None = None, *, after: str | None = None, limit: int) -> KeyPage:
         """See KeyStore."""
-        return await self._read(Reads.keys, tenants)
+        return await self._read(Reads.keys, tenants, after, limit)
 
-    async def keys_of(self, names: Sequence[str]) -> list[list[ApiKey]]:
+    async def called(self, owners: Sequence[tuple[str, str]], *, now: int) -> list[str | None]:
         """See KeyStore."""
-        return self._parts.reads.keys_of(names)
+        return self._parts.reads.called(owners, now)
 
     async def revoke_keys(
         self, ids: Sequence[str], *, now: int, tenants: Sequence[str] | None = None
@@ -302,10 +302,19 @@ class SqliteStore:
         return await self._write(partial(api_keys.revoke, ids=ids, now=now, tenants=tenants))
 
     async def replace_keys(
-        self, items: Sequence[Replacement], *, now: int, tenants: Sequence[str] | None = None
-    ) -> list[ApiKey | Missing]:
+        self,
+        items: Sequence[Replacement],
+        *,
+        now: int,
+        tenants: Sequence[str] | None = None,
+        most: int | None = None,
+    ) -> list[ApiKey | Refusal]:
         """See KeyStore."""
-        return await self._write(partial(api_keys.replace, items=items, now=now, tenants=tenants))
+        return await self._write(partial(api_keys.replace, items=items, now=now, tenants=tenants, most=most))
+
+    async def forget_keys(self, *, until: int, limit: int) -> int:
+        """See KeyStore."""
+        return await self._write(partial(api_keys.forget, until=until, limit=limit))
 
     async def note_key_uses(self, uses: Mapping[str, int]) -> None:
         """See KeyStore."""

@@ -17,12 +17,28 @@ INSERT INTO api_key ({api_key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 SELECT {api_key_columns} FROM api_key WHERE id = ?
 
 -- name: api_keys
--- The keys that are asked for, oldest first.
-SELECT {api_key_columns} FROM api_key WHERE {managed} ORDER BY row
+-- A page of all keys, oldest first, each after its row.
+SELECT row, {api_key_columns} FROM api_key WHERE row > :after ORDER BY row LIMIT :limit
 
--- name: api_keys_of
--- All keys that somebody had, oldest first.
-SELECT {api_key_columns} FROM api_key WHERE name = ? ORDER BY row
+-- name: api_keys_in
+-- A page of the keys that are asked for and that may do something in a tenant, oldest first, each after its row.
+SELECT row, {api_key_columns} FROM api_key_tenant AS its JOIN api_key ON row = its.key
+WHERE its.tenant = :tenant AND its.key > :after AND {managed} ORDER BY its.key LIMIT :limit
+
+-- name: valid_api_keys
+-- How many keys are valid that may do something in a tenant, counted up to some number.
+SELECT count(*) FROM (SELECT 1 FROM api_key_tenant WHERE tenant = :tenant AND ends_at > :now LIMIT :enough)
+
+-- name: newest_valid_key
+-- The newest of somebody's keys that are valid in a tenant, and what people call him by it.
+SELECT row, display_name FROM api_key WHERE row = (
+    SELECT max(key) FROM api_key_tenant WHERE tenant = :tenant AND whose = :name AND ends_at > :now
+)
+
+-- name: last_valid_key
+-- The last of somebody's keys to be valid in a tenant, with its end, and what people call him by it.
+SELECT its.ends_at, its.key, display_name FROM api_key_tenant AS its JOIN api_key ON row = its.key
+WHERE its.tenant = :tenant AND its.whose = :name ORDER BY its.ends_at DESC, its.key DESC LIMIT 1
 
 -- name: any_api_key
 -- Whether ever a key was made.
@@ -44,6 +60,25 @@ RETURNING {api_key_columns}
 -- name: replace_api_key
 -- Lets a key end that another takes the place of.
 UPDATE api_key SET replaced_by = :new_id, expires_at = min(ifnull(expires_at, :until), :until) WHERE id = :id
+
+-- name: forget_api_keys
+-- Drops keys that ended long ago. The newest stays: by it the store knows that it had keys, and no row is given twice.
+-- So does one that says what people call somebody who has tasks where it let him in.
+DELETE FROM api_key WHERE row IN (
+    SELECT k.row FROM api_key AS k
+    WHERE k.ends_at <= :until AND k.row < (SELECT max(row) FROM api_key)
+      AND NOT (k.display_name <> k.name AND (
+          EXISTS (
+              SELECT 1 FROM json_each(k.grants) AS held CROSS JOIN task AS t ON t.tenant = held.value ->> 0
+              WHERE t.owner = k.name
+          ) OR (
+              EXISTS (SELECT 1 FROM json_each(k.grants) AS held WHERE held.value ->> 0 = '*')
+              AND EXISTS (SELECT 1 FROM tenant CROSS JOIN task AS t ON t.tenant = tenant.name WHERE t.owner = k.name)
+          )
+      ))
+    ORDER BY k.ends_at LIMIT :limit
+)
+RETURNING id
 
 -- name: put_display_name
 -- Keeps what people call somebody.
