@@ -85,7 +85,7 @@ async def test_what_is_public_answers_everybody(path: str, client: httpx2.AsyncC
     for headers in ({}, shows("nonsense"), shows(secret)):
         after = await client.get(path, headers={**headers, "host": "tasks.example.com"})
         assert after.status_code == before.status_code
-        if path != "/readyz":
+        if not path.startswith(("/readyz", "/openapi")):  # these tell whether a key is asked for
             assert after.content == before.content
 
 
@@ -146,20 +146,6 @@ async def test_a_key_may_come_from_anywhere_and_a_page_needs_one_too(
     start = {"type": "export"}
     assert (await client.post("/v1/tasks", json=start, headers=page)).status_code == 401
     assert (await client.post("/v1/tasks", json=start, headers={**page, **shows(secret)})).status_code == 202
-
-
-async def test_a_stream_that_is_under_way_goes_on_when_its_key_is_revoked(
-    remote: httpx2.AsyncClient, service: Service, tasks: Tasks
-) -> None:
-    task = await tasks.running(tenant="acme", owner="ada")
-    secret = await made(service)
-    async with remote.stream("GET", f"/v1/tasks/{task.id}/events", headers=shows(secret)) as stream:
-        lines = stream.aiter_lines()
-        await anext(lines)
-        await service.keys.revoke(secret.split("_")[1])
-        await tasks.succeed(task)
-        assert [line async for line in lines if '"succeeded"' in line]
-    assert (await remote.get(f"/v1/tasks/{task.id}", headers=shows(secret))).status_code == 401
 
 
 @pytest.fixture

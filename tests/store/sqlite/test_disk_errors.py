@@ -216,7 +216,7 @@ async def test_the_poll_goes_on_after_a_disk_error(
 ) -> None:
     """It makes up for rings that were lost, and lets nobody wait for a lock for ever."""
     other = Scene(await make_store())
-    monkeypatch.setattr(other.store._parts.writer, "_ring", lambda: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(other.store._parts.writer, "_ring", lambda _: None)  # type: ignore[attr-defined]
     await asyncio.sleep(0)  # The poll of that one takes its time.
     monkeypatch.setattr(store_module, "POLL", 0.01)
     store = await make_store()

@@ -1,9 +1,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -105,32 +106,39 @@ def test_closing_takes_the_bell_away(path: Path) -> None:
 
 
 @pytest.fixture
-def long_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A path beside which no socket can be bound, and a folder for temporary files of the test's own."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def short_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files of the test's own, beneath which a socket can be bound wherever pytest has its."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield Path(folder)
+
+
+@pytest.fixture
+def long_path(tmp_path: Path) -> Path:
+    """A path beside which no socket can be bound."""
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     return folder / "milepost.db"
 
 
-async def test_long_paths_have_their_bells_in_a_private_folder(tmp_path: Path, long_path: Path) -> None:
+async def test_long_paths_have_their_bells_in_a_private_folder(short_path: Path, long_path: Path) -> None:
     with closing(Doorbell(long_path)) as one, closing(Doorbell(long_path)) as two:
         async with listening(one) as rung:
             two.ring()
             await bounded(rung.wait())
-        (folder,) = tmp_path.glob("milepost-*")
+        (folder,) = short_path.glob("milepost-*")
         assert folder.stat().st_mode & 0o777 == 0o700
         assert len(list(folder.iterdir())) == 2
         other = long_path.with_name("other.db")
         with closing(Doorbell(other)):
-            assert len(list(tmp_path.glob("milepost-*"))) == 2
+            assert len(list(short_path.glob("milepost-*"))) == 2
 
 
-def test_a_private_folder_that_is_none_is_refused(tmp_path: Path, long_path: Path) -> None:
+def test_a_private_folder_that_is_none_is_refused(short_path: Path, long_path: Path) -> None:
     Doorbell(long_path).close()
-    (folder,) = tmp_path.glob("milepost-*")
+    (folder,) = short_path.glob("milepost-*")
     folder.rmdir()
-    elsewhere = tmp_path / "elsewhere"
+    elsewhere = short_path / "elsewhere"
     elsewhere.mkdir()
     folder.symlink_to(elsewhere)
     with pytest.raises(PermissionError):

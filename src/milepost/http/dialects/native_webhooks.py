@@ -18,7 +18,6 @@ from milepost.webhook_management import WebhookSecret
 SECRETS: Final = "/v1/webhook-secrets"
 SECRET: Final = SECRETS + "/{tenant}"
 
-_NO_STORE: Final = ((b"cache-control", b"no-store"),)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -50,19 +49,19 @@ class SecretList(msgspec.Struct):
 async def list_secrets(call: Call[NoQuery, None]) -> Response:
     """List webhook secrets."""
     found = await call.service.webhook_management.list(call.principal)
-    return json_answer(_encode(SecretList([_body(each) for each in found])), headers=_NO_STORE)
+    return json_answer(_encode(SecretList([_body(each) for each in found])))
 
 
 async def make_secret(call: Call[NoQuery, NewSecretBody]) -> Response:
     """Make a webhook secret."""
     held, secret = await call.service.webhook_management.make(call.principal, call.body.tenant)
-    return json_answer(_encode(_body(held, secret)), 201, _NO_STORE)
+    return json_answer(_encode(_body(held, secret)), 201)
 
 
 async def remove_secret(call: Call[NoQuery, None]) -> Response:
     """Remove a webhook secret."""
     removed = await call.service.webhook_management.remove(call.principal, call.path["tenant"])
-    return json_answer(_encode(_body(removed)), headers=_NO_STORE)
+    return json_answer(_encode(_body(removed)))
 
 
 def _body(held: WebhookSecret, secret: str | UnsetType = UNSET) -> SecretBody:

@@ -41,7 +41,11 @@ first = root.create_task("acme", Create(title="Extract", task_list_id="world/1",
 assert isinstance(first, UUID)
 second = root.create_task("acme", Create(title="Analyse", task_list_id="world/1", depends_on=[first])).task_id
 third = root.create_task("acme", Create(title="Ask", status="blocked", blocked_reason="Ann is away")).task_id
-assert "title" in refused("BadRequestException", root.create_task, "acme", Create(title="T\0")).message
+nobody = UUID(int=7)
+assert (
+    "dependsOn"
+    in refused("BadRequestException", root.create_task, "acme", Create(title="T", depends_on=[nobody])).message
+)
 
 # Get.
 task = root.get_task("acme", first)
