@@ -50,24 +50,24 @@ FAILS: dict[str, tuple[str, int, str]] = {
     "device": ("result_not_stored", ONCE, "The file zero could not be stored: it is no regular file."),
     "vanished": ("result_not_stored", ONCE, "No such file"),
     "linked to itself": ("result_not_stored", ONCE, "The file report could not be stored"),
-    "NUL in the path": ("result_not_stored", ONCE, r"The file a\x00b could not be stored: embedded null byte."),
+    "NUL in the path": ("result_not_stored", ONCE, "The file a_b could not be stored: embedded null byte."),
     "long path": ("result_not_stored", ONCE, "too long"),
     "empty path": ("result_not_stored", ONCE, "Is a directory"),
 }
 """Code, attempts, and what the message has in it."""
 
 FILES = {
-    "newline": ("a\r\nb: c.txt", "text/plain"),
-    "slash": ("../../etc/passwd", "application/octet-stream"),
-    "NUL in the name": (r"a\x00b.txt", "text/plain"),
-    "long name": ("x" * 300 + ".txt", "text/plain"),
-    "bytes": ("caf\\udce9\n.csv", "text/csv"),
-    "surrogate name": (r"\ud800", "application/octet-stream"),
+    "newline": ("a__b: c.txt", "text/plain"),
+    "slash": ("passwd", "application/octet-stream"),
+    "NUL in the name": ("a_b.txt", "text/plain"),
+    "long name": ("x" * 251 + ".txt", "text/plain"),
+    "bytes": ("caf__.csv", "text/csv"),
+    "surrogate name": ("_", "application/octet-stream"),
     "no name": ("5", "application/octet-stream"),
-    "odd type": ("a", r"b'\xff'"),
-    "surrogate type": ("a", r"\ud800"),
+    "odd type": ("a", "application/octet-stream"),
+    "surrogate type": ("a", "application/octet-stream"),
 }
-"""Name and media type as they are kept; on their way out over HTTP both are made safe."""
+"""Name and media type as they are kept: made safe."""
 
 RUNNERS = ("on_the_loop", "in_a_thread", "in_a_process")
 

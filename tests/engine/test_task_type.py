@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost import BlockingContext, Context
+from milepost.engine.context import Place
 from milepost.engine.source import load_file
 from milepost.engine.task_type import Backoff, TaskType
 from milepost.times import HOUR, MINUTE, SECOND
@@ -41,7 +42,7 @@ async def export(
 
 
 def call(task_type: TaskType, body: bytes) -> dict[str, Any]:
-    (context,), keywords = task_type.arguments(Context(Book().lease(), place=None), body)  # type: ignore[arg-type]
+    (context,), keywords = task_type.arguments(Context(Book().lease(), Place("", "")), body)
     assert isinstance(context, Context)
     return keywords
 
@@ -114,7 +115,7 @@ def test_a_mutable_default_is_not_shared() -> None:
 )
 def test_input_that_does_not_fit_is_refused(body: bytes, message: str) -> None:
     with pytest.raises(msgspec.ValidationError) as refusal:
-        TaskType(export).arguments(Context(Book().lease(), place=None), body)  # type: ignore[arg-type]
+        TaskType(export).arguments(Context(Book().lease(), Place("", "")), body)
     assert message in str(refusal.value)
 
 
@@ -159,7 +160,7 @@ def test_the_context_is_known_by_its_type_or_its_name() -> None:
     assert TaskType(without_types).takes_context
     assert call(TaskType(without_types), b'{"a":[1]}') == {"a": [1], "b": 1}
     assert not TaskType(without_context).takes_context
-    assert TaskType(without_context).arguments(Context(Book().lease(), place=None), b'{"a":1}') == ((), {"a": 1})  # type: ignore[arg-type]
+    assert TaskType(without_context).arguments(Context(Book().lease(), Place("", "")), b'{"a":1}') == ((), {"a": 1})
 
 
 def test_a_function_runs_where_it_fits_or_where_it_is_told() -> None:
