@@ -3,8 +3,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.errors import Invalid
-from milepost.start import DEFAULT_RETENTION, MAX_ATTEMPTS, MAX_FAULTS, MAX_METADATA, MAX_NAME, MAX_TEXT, Start, draft
+from milepost.errors import Fault, Invalid
+from milepost.start import (
+    DEFAULT_RETENTION,
+    MAX_ATTEMPTS,
+    MAX_DEPENDENCIES,
+    MAX_FAULTS,
+    MAX_METADATA,
+    MAX_NAME,
+    MAX_TEXT,
+    Start,
+    draft,
+)
 from milepost.store.protocol import TypeInfo
 from milepost.task import State, Task
 from milepost.times import DAY, HOUR
@@ -163,3 +173,10 @@ def test_only_of_what_begins_blocked_it_is_said_what_blocks_it() -> None:
     assert faults(Start(type="export", input={"index": "u"}, blocked_by=("x",), held=True)) == {
         "/blocked_by/0": "Not a task id."
     }
+
+
+def test_so_many_faults_are_told_and_no_more() -> None:
+    with pytest.raises(Invalid) as refusal:
+        drafted(Start(type="export", depends_on=("?",) * 5_000))
+    assert len(refusal.value.faults) == MAX_FAULTS
+    assert refusal.value.faults[1] == Fault(f"At most {MAX_DEPENDENCIES} tasks.", "/depends_on")

@@ -33,7 +33,7 @@ MAX_DEPENDENCIES: Final = 1_000
 FULLY_CHECKED: Final = 8 << 10
 """Bytes of an input in which every fault is found; of a larger one the first is told. A fault costs 12 µs to find."""
 MAX_FAULTS: Final = 100
-"""Unknown arguments that are named."""
+"""Faults that are told of one start, unknown arguments among them: an answer is not to be many times its question."""
 MAX_DETAIL: Final = 300
 """Characters of what is said of one fault, which may quote the value."""
 
@@ -129,7 +129,7 @@ def draft(
     blockers = tuple(parse_id(text) or "" for text in start.blocked_by)
     faults += [Fault("Not a task id.", f"/blocked_by/{i}") for i, b in enumerate(blockers) if not b]
     if faults:
-        raise Invalid(*faults)
+        raise Invalid(*faults[:MAX_FAULTS])
     info = info or TypeInfo(start.type, "external", {})
     trigger, run_at = start.trigger, start.run_at
     if trigger is not None:

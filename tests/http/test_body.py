@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from milepost.access.limits import DEFAULT_LIMITS
 from milepost.errors import Invalid, Malformed, TooLarge
-from milepost.http.body import BodyReader
+from milepost.http.body import BodyReader, _is_too_deep
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.fields import Time
 
@@ -179,3 +179,13 @@ def test_what_nobody_wants_may_be_a_number_of_any_size(number: str) -> None:
 
 class Loose(msgspec.Struct, frozen=True):
     text: str = ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'"' + b'\\"' * 500_000, b'"' + b'\\"' * 500_000 + b"\\", b'"' * 1_000_000, b'"\\' * 500_000, b'"a\\"' * 250_000],
+)
+def test_how_deep_it_is_takes_no_longer_than_reading_it(text: bytes) -> None:
+    """Hours, if each quote of a string without an end were taken for a beginning."""
+    assert not _is_too_deep(text + b"[" * 101, 101)
+    assert _is_too_deep(b"[" * 101 + text, 100)

@@ -21,7 +21,8 @@ from milepost.http.patience import pieces
 
 _DIGITS: Final = 18
 """Of a Content-Length; with more it is too large for anything."""
-_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""A string, or one without an end: were that none, each quote in it would be looked at as the beginning of one."""
 _UTF_8: Final = ("utf-8", "utf8")
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
