@@ -155,7 +155,7 @@ def found(tree: Tree, path: str) -> Any:
     node: Any = tree
     for part in (part for part in parts if part != "."):
         if not isinstance(node, dict):
-            return NotADirectoryError
+            return as_folder(node)
         if part not in node:
             return FileNotFoundError
         node = node[part]
@@ -210,9 +210,9 @@ def as_file(node: Any) -> Any:
 
 
 def as_folder(node: Any) -> Any:
-    return (
-        set(node) if isinstance(node, dict) else NotADirectoryError if node is PIPE or isinstance(node, bytes) else node
-    )
+    if isinstance(node, dict):
+        return set(node)
+    return PathRefused if node is PIPE else NotADirectoryError if isinstance(node, bytes) else node
 
 
 def every(tree: Tree, above: str = "") -> list[tuple[str, Any]]:
@@ -244,6 +244,12 @@ def test_a_pipe_a_socket_and_a_device_are_refused_and_not_waited_for(root: Path,
             for mode in ("r", "w", "a", "r+"):
                 with pytest.raises(PathRefused, match=f"'{path}' is no regular file"):
                     place.open(path, mode, **({} if mode != "r+" else {"buffering": 1}))
+            for beneath in (path, f"{path}/a"):
+                with pytest.raises(PathRefused, match=f"'{beneath}' is no folder"):
+                    place.open_folder(beneath)
+    (root / "plain").touch()
+    with pytest.raises(NotADirectoryError):
+        folder.open_folder("plain")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "link", "folder"])

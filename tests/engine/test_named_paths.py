@@ -98,7 +98,7 @@ def test_neither_pipe_nor_device_is_a_file(root: Path) -> None:
     for ask in (ctx.resolve, ctx.open):
         with pytest.raises(TaskError, match=r"^/input/path: The path 'pipe' is (no regular|neither a) file"):
             ask("pipe")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(TaskError, match=r"^/input/path: The path 'pipe' is no folder\."):
         ctx.open_folder("pipe")
 
 

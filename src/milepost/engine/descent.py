@@ -96,17 +96,21 @@ def _opened(name: str, flags: int, at: int, said: str, mode: int = 0o777) -> int
     try:
         return os.open(name, flags, mode, dir_fd=at)
     except OSError as error:
-        if error.errno in _OF_A_LINK or (error.errno == ENOTDIR and _is_link(name, at)):
+        kind = _kind(name, at) if error.errno == ENOTDIR else 0
+        if error.errno in _OF_A_LINK or stat.S_ISLNK(kind):
             raise PathRefused(said, "leads through a link") from error
+        if kind and not stat.S_ISREG(kind):
+            raise PathRefused(said, "is no folder") from error
         if error.errno == ENXIO:  # a socket, or a pipe that nobody reads
             raise PathRefused(said, _NO_FILE) from error
         raise OSError(error.errno, error.strerror, said) from error
 
 
-def _is_link(name: str, at: int) -> bool:
+def _kind(name: str, at: int) -> int:
+    """The mode of what is there now, 0 of nothing."""
     with suppress(OSError):
-        return stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
-    return False
+        return os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+    return 0
 
 
 def _check_is_file(status: os.stat_result, said: str) -> None:
