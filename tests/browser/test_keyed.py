@@ -186,7 +186,8 @@ async def test_no_element_of_a_foreign_page_loads_anything(kind: str, page: Page
     paths = [path for method, path in calls(keyed) if method == "GET" and "events" not in path][::3]
     async with site("<body></body>") as foreign:
         await page.goto(foreign)
-        for path in (*paths, "/openapi.json", "/readyz", f"/results/{keyed.link}"):
+        links = () if kind == "object" else (f"/results/{keyed.link}",)
+        for path in (*paths, "/openapi.json", "/readyz", *links):
             event = await page.evaluate(LOADS, [keyed.url + path, kind])
             if kind != "object":
                 assert event.startswith("error"), (path, event)
@@ -201,8 +202,24 @@ async def test_no_frame_of_a_foreign_page_shows_anything(page: Page, keyed: Keye
             text = await frame.content()
             assert "secret" not in text
             assert "Start a task" not in text
-        # Who has a link may show what it leads to, as a file of nobody's, and does not get to read it.
-        assert await page.evaluate(FRAME, f"{keyed.url}/results/{keyed.link}") in (None, "")
+
+
+BEGIN: Final = """([tag, url]) => {
+    const made = document.createElement(tag);
+    made[tag === 'object' ? 'data' : 'src'] = url;
+    document.body.append(made);
+}"""
+
+
+@pytest.mark.parametrize("tag", ["iframe", "object", "embed"])
+async def test_what_a_link_leads_to_is_a_download_and_shown_nowhere(tag: str, page: Page, keyed: Keyed) -> None:
+    async with site("<body></body>") as foreign:
+        await page.goto(foreign)
+        async with page.expect_download() as downloading:
+            await page.evaluate(BEGIN, [tag, f"{keyed.url}/results/{keyed.link}"])
+        download = await downloading.value
+        assert download.suggested_filename
+        assert all(["secret" not in await frame.content() for frame in page.frames])
 
 
 async def test_no_stream_and_no_beacon_of_a_foreign_page_gets_in(page: Page, keyed: Keyed) -> None:
