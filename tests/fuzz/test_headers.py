@@ -222,7 +222,11 @@ def test_credentials(headers: Headers, query: bytes) -> None:
     asked = request(headers, query_string=query)
     for dialect in (*dialects(), credentials):
         read = getattr(dialect, "credentials", None) or credentials.raw_or_bearer
-        said = read(asked)
+        try:
+            said = read(asked)
+        except Malformed as error:  # two keys, or one that is shown twice
+            assert error.facts["errors"][0].parameter.startswith("X-Spaaza-Session-")
+            continue
         assert said is None or said
     try:
         check_single(asked)

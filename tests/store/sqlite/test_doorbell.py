@@ -134,6 +134,18 @@ async def test_long_paths_have_their_bells_in_a_private_folder(short_path: Path,
             assert len(list(short_path.glob("milepost-*"))) == 2
 
 
+def test_a_folder_for_temporary_files_may_have_a_long_path_too(
+    long_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(long_path.parent))
+    bell = Doorbell(long_path)
+    try:
+        assert bell._folder.parent == Path("/tmp")
+    finally:
+        bell.close()
+        bell._folder.rmdir()
+
+
 def test_a_private_folder_that_is_none_is_refused(short_path: Path, long_path: Path) -> None:
     Doorbell(long_path).close()
     (folder,) = short_path.glob("milepost-*")

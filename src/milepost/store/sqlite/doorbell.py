@@ -125,13 +125,20 @@ def _understood(said: bytes) -> Changed | None:
 def _folder(path: Path) -> Path:
     """The folder of the store's bells: beside it, or where its path is too long for a socket's, under a hash of it."""
     beside = path.with_name(f"{path.name}-bells")
-    if len(os.fsencode(beside)) + 1 + 2 * _NAME_BYTES <= _LONGEST_ADDRESS:
+    if _fits(beside):
         beside.mkdir(exist_ok=True)
         return beside
-    name = blake2b(os.fsencode(path), digest_size=8).hexdigest()
-    private = Path(tempfile.gettempdir()) / f"milepost-{os.geteuid()}-{name}"
+    name = f"milepost-{os.geteuid()}-{blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
+    private = Path(tempfile.gettempdir(), name)
+    if not _fits(private):
+        private = Path("/tmp", name)  # noqa: S108 it is looked at below whose it is
     private.mkdir(mode=0o700, exist_ok=True)
     found = private.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, "this folder belongs to somebody else", str(private))
     return private
+
+
+def _fits(folder: Path) -> bool:
+    """Whether a bell in it has an address."""
+    return len(os.fsencode(folder)) + 1 + 2 * _NAME_BYTES <= _LONGEST_ADDRESS
