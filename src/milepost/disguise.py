@@ -27,6 +27,8 @@ DEEPEST: Final = 5
 
 _PLAIN: Final = re.compile(r"[\w.~-]+", re.ASCII)
 """What looks the same in every form."""
+_UNQUOTED: Final = re.compile(r"[ !#-&(-\[\]-~]+")
+"""What looks the same in every form but those of a URL."""
 _NAME: Final = re.compile(r"[A-Za-z_-]*")
 """What a dictionary's keys are where these are names of what it has, and not themselves secret."""
 _ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
@@ -150,7 +152,9 @@ def _forms(text: str, texts: int) -> Iterator[str]:
 
 
 def _written(text: str) -> Iterator[str]:
-    """How a text looks between the quotes of JSON and of Python, and in the record."""
+    """How a text looks between the quotes of JSON and of Python, and in the record, where it looks otherwise there."""
+    if _UNQUOTED.fullmatch(text):
+        return
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield repr(text)[1:-1]
