@@ -115,7 +115,8 @@ async def test_what_is_cut_is_cut_without_it(bench: Bench) -> None:
         before, share = "x" * (LONGEST - 6), LONGEST_FIELDS // 3
         ctx.log(before + password)
         shorter = "x" * (share - 8) + password
-        ctx.log("fields", a=shorter + before, b=[shorter, before], **{shorter: before})
+        fields: dict[str, Any] = {"a": shorter + before, "b": [shorter, before], shorter: before}
+        ctx.log("fields", "info", **fields)
         ctx.log("odd", a=Odd(before + password))
         logging.getLogger("x").warning(before + password)
         ctx.progress(message=before + password)
