@@ -19,7 +19,7 @@ LAYERS = (
     ("step",),
     ("ending",),
     ("lifecycle",),
-    ("dependency", "delivery", "notice", "turns", "webhook", "sealing"),
+    ("dependency", "delivery", "notice", "turns", "webhook", "sealing", "disguise"),
     ("store.refusals", "store.workers", "store.api_keys", "store.callbacks", "store.protocol", "files.protocol"),
     ("signing",),
     ("store", "files", "engine", "access"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost import sealing
+from milepost.disguise import HIDDEN, Disguise
 from milepost.engine.secret import Secret
 from milepost.engine.task_type import TaskType
 from milepost.sealing import Sealing, Unsealable, masked, said, secret_names, whole
@@ -55,12 +56,34 @@ def test_copies_of_secrets_are_covered_and_nothing_else(value: Any, hidden: list
         return [value] if inner is None else [leaf for each in inner for leaf in leaves(each)]
 
     shown = sealing.covered(value, hidden)
-    assert leaves(shown) == [sealing.HIDDEN if leaf in hidden else leaf for leaf in leaves(value)]
+    assert leaves(shown) == [HIDDEN if leaf in hidden else Disguise(hidden).value(leaf) for leaf in leaves(value)]
 
 
 def test_what_is_secret_as_a_whole_is_covered_in_parts_too() -> None:
     hidden = [[{"name": "source", "config": {"path": "/data", "n": 1}}]]
     assert sealing.covered({"a": hidden[0], "path": "/data", "n": 1}, hidden) == {"a": "***", "path": "***", "n": 1}
+
+
+def test_a_text_that_has_a_secret_within_is_shown_without_it() -> None:
+    value = {"note": "is hunter2.", "hunter2": ["url?p=%2Fa&q=hunter2", 3], "url": "https://u:hunter2@x/"}
+    shown = {"note": "is ***.", "***": ["url?p=%2Fa&q=***", 3], "url": "https://u:***@x/"}
+    assert sealing.covered(value, ["hunter2"]) == shown
+
+
+def test_what_a_secret_has_as_names_is_left_where_these_are_names() -> None:
+    hidden = [{"trigger": "kind", "pins": [{"a": 1, "b": [1]}]}]
+    value = {"kind": {"trigger": "x kind"}, "pins": [{"b": [1], "a": 1}], "other": [{"a": 1, "b": [2]}]}
+    shown = {"kind": {"trigger": "x ***"}, "pins": [{"b": [1], "a": 1}], "other": [{"a": 1, "b": [2]}]}
+    assert sealing.covered(value, hidden) == shown
+    assert sealing.covered({"x": [hidden[0]["pins"]]}, [hidden[0]["pins"]]) == {"x": ["***"]}
+
+
+@pytest.mark.timeout(20)  # each compared with each, they would take an hour
+@pytest.mark.parametrize("secrets", [4_000, 200_000])
+def test_many_secrets_are_looked_for_in_one_pass(secrets: int) -> None:
+    metadata = {"m": [f"t{number:06}" for number in range(200_000)]}
+    shown = sealing.covered(metadata, [[f"s{number:06}" for number in range(secrets)]])
+    assert shown == (metadata if secrets == 4_000 else {"m": ["***"] * 200_000})
 
 
 def test_what_has_a_secret_somewhere_within_is_secret_as_a_whole() -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from milepost.disguise import HIDDEN, Disguise, is_name
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-HIDDEN: Final = "***"
-"""What stands for a secret."""
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 VERSION: Final = b"\x01"
@@ -150,8 +150,48 @@ def masked(input: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 def covered(value: Any, hidden: Collection[Any]) -> Any:
-    """A JSON value as it may be shown, where some of what is in it is a copy of a secret, or of a text within one."""
-    return _covered(value, [*hidden, *(text for each in hidden if not isinstance(each, str) for text in _texts(each))])
+    """A JSON value as it may be shown, where some of what is in it is a copy of a secret, or of a text within one.
+
+    Texts that have one within are shown without it.
+    """
+    return _Cover(hidden).shown(value)
+
+
+class _Cover:
+    """Knows secrets again, as a whole and in texts; each part of a value is looked at once."""
+
+    def __init__(self, hidden: Collection[Any]) -> None:
+        self._disguise = Disguise(hidden)
+        self._numbers: dict[Any, int] = {}
+        """Of all that differs, so that what is nested is compared by the numbers of its parts."""
+        self._secret = {self._number(each) for each in hidden}
+        self._secret |= {self._number(text) for each in hidden if not isinstance(each, str) for text in _texts(each)}
+
+    def _number(self, value: Any) -> int:
+        if isinstance(value, dict):
+            return self._of_parts(frozenset((name, self._number(each)) for name, each in value.items()))
+        return self._of_parts(tuple(map(self._number, value)) if isinstance(value, list) else value)
+
+    def _of_parts(self, parts: Any) -> int:
+        return self._numbers.setdefault(parts, len(self._numbers))
+
+    def shown(self, value: Any) -> Any:
+        return self._shown(value)[0]
+
+    def _shown(self, value: Any) -> tuple[Any, int]:
+        """A value as it may be shown, and its number."""
+        parts, shown = value, value
+        if isinstance(value, dict):
+            each = {name: self._shown(inner) for name, inner in value.items()}
+            parts = frozenset((name, number) for name, (_, number) in each.items())
+            shown = {name if is_name(name) else self._disguise.text(name): inner for name, (inner, _) in each.items()}
+        elif isinstance(value, list):
+            inner = [self._shown(each) for each in value]
+            parts, shown = tuple(number for _, number in inner), [each for each, _ in inner]
+        number = self._of_parts(parts)
+        if number in self._secret:
+            return HIDDEN, number
+        return (shown if isinstance(value, dict | list) else self._disguise.value(value)), number
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -160,14 +200,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _texts(each)
-
-
-def _covered(value: Any, hidden: Collection[Any]) -> Any:
-    if value in hidden:
-        return HIDDEN
-    if isinstance(value, dict):
-        return {name: _covered(each, hidden) for name, each in value.items()}
-    return [_covered(each, hidden) for each in value] if isinstance(value, list) else value
 
 
 def whole(input: bytes, sealed: bytes | None, sealing: Sealing, task_id: str) -> tuple[bytes, Sequence[str]]:

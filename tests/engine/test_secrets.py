@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from milepost import Context, Milepost, Secret, notice
+from milepost import Context, Milepost, Secret, TaskError, notice
 from milepost.access.principal import LOCAL
+from milepost.engine.fields import LONGEST_FIELDS
+from milepost.engine.outcome import LONGEST_CODE
 from milepost.engine.secrecy import hide_secrets
 from milepost.engine.task_type import TaskType
+from milepost.engine.text import LONGEST
 from milepost.errors import Invalid, KeyConflict, NotFound, Unavailable
 from milepost.sealing import Sealing
 from milepost.service import Filter, Service
@@ -104,6 +107,67 @@ async def test_nothing_that_a_function_tells_shows_it(
     for told in (repr(entries), shown.getvalue(), capfd.readouterr().err):
         assert PASSWORD not in told
     assert PASSWORD.encode() not in on_disk(bench.folder)
+
+
+async def test_what_is_cut_is_cut_without_it(bench: Bench) -> None:
+    @bench.app.task
+    async def work(ctx: Context, *, password: Secret[str]) -> None:
+        before, share = "x" * (LONGEST - 6), LONGEST_FIELDS // 3
+        ctx.log(before + password)
+        shorter = "x" * (share - 8) + password
+        fields: dict[str, Any] = {"a": shorter + before, "b": [shorter, before], shorter: before}
+        ctx.log("fields", "info", **fields)
+        ctx.log("odd", a=Odd(before + password))
+        logging.getLogger("x").warning(before + password)
+        ctx.progress(message=before + password)
+        raise TaskError(before + password, code="c" * (LONGEST_CODE - 6) + password)
+
+    task = await bench.start("work", {"password": PASSWORD})
+    async with bench.working(sealing=bench.app.sealing):
+        ended = await bench.end(task)
+    lines = [entry for entry in await bench.entries(task) if entry.kind == "log"]
+    told = [line.message for line in lines if line.message not in ("fields", "odd")]
+    told += [text for line in lines for name, value in (line.fields or {}).items() for text in (name, str(value))]
+    assert ended.failure is not None
+    told += [ended.message or "", ended.failure.message, ended.failure.code, await bench.traceback(task) or ""]
+    assert len([text for text in told if "***" in text]) == 10
+    assert PASSWORD[:4] not in repr(told)
+
+
+class Odd:
+    """What JSON does not know."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+async def test_a_group_of_exceptions_does_not_show_one_of_several_lines(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = "-----BEGIN-----\nMC4CAQAwBQYDK2Vw\nb2s=\n-----END-----\n"
+
+    @bench.app.task
+    async def work(ctx: Context, *, password: Secret[str]) -> None:
+        async def load() -> None:
+            raise ValueError(f"could not load {password}")
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(load())
+        except* ValueError:
+            logging.getLogger("x").exception("caught")
+            raise
+
+    task = await bench.start("work", {"password": secret})
+    async with bench.working(sealing=bench.app.sealing):
+        await bench.end(task)
+    told = repr(await bench.entries(task)) + (await bench.traceback(task) or "") + capfd.readouterr().err
+    assert "could not load ***" in told
+    assert not [line for line in secret.split() if line in told]
+    assert b"MC4CAQAw" not in on_disk(bench.folder)
 
 
 async def test_a_start_without_a_key_is_refused_in_a_sentence(bench: Bench) -> None:

@@ -11,7 +11,8 @@ import msgspec
 from milepost.cli import secrets
 from milepost.cli.exits import CommandError, Exit
 from milepost.cli.terminal import note, on_one_line
-from milepost.sealing import HIDDEN, secret_names
+from milepost.disguise import HIDDEN
+from milepost.sealing import secret_names
 
 Schema = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from milepost import times
-from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason
+from milepost.engine.outcome import Died, Outcome, Parked, Raised, Stopped, StopReason, veiled
 from milepost.engine.relatives import ChildStart, Relatives
 from milepost.engine.veil import Veil
 from milepost.lifecycle import Report
@@ -275,7 +275,7 @@ class Lease:
 
         And as it may be told.
         """
-        outcome = self.veil.outcome(outcome) if self.veil else outcome
+        outcome = veiled(outcome, self.veil) if self.veil else outcome
         if self.stopping is None:
             return outcome
         is_forced = self.forced and isinstance(outcome, Raised | Died)

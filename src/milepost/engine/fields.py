@@ -31,7 +31,7 @@ def _cut(fields: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode(fields[name], enc_hook=keepable)
         short = len(body) <= share
         value = fields[name]
-        text = value if isinstance(value, str) else body[:share].decode("utf-8", "ignore")
+        text = value if isinstance(value, str) else body.decode()
         known[keepable(name, longest=share)] = msgspec.json.decode(body) if short else keepable(text, longest=share)
     if len(fields) > MOST_FIELDS:
         known["fields_dropped"] = len(fields) - MOST_FIELDS

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from milepost import file_name
 from milepost.engine.text import keepable
+from milepost.engine.veil import Veil
 from milepost.task import Failure
 from milepost.times import LONGEST_DURATION, parse_duration
 
@@ -122,6 +124,17 @@ UNTOLD: Final = Raised(Failure("exception", "The task raised an exception that c
 """The outcome of a function that ended in no other way."""
 
 Outcome = FileReturned | ValueReturned | Raised | Stopped | Died
+
+
+def veiled(outcome: Outcome, veil: Veil) -> Outcome:
+    """How a try ended, told without secrets."""
+    match outcome:
+        case Raised(failure=failure, traceback=traceback):
+            said = replace(failure, code=veil.text(failure.code), message=veil.text(failure.message))
+            return replace(outcome, failure=said, traceback=None if traceback is None else veil.text(traceback))
+        case Died(how=how):
+            return replace(outcome, how=veil.text(how))
+    return outcome
 
 
 def of_value(value: Any) -> Outcome:

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from milepost.disguise import beginning
+from milepost.engine.veil import kept
+
 LONGEST: Final = 64 * 1024
 """Characters of a message that are kept; the rest is cut off."""
 
@@ -17,5 +20,6 @@ def keepable(text: object, *, longest: int = LONGEST) -> str:
         whole = str(text)
     except BaseException:  # a `__str__` of its own that fails, with whatever: it must not end the worker
         whole = f"<{type(text).__name__} without a text>"
-    cut = whole if len(whole) <= longest else whole[:longest] + " …"
+    # A secret that is cut in two would not be recognised any more.
+    cut = whole if len(whole) <= longest else beginning(whole, longest, kept()) + " …"
     return cut.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -11,18 +11,30 @@ from milepost.http.dialect import RESULTS
 ACCESS_LOG: Final = "uvicorn.access"
 HIDDEN: Final = "hidden"
 """What stands in a log for a secret."""
-_KEY: Final = re.compile(r"mp_[0-9a-f]{16}_[0-9a-f]{64}", re.IGNORECASE)
-"""A whole key, wherever somebody has put it."""
-_TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-"""A token of an issuer (JWT, RFC 7519): its head is a JSON object, in Base64."""
+_KEY: Final = re.compile(r"(?:mp_)?[0-9a-f]{16}[_:][0-9a-f]{64}", re.IGNORECASE)
+"""A whole key, or its id and secret as some dialects take them, wherever somebody has put it."""
+_DOTTED: Final = re.compile(r"[\w.-]+", re.ASCII)
+"""What a token of an issuer (JWT, RFC 7519) is found in. Each character is looked at once, however long that is."""
+_HEAD: Final = "eyJ"
+"""Begins such a token: its head is a JSON object, in Base64."""
+CREDENTIALS: Final = (
+    *("key", "token", "secret", "session", "sessionid", "sid", "password", "passwd", "pwd", "passphrase"),
+    *("auth", "authorization", "credential", "credentials", "bearer", "jwt", "signature", "sig"),
+)
+"""How the names of query parameters end that somebody may show a secret in, though no dialect takes one there."""
+_DECODED: Final = 3
+"""Times that something is decoded, as proxies and clients may each have encoded it, to see what it hides."""
 
 
 class Redaction(logging.Filter):
-    """Hides the values of some query parameters in what is logged of requests, and what follows some paths."""
+    """Hides the values of some query parameters in what is logged of requests, and what follows some paths.
+
+    And keys and tokens wherever they are. `parameters` are how the names of the former end, in small letters alone.
+    """
 
     def __init__(self, parameters: Collection[str], paths: Collection[str]) -> None:
         super().__init__()
-        self._parameters = frozenset(parameters)
+        self._parameters = tuple(parameters)
         self._paths = tuple(paths)
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -38,17 +50,53 @@ class Redaction(logging.Filter):
             place = path.lower().find(beginning)
             end = place + len(beginning)
             path = path[:end] + HIDDEN if place >= 0 and end < len(path) else path
-        parts = (part for part in re.split("([&;])", query))
-        shown = path + mark + "".join(self._part(part) for part in parts)
-        return _TOKEN.sub(HIDDEN, _KEY.sub(HIDDEN, shown))
+        steps = (HIDDEN if _hides_a_secret(step) else step for step in path.split("/"))
+        return _plain("/".join(steps) + mark + "&".join(map(self._pair, query.split("&"))))
 
-    def _part(self, part: str) -> str:
-        name, sign, _ = part.partition("=")
-        meant = unquote_plus(name).strip().removesuffix("[]").lower()
-        return f"{name}={HIDDEN}" if sign and meant in self._parameters else part
+    def _pair(self, pair: str) -> str:
+        # Some programs part by semicolons; to others these belong to the value, which is hidden as a whole then.
+        said = pair.split(";")
+        for number, part in enumerate(said):
+            name, sign, value = part.partition("=")
+            if sign and self._is_secret(name):
+                return ";".join([*said[:number], f"{name}={HIDDEN}"])
+            if _hides_a_secret(value):
+                said[number] = f"{name}={HIDDEN}"
+            if _hides_a_secret(name):
+                said[number] = HIDDEN
+        return ";".join(said)
+
+    def _is_secret(self, name: str) -> bool:
+        """Whether a parameter is called like a secret, or ends so: `a[token]`, `accessToken`, `X-Api-Key`."""
+        return re.sub("[^a-z]", "", _decoded(name).lower()).endswith(self._parameters)
 
 
-_SECRETS: Final = Redaction(["token"], [RESULTS])
+def _decoded(text: str) -> str:
+    for _ in range(_DECODED):
+        text = unquote_plus(text)
+    return text
+
+
+def _hides_a_secret(text: str) -> bool:
+    """Whether a text that is encoded has a secret in it that does not show as one."""
+    if "%" not in text:
+        return False
+    decoded = _decoded(text)
+    return _plain(decoded) != decoded
+
+
+def _plain(text: str) -> str:
+    """A text without the keys and tokens that show in it."""
+    return _DOTTED.sub(_without_token, _KEY.sub(HIDDEN, text))
+
+
+def _without_token(found: re.Match[str]) -> str:
+    text = found[0]
+    place = text.find(_HEAD)
+    return text[:place] + HIDDEN if place >= 0 and text.count(".", place) > 1 else text
+
+
+_SECRETS: Final = Redaction(CREDENTIALS, [RESULTS])
 
 
 def hide_secrets() -> None:
