@@ -62,7 +62,7 @@ from milepost.update import Update, checked, updated
 from milepost.webhook_management import WebhookManagement
 
 LOG_PAGE = 1000
-"""Log entries that a stream reads at once."""
+"""Log entries that a stream reads at once, where they are small."""
 
 T = TypeVar("T")
 
@@ -248,15 +248,16 @@ class Service:
                 )
             )
             after = page.entries[-1].seq if page.entries else after
-            if len(page.entries) == LOG_PAGE:
+            task = page.task
+            if page.entries and after < task.log_seq:
                 yield News(page.entries, None)
                 continue
-            task = page.task
             yield News(page.entries, task if task.version > seen else None)
             seen = max(seen, task.version)
             if task.state.terminal and task.next_run_at is None:
                 return
-            await self.store.wait(task.id, version=seen, timeout=pause)
+            del page, task  # thousands wait here, and nobody needs them
+            await self.store.wait(_id(task_id), version=seen, timeout=pause)
 
     async def result(self, principal: Principal, task_id: str) -> ResultBody:
         """The result as bytes. Raises NotFound, NotReady, Conflict (ended without one), Gone (past its retention)."""

@@ -59,6 +59,24 @@ async def test_but_not_without_end(port: int) -> None:
     assert await answers(port, GET + b"\r\n" + GET, b"X: ", *[PIECE] * 9) == [b"HTTP/1.1 200 OK", TOO_LARGE]
 
 
+async def test_nor_where_its_end_comes_at_once(port: int) -> None:
+    long = b"x" * (HEAD_LIMIT - 100)
+    assert await answers(port, GET + b"X: " + long + b"\r\n\r\n") == [b"HTTP/1.1 200 OK"]
+    assert await answers(port, GET + b"X: " + long + b"x" * 40_000 + b"\r\n\r\n") == [TOO_LARGE]
+    assert await answers(port, GET + b"X: " + long + b"\r\n" + b"Y: x\r\n" * 5_000 + b"\r\n") == [TOO_LARGE]
+
+
+async def test_what_comes_with_the_end_of_a_head_is_not_of_it(port: int) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\nX: "
+    sent = (post, PIECE, PIECE, b"\r\n\r\n" + b"x" * 200_000)
+    assert await answers(port, *sent) == [b"HTTP/1.1 200 OK"]
+    assert await answers(port, b"".join(sent)) == [b"HTTP/1.1 200 OK"]
+
+
+async def test_what_can_t_be_read_is_no_large_head(port: int) -> None:
+    assert await answers(port, b"GET / HTTP/1.1\r\nnonsense\r\n\r\n") == [b"HTTP/1.1 400 Bad Request"]
+
+
 async def test_of_many_requests_each_may_have_a_long_head(port: int) -> None:
     one = (GET, b"X: ", PIECE, PIECE, b"\r\n\r\n")
     assert await answers(port, *one, *one, *one) == [b"HTTP/1.1 200 OK"] * 3

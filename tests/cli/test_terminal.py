@@ -1,3 +1,4 @@
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -20,6 +21,27 @@ def test_nothing_that_moves_the_cursor_is_printed(text: str) -> None:
 
 def test_control_characters_can_be_seen() -> None:
     assert terminal.printable("a\x1b]0;title\x07b\rc\u202ed\ne") == r"a\x1b]0;title\x07b\rc\u202ed" + "\ne"
+
+
+# Written with words (joiners, the soft hyphen, marks of Arabic, Syriac, Kaithi, Mongolian, hieroglyphs, shorthand and
+# music); everything else of the category can't be seen.
+WRITTEN = {0xAD, 0x200C, 0x200D, *range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, 0x180E}
+WRITTEN |= {*range(0x13430, 0x13440), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B)}
+
+
+def test_what_can_t_be_seen_can_be_seen() -> None:
+    unseen = [chr(n) for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n)) == "Cf" and n not in WRITTEN]
+    assert len(unseen) > 100
+    assert "".join(map(terminal.printable, unseen)).isascii()
+    assert terminal.printable("a\u200eb\U000e0041") == r"a\u200eb\U000e0041"
+    written = "".join(map(chr, sorted(WRITTEN)))
+    assert terminal.printable(written) == terminal.visible(written) == written
+
+
+@given(st.text(st.characters(categories=["Cf", "Cc", "L"], exclude_characters="\r")))
+def test_json_that_can_be_seen_is_the_same(text: str) -> None:
+    json = msgspec.json.encode(text).decode()
+    assert msgspec.json.decode(terminal.visible(json)) == text
 
 
 @pytest.mark.parametrize("command", ["--version", "types", "result"])

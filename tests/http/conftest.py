@@ -1,7 +1,8 @@
 """A real service on a real store and file store, and the application before it: in memory, or on a loopback socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
@@ -228,6 +229,26 @@ async def served(app: Any, stop: Callable[[], None] = lambda: None, **config: An
         server.should_exit = True
         async with asyncio.timeout(10):
             await serving
+
+
+class Complaints(logging.Handler):
+    """What uvicorn says of an application that it serves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """What uvicorn says of applications meanwhile."""
+    handler, logger = Complaints(), logging.getLogger("uvicorn.error")
+    logger.addHandler(handler)
+    yield handler.said
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from milepost.access.limits import Limits
 from milepost.errors import Invalid, Malformed, ServiceError, TooLarge
 from milepost.http.errors import UnsupportedMediaType
 from milepost.http.lines import NDJSON, TURN, Line, LineReader, Lines
+from milepost.http.patience import STEP
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,3 +155,39 @@ async def test_another_media_type_is_not_taken(content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         await lines(b"{}", content_type=content_type)
     assert caught.value.accepted == (NDJSON,)
+
+
+@pytest.mark.parametrize("beginning", [b"x", b"x" * 30])
+async def test_a_line_that_comes_byte_by_byte_is_too_slow(beginning: bytes) -> None:
+    """The second is too long by now, and not kept."""
+    sent = [b'{"n": 1}\n', beginning]
+
+    async def trickle() -> Any:
+        await asyncio.sleep(0 if sent else 0.001)
+        return {"type": "http.request", "body": sent.pop(0) if sent else b"x", "more_body": True}
+
+    reader = LineReader(Shape, (NDJSON,), Limits(body=10_000 if len(beginning) == 1 else 20, patience=1))
+    coming: Lines[Shape] = await reader.read(
+        Request({"type": "http", "headers": [(b"content-type", NDJSON.encode())]}, trickle)
+    )
+    assert [told(bunch) async for bunch in coming.bunches(100, asyncio.Event())] == [[(1, Shape(1))]]
+    assert (coming.number, coming.ended, coming.is_too_slow) == (1, False, True)
+
+
+async def test_a_line_may_take_as_long_for_each_step() -> None:
+    """And each line begins anew."""
+    sent = [b"x", b"x" * STEP, b"x", b'\n{"n"', b": 1}\n"]
+    seconds: list[float] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(0.001)
+        seconds.append(coming._allowance.seconds)
+        return {"type": "http.request", "body": sent.pop(0), "more_body": bool(sent)}
+
+    coming: Lines[Shape] = await READER.read(
+        Request({"type": "http", "headers": [(b"content-type", NDJSON.encode())]}, receive)
+    )
+    found = [line for bunch in [bunch async for bunch in coming.bunches(100, asyncio.Event())] for line in bunch]
+    assert told(found) == [(1, TooLarge), (2, Shape(1))]
+    assert seconds == [60, 60, 60, pytest.approx(60, abs=30), 60]
+    assert seconds[3] < 60

@@ -9,7 +9,7 @@ import pytest
 from milepost import errors, lifecycle
 from milepost.access.principal import LOCAL
 from milepost.service import News
-from milepost.store.protocol import Filter
+from milepost.store.protocol import LOG_PAGE_BYTES, Filter
 from milepost.task import Entry, FileResult, JsonResult, State, Task
 from milepost.times import DAY, HOUR, SECOND
 from milepost.update import Update
@@ -74,6 +74,18 @@ async def test_p8_following_tells_every_line_and_the_latest_state(hands: Hands) 
     rest = await follow(told.version)
     assert [entry.seq for news in rest for entry in news.entries] == [2503, 2504]
     assert [news.task for news in await follow(4)] == [None]
+
+
+async def test_p8_following_tells_a_large_log_piece_by_piece(hands: Hands) -> None:
+    task = await hands.start()
+    claimed = (await hands.claim()).task
+    lines = tuple(Entry(NOW, "log", 1, message="x" * (LOG_PAGE_BYTES // 2)) for _ in range(9))
+    told = await hands.edit(claimed, lambda t: lifecycle.report(t, now=NOW, report=lifecycle.Report(entries=lines)))
+    done = await hands.edit(told, lambda t: lifecycle.succeed(t, now=NOW))
+    everything = [news async for news in hands.service.follow(LOCAL, task.id)]
+    assert [entry.seq for news in everything for entry in news.entries] == list(range(1, done.log_seq + 1))
+    assert max(sum(len(entry.message) for entry in news.entries) for news in everything) == LOG_PAGE_BYTES
+    assert [news.task for news in everything] == [None] * (len(everything) - 1) + [done]
 
 
 async def test_following_says_that_it_lives_and_wakes_for_a_change(hands: Hands) -> None:

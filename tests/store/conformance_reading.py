@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milepost import lifecycle
-from milepost.store.protocol import EVERYTHING, PAGE_BYTES, Filter, Scope, Tally, TypeInfo
+from milepost.store.protocol import EVERYTHING, LOG_PAGE_BYTES, PAGE_BYTES, Filter, Scope, Tally, TypeInfo
 from milepost.store.workers import Wanted
 from milepost.task import Entry, JsonResult, State
 from milepost.times import HOUR
@@ -106,6 +106,23 @@ class Reading:
                 expected = [e for e in entries if e.seq > after and e.version > since]
                 assert await scene.log(task, after=after, since_version=since) == expected
                 assert await scene.log(task, after=after, since_version=since, limit=3) == expected[:3]
+
+    async def test_a_page_of_a_log_of_large_entries_ends_early(self, scene: Scene) -> None:
+        task = await scene.run()
+        told = "x" * (LOG_PAGE_BYTES // 4)
+        await scene.report(task, entries=tuple(line(f"{n}{told}") for n in range(9)))  # one row
+        for n in range(9, 12):
+            await scene.report(task, entries=(line(f"{n}{told}"),))
+        await scene.report(task, entries=(line(told * 5), line("end")))
+        pages: list[list[int]] = []
+        after = 0
+        while not pages or pages[-1]:
+            page = await scene.store.log(task.id, EVERYTHING, after=after, limit=1000, now=START)
+            assert page is not None
+            pages.append([entry.seq for entry in page.entries])
+            after = max(pages[-1], default=0)
+        # Of the first two nearly nothing is said: that it was queued, and runs.
+        assert pages == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10], [11, 12, 13, 14], [15], [16], []]
 
     async def test_p4_log_and_record_are_of_one_moment(self, scene: Scene, other: Scene) -> None:
         task = await scene.run()

@@ -23,6 +23,7 @@ from milepost.cli.descriptors import raise_limit
 from milepost.cli.exits import Exit
 from milepost.cli.exposure import Exposure
 from milepost.cli.garbage import settle
+from milepost.cli.half_closed import HalfClosedProtocol
 from milepost.cli.impatient import ImpatientProtocol
 from milepost.cli.slim import SlimProtocol
 from milepost.cli.storing import opened
@@ -179,9 +180,9 @@ class _Ending:
         self._server.should_exit = True
 
 
-class _Protocol(CorkedProtocol, StrictProtocol, ImpatientProtocol, SlimProtocol):
+class _Protocol(CorkedProtocol, StrictProtocol, ImpatientProtocol, HalfClosedProtocol, SlimProtocol):
     """uvicorn's, but answers leave in one piece, what is in doubt is refused, heads have an end, who is too slow is
-    hung up on, and who waits takes little memory.
+    hung up on, who sends nothing more is answered, and who waits takes little memory.
 
     Of uvicorn's two parsers this is llhttp (httptools): it is written in C, and is the stricter one about line ends,
     lengths and chunks. What it lets pass beside that is `StrictProtocol`'s affair.

@@ -43,6 +43,10 @@ class Signal:
         """See asyncio.Event."""
         return self._is_set
 
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for it now, or is to be called back."""
+        return self.back is not None or not all(waiting.done() for waiting in self._waiting)
+
     async def wait(self) -> Literal[True]:
         """See asyncio.Event."""
         if not self._is_set:
@@ -58,11 +62,17 @@ class Signal:
 class Leaving:
     """Calls back when the client of a request has left. See `milepost.http.waiting.LEAVING`."""
 
-    __slots__ = ("_back", "_cycle", "_signal")
+    __slots__ = ("_back", "_cycle", "_has_ended", "_signal")
 
     def __init__(self, cycle: RequestResponseCycle, signal: Signal) -> None:
         self._cycle = ref(cycle)  # which has this in its scope: it goes as soon as nobody needs it
         self._signal = signal
+        self._has_ended = False
+
+    def end(self) -> bool:
+        """The client sends nothing more, and may be gone: for who waits it is. Whether nobody did so far."""
+        self._has_ended = True
+        return not self._signal.is_awaited()
 
     def call(self, back: Callable[[], None]) -> None:
         """Call this when the client has left."""
@@ -78,11 +88,17 @@ class Leaving:
     def has_left(self) -> bool:
         """Whether the client has."""
         cycle = self._cycle()
-        return cycle is None or cycle.disconnected
+        return cycle is None or cycle.disconnected or self._has_ended
 
     def leave(self) -> None:
         """Call nobody any more."""
         self._signal.back = None
+
+    def break_off(self) -> None:
+        """End the connection at once: uvicorn takes the client for one that has left."""
+        cycle: Any = self._cycle()  # it is there for as long as its application runs
+        cycle.disconnected = True
+        cycle.transport.abort()
 
     def _told(self) -> None:
         if self.has_left():

@@ -17,7 +17,15 @@ from rich.console import Console
 
 from milepost.cli.exits import CommandError, Exit
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile(
+    "["
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029"  # what moves the cursor
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what changes the direction of writing (UAX #9)
+    # What has no look and no use, but makes two texts look alike or hides one: not the joiners (U+200C, U+200D), the
+    # soft hyphen, and the marks of scripts that have such, which words are written with.
+    r"\u200b\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+    "]"
+)
 
 BENEATH: Final = "    "
 """Before what is a further line of something, so that it is not taken for something of its own."""
@@ -64,7 +72,10 @@ def say_broken() -> None:
 
 
 def printable(text: str) -> str:
-    """The text with control characters and changes of writing direction as escapes; line breaks and tabs stay."""
+    """The text with control characters, changes of writing direction and what can't be seen as escapes.
+
+    Line breaks and tabs stay, and what words are written with.
+    """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
@@ -88,8 +99,14 @@ def say_line(json: str) -> None:
 
 
 def visible(json: str) -> str:
-    """The same JSON with control characters and changes of writing direction as its own escapes.
+    """The same JSON with what `printable` does not let through as its own escapes.
 
     JSON may have those of them as they are that are no C0 controls, which outside its texts are white space alone.
     """
-    return _CONTROL.sub(lambda match: " " if match[0] == "\r" else f"\\u{ord(match[0]):04x}", json)
+    return _CONTROL.sub(lambda match: " " if match[0] == "\r" else _escaped(match[0]), json)
+
+
+def _escaped(character: str) -> str:
+    """As JSON has it: in UTF-16, of which the rarest take two."""
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

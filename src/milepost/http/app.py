@@ -27,6 +27,7 @@ from milepost.http.site import Site
 from milepost.http.stopping import Stopping
 from milepost.http.stream import Stream
 from milepost.http.throttle import Throttle
+from milepost.http.waiting import break_off
 from milepost.service import Service
 from milepost.store.refusals import StoreBusy, StoreFull
 from milepost.told import DISK_FULL, unavailable
@@ -117,7 +118,7 @@ class HttpApp:
             else:
                 await response(scope, receive, send)
         except ClientDisconnect:
-            return
+            break_off(scope)  # it may only have closed its side
         finally:
             for place in held:
                 place.give_back()

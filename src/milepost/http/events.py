@@ -89,6 +89,7 @@ async def _pieces(
                     )
                 elif not news.entries:
                     yield b":\n\n"
+                del news  # thousands wait for the next
     except ServiceError:
         return  # deleted meanwhile, or the key was revoked: who comes back is told so
 

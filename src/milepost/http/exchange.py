@@ -7,7 +7,7 @@ else in a temporary file. Once that is large, nothing more is read of the reques
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from milepost.access.limits import DEFAULT_LIMITS
 from milepost.http.errors import TooSlow
 from milepost.http.patience import taken
-from milepost.http.waiting import cancel
+from milepost.http.waiting import break_off, cancel
 
 IN_MEMORY: Final = 1 << 20
 """Bytes of what can't leave yet that are kept in memory."""
@@ -61,10 +61,13 @@ class Exchange(Response):
                         break
                     backlog.put(piece)
                     if not await self._has_room(backlog, sending):
+                        break_off(scope)
                         return
             backlog.end()
-            with suppress(TimeoutError, TooSlow):
+            try:
                 await asyncio.wait_for(sending, LINGER if self._until.is_set() else None)
+            except (TimeoutError, TooSlow):
+                break_off(scope)
         finally:
             await cancel(sending)
             backlog.close()

@@ -10,6 +10,7 @@ from starlette.types import Message
 from milepost.access.limits import DEFAULT_LIMITS, Limits
 from milepost.errors import ServiceError
 from milepost.http.body import BodyReader, check_coding, check_media_type, too_large
+from milepost.http.patience import Allowance
 from milepost.http.waiting import unless_stopped
 
 NDJSON: Final = "application/x-ndjson"
@@ -51,6 +52,7 @@ class Lines(Generic[B]):
         self._limit = limits.body
         self._rest = bytearray()
         self._is_too_long = False
+        self._allowance = Allowance(limits.patience)
         self.number = 0
         """How many lines there have been."""
         self.ended = False
@@ -87,15 +89,21 @@ class Lines(Generic[B]):
     async def _next(self, stopping: asyncio.Event) -> Message | None:
         """What comes next; None when `stopping` is set before, or nothing comes in time.
 
-        A line that has begun has to come on. Between two lines a client may be silent for as long as anybody may wait.
+        A line that has begun has to come on, as bodies have to. Between two lines a client may be silent for as long as
+        anybody may wait.
         """
-        seconds = self._limits.patience if self._rest or self._is_too_long else self._limits.wait
+        has_begun = self._rest or self._is_too_long
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with asyncio.timeout(seconds):
-                return await unless_stopped(self._request.receive(), stopping)
+            async with asyncio.timeout(self._allowance.seconds if has_begun else self._limits.wait):
+                message = await unless_stopped(self._request.receive(), stopping)
         except TimeoutError:
             self.is_too_slow = True
             return None
+        if has_begun and message is not None:
+            self._allowance.use(loop.time() - began, len(message.get("body", b"")))
+        return message
 
     def _split(self, piece: bytes, *, is_last: bool) -> Iterator[bytes | None]:
         """The lines that this piece of the body ends; None for one that is too long, which is not kept."""
@@ -118,6 +126,7 @@ class Lines(Generic[B]):
         line = None if self._is_too_long else bytes(self._rest)
         self._rest.clear()
         self._is_too_long = False
+        self._allowance.renew()
         return line
 
     def _decoded(self, text: bytes | None) -> B | ServiceError:

@@ -15,6 +15,27 @@ STEP: Final = 64 << 10
 """Bytes for which a client has so long each time, be it to send or to take them."""
 
 
+class Allowance:
+    """How long a client may still be waited for, which has so many seconds for each `STEP` bytes."""
+
+    __slots__ = ("_each", "_room", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._each = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, with a new step."""
+        self.seconds, self._room = self._each, STEP
+
+    def use(self, seconds: float, size: int) -> None:
+        """So many bytes have come within so many seconds of waiting."""
+        self.seconds -= seconds
+        self._room -= size
+        if self._room <= 0:
+            self.renew()
+
+
 def pieces(request: Request, seconds: float) -> AsyncGenerator[bytes, None]:
     """The body as it comes. Raises TooSlow where not `STEP` more bytes of it, or its end, have come in so many seconds
     of waiting for them, and ClientDisconnect.
@@ -25,18 +46,16 @@ def pieces(request: Request, seconds: float) -> AsyncGenerator[bytes, None]:
 
 
 async def _awaited(request: Request, seconds: float) -> AsyncGenerator[bytes, None]:
-    left, room = seconds, STEP
+    allowance = Allowance(seconds)
     loop = asyncio.get_running_loop()
     async with aclosing(request.stream()) as coming:
         while True:
             began = loop.time()
-            piece = await within(coming, left)
+            piece = await within(coming, allowance.seconds)
             if piece is None:
                 return
-            left, room = left - (loop.time() - began), room - len(piece)
+            allowance.use(loop.time() - began, len(piece))
             yield piece
-            if room <= 0:
-                left, room = seconds, STEP
 
 
 async def within(coming: AsyncIterator[bytes], seconds: float) -> bytes | None:

@@ -13,7 +13,7 @@ from milepost.times import SECOND
 
 JSON_HEADERS: Final = ((b"content-type", JSON.encode()), (b"x-content-type-options", b"nosniff"))
 _REVALIDATE: Final = (b"cache-control", b"private, no-cache")
-_NO_STORE: Final = (b"cache-control", b"no-store")
+NO_STORE: Final = (b"cache-control", b"no-store")
 
 
 def representation(
@@ -41,7 +41,7 @@ def representation(
 
 def json_answer(body: bytes, status: int = 200, headers: RawHeaders = ()) -> Response:
     """JSON that is about no single record: as it has no version, there is nothing by which a copy could be kept."""
-    return Rendered(body, status, (*JSON_HEADERS, _NO_STORE, *headers))
+    return Rendered(body, status, (*JSON_HEADERS, NO_STORE, *headers))
 
 
 def _retry_after(task: Task, now: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from milepost.access.limits import DEFAULT_LIMITS
 from milepost.http.errors import TooSlow
 from milepost.http.patience import taken
 from milepost.http.stopping import Stopping
-from milepost.http.waiting import interrupted
+from milepost.http.waiting import break_off, interrupted
 
 
 class Stream(Response):
@@ -46,9 +46,11 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            with suppress(ClientDisconnect, TooSlow):
+            try:
                 await interrupted(self._send(send), scope, receive, self._until)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except (ClientDisconnect, TooSlow):
+                break_off(scope)
 
     async def _send(self, send: Send) -> None:
         async for piece in self._pieces:

@@ -22,7 +22,7 @@ async def interrupted(work: Awaitable[T], scope: Scope, receive: Receive, stoppi
     """
     here = _Here()
     told: Leaving | None = scope.get(LEAVING)
-    leaving = told if told is not None and told.is_whole() else _Received(receive)
+    leaving: Leaving | _Received = told if told is not None and told.is_whole() else _Received(receive)
     leaving.call(here.end_soon)
     if stopping is not None:
         stopping.call(here.end_soon)
@@ -59,6 +59,20 @@ class Leaving(Protocol):
     def leave(self) -> None:
         """Call nobody any more."""
         ...
+
+    def break_off(self) -> None:
+        """End the connection at once, though the answer is not complete."""
+        ...
+
+
+def break_off(scope: Scope) -> None:
+    """End the connection of a client that does not take its answer, without a word where the server can do that.
+
+    Any other breaks it off once the application returns, and logs that as an error of its own.
+    """
+    told: Leaving | None = scope.get(LEAVING)
+    if told is not None:
+        told.break_off()
 
 
 class _Received:

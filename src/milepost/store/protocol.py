@@ -172,8 +172,11 @@ class Filter(msgspec.Struct, frozen=True):
     origin: str | None = None
 
 
-PAGE_BYTES: Final = 4 << 20
+PAGE_BYTES: Final = 1 << 20
 """Bytes of what its records say (labels, metadata, messages, failures, results that they carry) that end a page."""
+
+LOG_PAGE_BYTES: Final = 256 << 10
+"""Bytes of entries, as they are stored, that end a page of a log."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -280,7 +283,11 @@ class TaskStore(KeyStore, Protocol):
         limit: int,
         now: int,
     ) -> LogPage | None:
-        """Read entries with seq > `after` and version > `since_version`, and the record, from one snapshot."""
+        """Read entries with seq > `after` and version > `since_version`, and the record, from one snapshot.
+
+        A page ends before `limit` once its entries have `LOG_PAGE_BYTES`: it was the last where its last entry has the
+        record's `log_seq`.
+        """
         ...
 
     async def history(

@@ -13,6 +13,7 @@ from milepost.access.principal import LOCAL, Principal
 from milepost.http.dialects.aparavi_answers import LONGEST_LINE, TRACE, percent
 from milepost.service import Service
 from milepost.start import Start
+from milepost.store.protocol import LOG_PAGE_BYTES
 from milepost.task import Counts, Entry, Failure, FileResult, State, Task
 from milepost.times import DAY, HOUR
 from milepost.update import Update
@@ -226,6 +227,13 @@ async def test_the_newest_lines_of_the_log_are_shown(service: Service, tasks: Ta
     data = await read(service, task)
     assert data["trace"][-1] == "x" * LONGEST_LINE + " …"
     assert len(data["trace"]) == TRACE
+
+
+async def test_the_newest_lines_are_shown_however_large(service: Service, tasks: Tasks) -> None:
+    task = await tasks.running()
+    await tasks.report(task, *(f"{number:02}" + "x" * (LOG_PAGE_BYTES // 10) for number in range(TRACE)))
+    data = await read(service, task)
+    assert [text[:2] for text in data["trace"]] == [f"{number:02}" for number in range(TRACE)]
 
 
 async def test_warnings_are_those_of_the_log(service: Service, tasks: Tasks) -> None:

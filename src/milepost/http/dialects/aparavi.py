@@ -21,8 +21,10 @@ from milepost.http.dialects.aparavi_answers import (
     AnyBody,
     EndedBody,
     EndedData,
+    Line,
     StartedBody,
     StartedData,
+    line,
     providers,
     status_body,
 )
@@ -36,7 +38,7 @@ from milepost.http.representation import json_answer, representation
 from milepost.intake import check, deliver, dismiss
 from milepost.service import TypeInfo
 from milepost.start import Start
-from milepost.task import TYPE_NAME, State
+from milepost.task import TYPE_NAME, State, Task
 from milepost.times import SECOND
 
 PREFIX: Final = "task_"
@@ -165,20 +167,27 @@ class Aparavi:
         """Read a task."""
         try:
             task = await call.service.get(call.principal, await self._task_id(call))
-            # As they stood at this version, whatever is written meanwhile.
-            after = max(0, task.log_seq - TRACE)
-            page = await call.service.log(call.principal, task.id, after=after, limit=TRACE)
+            lines = await self._newest(call, task)
         except NotFound:
             return self._unknown(call)
-        entries = [entry for entry in page.entries if entry.version <= task.version]
         profile = self._profile(call.principal)
         return representation(
             call,
             self.name,
             task,
-            lambda: _encode(status_body(task, entries, profile)),
+            lambda: _encode(status_body(task, lines, profile)),
             query=f"profile={profile}",
         )
+
+    async def _newest(self, call: Call[Any, Any], task: Task) -> list[Line]:
+        """The last lines of a log as they stood at this version, whatever is written meanwhile."""
+        told: list[Line] = []
+        after = max(0, task.log_seq - TRACE)
+        while after < task.log_seq:
+            page = await call.service.log(call.principal, task.id, after=after, limit=task.log_seq - after)
+            told += map(line, page.entries)  # a page ends early where they are large
+            after = page.entries[-1].seq
+        return told
 
     async def end(self, call: Call[TaskQuery, None]) -> Response:
         """End a task."""

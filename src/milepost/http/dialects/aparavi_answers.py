@@ -6,7 +6,7 @@ all of both.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -172,8 +172,21 @@ def shown_id(task: Task) -> str:
     return f"task_{task.id.replace('-', '')}"
 
 
-def status_body(task: Task, entries: Sequence[Entry], profile: Profile) -> StatusBody:
-    """A task, with the newest entries of its log."""
+class Line(NamedTuple):
+    """What is shown of an entry of a log: as a line, and as a warning if it is one."""
+
+    text: str
+    warning: str | None
+
+
+def line(entry: Entry) -> Line:
+    """An entry, however large, as it is shown."""
+    is_warning = entry.kind == "log" and entry.level == "warning"
+    return Line(_line(entry), _cut(entry.message) if is_warning else None)
+
+
+def status_body(task: Task, lines: Sequence[Line], profile: Profile) -> StatusBody:
+    """A task, with the newest lines of its log."""
     counts, failure = task.counts, failure_text(task)
     metrics = metrics_of(task)
     data = StatusData(
@@ -189,7 +202,7 @@ def status_body(task: Task, entries: Sequence[Entry], profile: Profile) -> Statu
         completed=task.state.terminal,
         start_time=_seconds(task.started_at),
         end_time=_seconds(task.finished_at),
-        warnings=[_cut(entry.message) for entry in entries if entry.kind == "log" and entry.level == "warning"],
+        warnings=[warning for _, warning in lines if warning is not None],
         errors=errors(task, profile),
         current_object=(task.message or "") if task.state is State.RUNNING else "",
         notes=list(_notes(task)),
@@ -199,7 +212,7 @@ def status_body(task: Task, entries: Sequence[Entry], profile: Profile) -> Statu
         rate_count=int(counts.done / metrics.total_time) if metrics.total_time else 0,
         exit_code=0 if failure is None else 1,
         exit_msg=failure or "",
-        trace=[_line(entry) for entry in entries],
+        trace=[text for text, _ in lines],
         metrics=metrics,
     )
     return StatusBody(status="OK", data=data, message="Task status retrieved successfully")

@@ -259,6 +259,7 @@ def _following(native: "Native") -> list[Operation]:
             TASK + "/logs",
             native.logs,
             summary="Read a task's log",
+            description="Oldest first. A page may have fewer entries than `limit`; an empty one is the end so far.",
             group="Progress and result",
             parameters={"id": TaskId},
             query=LogQuery,

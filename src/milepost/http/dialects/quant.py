@@ -1,6 +1,6 @@
 """How does Milepost speak QuantCDN's AI tasks: agents that hand on work, and drive the tasks that are theirs?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -118,7 +118,7 @@ class Quant:
             assignee=query.assigned_agent_id,
             depends_on=dependency,
         )
-        tasks = await _newest(call, wanted, query.limit)
+        tasks = [quant_render.summary(task) async for task in _newest(call, wanted, query.limit)]
         return json_answer(_encode(quant_render.listed(tasks, dependency, is_detailed=query.include_details)))
 
     async def create_task(self, call: Call[NoQuery, CreateTaskRequest]) -> Response:
@@ -158,7 +158,8 @@ class Quant:
         """Get the dependency graph of a list."""
         organisation, list_id = call.path["organisation"], call.path["taskListId"]
         wanted = Filter(tenant=organisation, list_id=list_id)
-        tasks = await _newest(call.within(organisation), wanted, self._graph_limit)
+        newest = _newest(call.within(organisation), wanted, self._graph_limit)
+        tasks = [quant_render.node(task) async for task in newest]
         return json_answer(_encode(quant_render.graph(list_id, tasks)))
 
     # What its document says of that.
@@ -259,13 +260,15 @@ async def _result(call: Call[Any, Any], task: Task) -> tuple[msgspec.Raw | Unset
     return quant_render.value_result(await call.service.value(call.principal, task)), ""
 
 
-async def _newest(call: Call[Any, Any], wanted: Filter, limit: int) -> list[Task]:
-    """So many of the tasks that are wanted: a page may end early."""
-    tasks: list[Task] = []
+async def _newest(call: Call[Any, Any], wanted: Filter, limit: int) -> AsyncGenerator[Task, None]:
+    """So many of the tasks that are wanted, of which no more than a page is in memory: they may be large."""
     after: str | None = None
     while True:
-        page = await call.service.find(call.principal, wanted, after=after, limit=min(PAGE, limit - len(tasks)))
-        tasks += page.tasks
-        after = page.next
-        if after is None or len(tasks) >= limit:
-            return tasks
+        page = await call.service.find(call.principal, wanted, after=after, limit=min(PAGE, limit))
+        after, tasks = page.next, page.tasks[::-1]
+        limit -= len(tasks)
+        del page
+        while tasks:
+            yield tasks.pop()
+        if after is None or limit <= 0:
+            return

@@ -55,15 +55,14 @@ def summary(task: Task) -> TaskSummary:
     )
 
 
-def listed(tasks: Sequence[Task], dependency: str | None, *, is_detailed: bool) -> ListedTasks:
+def listed(summaries: list[TaskSummary], dependency: str | None, *, is_detailed: bool) -> ListedTasks:
     """Tasks, or those that depend on one."""
-    summaries = [summary(task) for task in tasks]
     if dependency is None:
-        return ListedTasks(tasks=summaries, count=len(tasks))
+        return ListedTasks(tasks=summaries, count=len(summaries))
     return ListedTasks(
-        task_ids=[task.id for task in tasks],
+        task_ids=[task.task_id for task in summaries],
         tasks=summaries if is_detailed else UNSET,
-        count=len(tasks),
+        count=len(summaries),
         depends_on=dependency,
     )
 
@@ -112,14 +111,18 @@ def file_result(file: FileResult, url: str) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode({"file": told}))
 
 
-def graph(list_id: str, tasks: Sequence[Task]) -> DependencyGraph:
+def node(task: Task) -> GraphTask:
+    """A task as it stands in a graph, with all that it depends on, as far as its record tells."""
+    return GraphTask(task.id, title(task), STATUSES[task.state], list(task.depends_on), [])
+
+
+def graph(list_id: str, tasks: Sequence[GraphTask]) -> DependencyGraph:
     """How tasks of a list, newest first, depend on each other; edges to others are left out."""
-    nodes = {task.id: GraphTask(task.id, title(task), STATUSES[task.state], [], []) for task in reversed(tasks)}
-    for task in reversed(tasks):
+    nodes = {task.task_id: task for task in reversed(tasks)}
+    for task_id, task in nodes.items():
+        task.depends_on[:] = [dependency for dependency in task.depends_on if dependency in nodes]
         for dependency in task.depends_on:
-            if dependency in nodes:
-                nodes[task.id].depends_on.append(dependency)
-                nodes[dependency].dependents.append(task.id)
+            nodes[dependency].dependents.append(task_id)
     return DependencyGraph(
         list_id,
         len(nodes),

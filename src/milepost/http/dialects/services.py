@@ -1,7 +1,7 @@
 """How does Milepost speak Spaaza's Services API: tasks of chains, with integers for ids?"""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from milepost.errors import Conflict, Fault, Forbidden, Gone, Invalid, Malformed, NotFound, NotReady, ServiceError
+from milepost.http.array import json_array
 from milepost.http.credentials import bearer, key_of
 from milepost.http.dialect import BEARER, Call, NoQuery, Operation
 from milepost.http.dialects.services_errors import NO_RIGHT, NO_TASK, refusal, renamed
@@ -28,12 +29,12 @@ from milepost.http.dialects.services_shapes import (
 )
 from milepost.http.headers import single
 from milepost.http.rendered import RawHeaders
-from milepost.http.representation import json_answer, representation
+from milepost.http.representation import representation
 from milepost.service import DEFAULT_TENANT, Filter
 from milepost.task import FileResult, State, Task
 from milepost.times import HOUR, SECOND
 
-AT_ONCE: Final = 200
+AT_ONCE: Final = 100
 """Tasks of a list that are read at once."""
 LOGS: Final = 10
 """Log entries that are shown where nobody asks for another number of them."""
@@ -133,20 +134,7 @@ class Services:
             type=None if query.action is None else type_of(query.action),
             list_id=None if query.campaign_id is None else list_of(query.campaign_id),
         )
-        found: list[Told] = []
-        passed, after = 0, None
-        while len(found) < query.limit:
-            room = query.offset - passed + query.limit - len(found)
-            page = await call.service.find(call.principal, wanted, after=after, limit=min(AT_ONCE, room))
-            tasks = [task for task in page.tasks if query.campaign_id in (None, campaign_of(target_of(task)))]
-            skipped = min(len(tasks), query.offset - passed)
-            passed += skipped
-            found += await told(call, tasks[skipped:], limit=LOGS)
-            after = page.next
-            if after is None:
-                break
-        chains = await call.service.tenants.numbers(each.task.tenant for each in found)
-        return json_answer(_encode([_body(each, chains) for each in found if _still(each.task, wanted)]))
+        return await json_array(_bodies(call, wanted))
 
     async def read(self, call: Call[ReadQuery, None]) -> Response:
         """Get a task."""
@@ -203,6 +191,29 @@ def _body(shown: Told, chains: dict[str, int]) -> TaskBody:
 def _still(task: Task, wanted: Filter) -> bool:
     """Whether it is in the state that was asked for, a moment later."""
     return not wanted.states or task.state in wanted.states
+
+
+async def _bodies(call: Call[ListQuery, None], wanted: Filter) -> AsyncGenerator[list[bytes], None]:
+    """The tasks of a list, page by page, as they are shown: of what they have besides, nothing is kept."""
+    query = call.query
+    passed = found = 0
+    after: str | None = None
+    while found < query.limit:
+        room = query.offset - passed + query.limit - found
+        page = await call.service.find(call.principal, wanted, after=after, limit=min(AT_ONCE, room))
+        after = page.next
+        tasks = [task for task in page.tasks if query.campaign_id in (None, campaign_of(target_of(task)))]
+        skipped = min(len(tasks), query.offset - passed)
+        passed += skipped
+        shown = await told(call, tasks[skipped:], limit=LOGS)
+        found += len(shown)
+        chains = await call.service.tenants.numbers(each.task.tenant for each in shown)
+        bodies = [_encode(_body(each, chains)) for each in shown if _still(each.task, wanted)]
+        del page, tasks, shown
+        yield bodies
+        if after is None:
+            break
+        await call.check()
 
 
 async def _scoped(call: Call[Any, None], chain: int | None) -> Call[Any, None]:

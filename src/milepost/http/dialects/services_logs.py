@@ -13,7 +13,7 @@ from milepost.http.dialects.services_shapes import EntryBody
 from milepost.service import LogPage
 from milepost.task import TERMINAL, Entry, State, Task
 
-AT_ONCE: Final = 100
+AT_ONCE: Final = 50
 """Entries of a history that are read at once; most have fewer."""
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from milepost.store.protocol import LOG_PAGE_BYTES
 from milepost.task import Entry, Task
 
 MAX_LOG_BYTES: Final = 5 * 1024 * 1024
@@ -13,6 +14,8 @@ MAX_LOG_LINES: Final = 100_000
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[Entry]).decode
+_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_one: Final = msgspec.json.Decoder(Entry).decode
 
 
 class LogCap(NamedTuple):
@@ -79,15 +82,21 @@ def _full(cap: LogCap, *, short: bool) -> str:
 
 
 def entries_of(rows: Iterable[tuple[Any, ...]], *, after: int, limit: int) -> list[Entry]:
-    """Up to `limit` entries with a sequence number above `after`, of rows (first, version, entries) in order."""
+    """Up to `limit` entries with a sequence number above `after`, of rows (first, version, entries) in order.
+
+    Fewer where these have `LOG_PAGE_BYTES`, but one at least: a row may have megabytes.
+    """
     found: list[Entry] = []
+    room = LOG_PAGE_BYTES
     for first, version, text in rows:
-        for seq, entry in enumerate(_decode(text), first):
-            if seq > after:
-                found.append(replace(entry, seq=seq, version=version))
-        if len(found) >= limit:
-            break
-    return found[:limit]
+        for seq, entry in enumerate(_split(text), first):
+            if seq <= after:
+                continue
+            if len(found) == limit or room <= 0:
+                return found
+            found.append(replace(_decode_one(entry), seq=seq, version=version))
+            room -= len(entry)
+    return found
 
 
 def history_of(rows: Iterable[tuple[Any, ...]], *, before: int, limit: int) -> list[Entry]:
