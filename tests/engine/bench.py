@@ -103,8 +103,11 @@ class Bench:
         return await self.until(task, lambda found: found.message == message)
 
     async def entries(self, task: Task) -> list[Entry]:
-        """The whole log."""
-        return (await self.service.log(LOCAL, task.id, limit=100_000)).entries
+        """The whole log, page by page."""
+        found: list[Entry] = []
+        while page := (await self.service.log(LOCAL, task.id, after=len(found), limit=100_000)).entries:
+            found += page
+        return found
 
     async def lines(self, task: Task) -> list[str]:
         """What the task itself logged."""

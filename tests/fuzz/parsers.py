@@ -125,6 +125,7 @@ OTHERS: Final[Mapping[str, str]] = {
     "cli.sources": "files with task types, which are programs",
     "cli.tables": "descriptions of types, which are shown",
     "engine.capture": "records of the program's own logging",
+    "disguise": "texts in which secrets are looked for; `tests/test_disguise.py` makes them up",
     "dependency": "reasons that the store itself has written",
     "engine.channel": "an input that the store has kept, as JSON that was checked on its way in",
     "engine.context": "what the function itself has saved, and results of others, which are JSON by then",
