@@ -111,7 +111,7 @@ def test_a_known_hole_fails_the_run_and_is_named(checkout: Path, run: Callable[.
         {"name": "templates", "vulns": [{"id": "ADV-1", "aliases": ["CVE-1"], "fix_versions": ["2.10.1"]}]},
         {"name": "Server_Kit", "vulns": []},
     )
-    # The clients' answer is of other packages than were asked about: of this stub both are.
+    # The stub answers alike whichever file it is asked about, so that the clients' has the same packages.
     (checkout / "scripts" / "clients.sh").write_text("pypi 'templates==2.10' 'server-kit==1.0'\n")
     code, said = run()
     assert code == audit.HOLES

@@ -240,7 +240,7 @@ class Dialect(Protocol):
 
 
 class Authenticator(Protocol):
-    """Decides who is asking."""
+    """Decides who is asking. It is asked again while a call lasts: who is nobody then, or somebody else, is cut off."""
 
     async def __call__(self, request: Request, operation: Operation, credentials: str | None) -> Principal:
         """The caller, admitted to the operation. Raises ServiceError, such as Unauthenticated, to refuse."""

@@ -4,6 +4,7 @@ A problem's `type` is `/problems/<code>` wherever the application is mounted: it
 compare it as it stands.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from milepost import errors
 from milepost.errors import Fault, Invalid, ServiceError
 from milepost.http import errors as http_errors
-from milepost.http.dialect import Refusals
+from milepost.http.dialect import Answer, Refusals
 from milepost.http.errors import MethodNotAllowed, RangeNotSatisfiable, TooSlow, UnsupportedMediaType
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -113,3 +114,8 @@ def problem_details(error: ServiceError) -> Response:
     body = problem_body(error)
     headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"} | headers_of(error)
     return Response(msgspec.json.encode(body), body["status"], headers, PROBLEM_JSON)
+
+
+def problem_answers(texts: Mapping[int, str], body: type = Problem) -> dict[int, Answer]:
+    """For documents: the refusals that an operation has of its own, by status. `body` is what tells them."""
+    return {status: Answer(text, body, media_type=PROBLEM_JSON) for status, text in texts.items()}

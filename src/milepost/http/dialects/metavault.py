@@ -26,7 +26,7 @@ from milepost.http.dialects.metavault_shapes import (
 )
 from milepost.http.faults import beneath
 from milepost.http.files import result_response
-from milepost.http.problems import PROBLEM_JSON, headers_of
+from milepost.http.problems import PROBLEM_JSON, headers_of, problem_answers
 from milepost.http.rendered import Rendered
 from milepost.http.representation import json_answer, representation
 from milepost.start import Start
@@ -268,7 +268,7 @@ def _reading(prefix: str, read: Handler, result: Handler) -> list[Operation]:
             query=AnyQuery,
             refusals=_REFUSALS,
             answers={200: Answer("The task.", BackgroundTask), 304: Answer("Nothing has changed.", media_type=None)}
-            | _problems({404: no_task}),
+            | problem_answers({404: no_task}, ProblemDetails),
         ),
         Operation(
             "GET",
@@ -284,7 +284,10 @@ def _reading(prefix: str, read: Handler, result: Handler) -> list[Operation]:
                 206: Answer("The range.", media_type="*/*"),
                 304: Answer("The client has it.", media_type=None),
             }
-            | _problems({404: f"{no_task} Or it has no result, not yet or no more.", 416: "There is no such range."}),
+            | problem_answers(
+                {404: f"{no_task} Or it has no result, not yet or no more.", 416: "There is no such range."},
+                ProblemDetails,
+            ),
         ),
     ]
 
@@ -302,7 +305,7 @@ def _beginning(method: str, path: str, handler: Handler) -> Operation:
         refusals=_REFUSALS,
         body=dict[str, Any],
         body_optional=True,
-        answers={202: answer} | _problems({404: "There is no such call."}),
+        answers={202: answer} | problem_answers({404: "There is no such call."}, ProblemDetails),
     )
 
 
@@ -318,7 +321,3 @@ def _root(prefix: str, handler: Handler) -> Operation:
         refusals=_REFUSALS,
         answers={200: Answer("What serves this API.", ApiRoot)},
     )
-
-
-def _problems(texts: Mapping[int, str]) -> dict[int, Answer]:
-    return {status: Answer(text, ProblemDetails, media_type=PROBLEM_JSON) for status, text in texts.items()}

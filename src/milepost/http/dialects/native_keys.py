@@ -12,7 +12,7 @@ from milepost.http.dialect import Answer, Call, NoQuery, Operation
 from milepost.http.dialects.native_answers import TimeText
 from milepost.http.dialects.native_requests import Name
 from milepost.http.fields import Duration, Time, Whole
-from milepost.http.problems import PROBLEM_JSON, Problem
+from milepost.http.problems import problem_answers
 from milepost.http.representation import json_answer
 from milepost.service import ApiKey
 from milepost.times import to_rfc3339
@@ -135,10 +135,6 @@ def _time(time: int | None) -> str | None:
     return None if time is None else to_rfc3339(time)
 
 
-def _problems(**refusals: str) -> dict[int, Answer]:
-    return {int(status[1:]): Answer(text, Problem, media_type=PROBLEM_JSON) for status, text in refusals.items()}
-
-
 _NOT_ADMIN: Final = "Only admins of a tenant, and services, manage keys."
 _NO_KEY: Final = "There is no such key, or none that the caller manages."
 _FULL: Final = "A tenant of a grant has as many valid keys as it may."
@@ -157,7 +153,7 @@ def key_operations() -> Sequence[Operation]:
             "among them for 30 days.",
             group="Keys",
             query=KeyQuery,
-            answers={200: Answer("A page of keys.", KeyList)} | _problems(_403=_NOT_ADMIN),
+            answers={200: Answer("A page of keys.", KeyList)} | problem_answers({403: _NOT_ADMIN}),
         ),
         Operation(
             "POST",
@@ -168,7 +164,7 @@ def key_operations() -> Sequence[Operation]:
             group="Keys",
             body=NewKeyBody,
             answers={201: Answer("It is made.", KeyBody)}
-            | _problems(_403=_NOT_ADMIN + " Or a grant is not the caller's to give.", _409=_FULL),
+            | problem_answers({403: _NOT_ADMIN + " Or a grant is not the caller's to give.", 409: _FULL}),
         ),
         Operation(
             "DELETE",
@@ -178,7 +174,7 @@ def key_operations() -> Sequence[Operation]:
             description="It is refused from the next request on, by every server.",
             group="Keys",
             parameters={"id": KeyId},
-            answers={200: Answer("It is revoked.", KeyBody)} | _problems(_403=_NOT_ADMIN, _404=_NO_KEY),
+            answers={200: Answer("It is revoked.", KeyBody)} | problem_answers({403: _NOT_ADMIN, 404: _NO_KEY}),
         ),
         Operation(
             "POST",
@@ -192,6 +188,8 @@ def key_operations() -> Sequence[Operation]:
             body=RotationBody,
             body_optional=True,
             answers={201: Answer("The new key is made.", KeyBody)}
-            | _problems(_403=_NOT_ADMIN, _404=_NO_KEY + " Or it has ended, or was rotated already.", _409=_FULL),
+            | problem_answers(
+                {403: _NOT_ADMIN, 404: _NO_KEY + " Or it has ended, or was rotated already.", 409: _FULL}
+            ),
         ),
     ]

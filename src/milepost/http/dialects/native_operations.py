@@ -1,6 +1,5 @@
 """Which operations does the native API have, and what does its document say of each?"""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from milepost.http.body import without_body
@@ -39,7 +38,7 @@ from milepost.http.dialects.native_requests import (
 )
 from milepost.http.events import EVENT_STREAM
 from milepost.http.lines import NDJSON
-from milepost.http.problems import PROBLEM_JSON, Problem
+from milepost.http.problems import problem_answers
 
 if TYPE_CHECKING:
     from milepost.http.dialects.native import Native
@@ -62,10 +61,6 @@ _LEADS_TO: Final = {
         *("deliver", "callbacks"),
     )
 }
-
-
-def _problems(refusals: Mapping[int, str]) -> dict[int, Answer]:
-    return {status: Answer(text, Problem, media_type=PROBLEM_JSON) for status, text in refusals.items()}
 
 
 def operations(native: "Native") -> list[Operation]:
@@ -95,7 +90,7 @@ def _collection(native: "Native") -> list[Operation]:
                 202: Answer("It is started.", TaskBody, headers=_STARTED, links=_LEADS_TO),
                 200: Answer("It is finished already.", TaskBody, headers=_STARTED, links=_LEADS_TO),
             }
-            | _problems(
+            | problem_answers(
                 {
                     403: "No right to start this here, or for this owner.",
                     409: "An unfinished task has this unique key.",
@@ -121,7 +116,7 @@ def _collection(native: "Native") -> list[Operation]:
             lines=True,
             media_types=(NDJSON,),
             answers={200: Answer("The outcomes, one a line.", OutcomeBody, media_type=NDJSON)}
-            | _problems(
+            | problem_answers(
                 {
                     422: "An Idempotency-Key was sent as a header: each line has its own.",
                 }
@@ -157,7 +152,7 @@ def _record(native: "Native") -> list[Operation]:
                 200: Answer("The record.", TaskBody, headers=_ETAG | _RETRY),
                 304: Answer("Nothing has changed.", media_type=None, headers=_ETAG | _RETRY),
             }
-            | _problems({404: _NO_TASK}),
+            | problem_answers({404: _NO_TASK}),
         ),
         Operation(
             "PATCH",
@@ -171,7 +166,7 @@ def _record(native: "Native") -> list[Operation]:
             body=UpdateBody,
             media_types=(MERGE_PATCH, JSON),
             answers={200: Answer("The record after it.", TaskBody, headers=_ETAG | _RETRY)}
-            | _problems(
+            | problem_answers(
                 {
                     404: _NO_TASK,
                     409: "Its state, or that the engine runs it, does not allow this.",
@@ -188,7 +183,7 @@ def _record(native: "Native") -> list[Operation]:
             parameters={"id": TaskId},
             query=DeleteQuery,
             answers={200: Answer("It is gone.", DeletedBody)}
-            | _problems(
+            | problem_answers(
                 {
                     403: "Only admins delete.",
                     404: _NO_TASK,
@@ -220,7 +215,7 @@ def _standing(native: "Native") -> list[Operation]:
                 202: Answer("A child is started.", TaskBody, headers=_STARTED, links=_LEADS_TO),
                 200: Answer("It is finished already.", TaskBody, headers=_STARTED, links=_LEADS_TO),
             }
-            | _problems(
+            | problem_answers(
                 {
                     404: _NO_TASK,
                     409: "It is no standing task, or takes nothing now.",
@@ -252,7 +247,7 @@ def _following(native: "Native") -> list[Operation]:
                 200: Answer("The stream.", media_type=EVENT_STREAM),
                 204: Answer("The task is finished, and its last version was seen.", media_type=None),
             }
-            | _problems({404: _NO_TASK}),
+            | problem_answers({404: _NO_TASK}),
         ),
         Operation(
             "GET",
@@ -263,7 +258,7 @@ def _following(native: "Native") -> list[Operation]:
             group="Progress and result",
             parameters={"id": TaskId},
             query=LogQuery,
-            answers={200: Answer("Entries, in order.", LogBody)} | _problems({404: _NO_TASK}),
+            answers={200: Answer("Entries, in order.", LogBody)} | problem_answers({404: _NO_TASK}),
         ),
         Operation(
             "GET",
@@ -273,7 +268,7 @@ def _following(native: "Native") -> list[Operation]:
             description="What was told of its ends to the URL that its start named, and what is still to be.",
             group="Progress and result",
             parameters={"id": TaskId},
-            answers={200: Answer("One for each end.", CallbackList)} | _problems({404: _NO_TASK}),
+            answers={200: Answer("One for each end.", CallbackList)} | problem_answers({404: _NO_TASK}),
         ),
         Operation(
             "GET",
@@ -289,7 +284,7 @@ def _following(native: "Native") -> list[Operation]:
                 206: Answer("The range.", media_type="*/*", headers={"Content-Range": "Which bytes these are."}),
                 304: Answer("The client has it.", media_type=None),
             }
-            | _problems(
+            | problem_answers(
                 {
                     404: _NO_TASK + " Or it ended without a result.",
                     409: "It is not finished, or did not succeed.",
@@ -333,7 +328,7 @@ def _actions(native: "Native") -> list[Operation]:
             query=RetryQuery if name == "retry" else NoQuery,
             answers={200: Answer("Done: the record after it.", TaskBody, headers=_ETAG | _RETRY)}
             | ({202: Answer(asked, TaskBody, headers=_ETAG | _RETRY)} if name in ("cancel", "pause") else {})
-            | _problems(
+            | problem_answers(
                 {
                     404: _NO_TASK,
                     409: "Its state does not allow this: `detail` says why.",
@@ -373,7 +368,7 @@ def _types(native: "Native") -> list[Operation]:
                 group="Task types",
                 parameters={"name": TypeName},
                 answers={200: Answer("The type after it.", TypeBody)}
-                | _problems(
+                | problem_answers(
                     {
                         403: "Only a service may.",
                         404: "There is no such task type.",

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from milepost.http.dialect import Answer, Call, NoQuery, Operation
 from milepost.http.dialects.native_answers import TimeText
 from milepost.http.dialects.native_requests import Name
-from milepost.http.problems import PROBLEM_JSON, Problem
+from milepost.http.problems import problem_answers
 from milepost.http.representation import json_answer
 from milepost.times import to_rfc3339
 from milepost.webhook_management import WebhookSecret
@@ -74,10 +74,6 @@ def _body(held: WebhookSecret, secret: str | UnsetType = UNSET) -> SecretBody:
     )
 
 
-def _problems(**refusals: str) -> dict[int, Answer]:
-    return {int(status[1:]): Answer(text, Problem, media_type=PROBLEM_JSON) for status, text in refusals.items()}
-
-
 _NOT_ADMIN: Final = "Only admins of a tenant, and services, manage webhook secrets."
 
 
@@ -92,7 +88,7 @@ def webhook_operations() -> Sequence[Operation]:
             description="Those of the tenants that the caller is an admin of; to a service, all. Of the secrets "
             "themselves nothing is told.",
             group="Webhooks",
-            answers={200: Answer("Which there are.", SecretList)} | _problems(_403=_NOT_ADMIN),
+            answers={200: Answer("Which there are.", SecretList)} | problem_answers({403: _NOT_ADMIN}),
         ),
         Operation(
             "POST",
@@ -104,9 +100,7 @@ def webhook_operations() -> Sequence[Operation]:
             group="Webhooks",
             body=NewSecretBody,
             answers={201: Answer("It is made.", SecretBody)}
-            | _problems(
-                _403=_NOT_ADMIN + " Or the tenant is not the caller's.",
-            ),
+            | problem_answers({403: _NOT_ADMIN + " Or the tenant is not the caller's."}),
         ),
         Operation(
             "DELETE",
@@ -118,9 +112,6 @@ def webhook_operations() -> Sequence[Operation]:
             group="Webhooks",
             parameters={"tenant": Annotated[Name, Meta(description="Whose it is.")]},
             answers={200: Answer("It is removed.", SecretBody)}
-            | _problems(
-                _403=_NOT_ADMIN,
-                _404="There is no such secret, or none that the caller manages.",
-            ),
+            | problem_answers({403: _NOT_ADMIN, 404: "There is no such secret, or none that the caller manages."}),
         ),
     ]
